@@ -1,0 +1,191 @@
+"""What MLflow is told of a study: one run per sweep, per trial and per unique stage.
+
+Everything comes from the study and the store, so a run can be brought up to date at any time.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sweeps.plan import Plan
+from sweeps.store import Manifest, Store
+from sweeps.study import Study, Trial, data_fingerprint
+from sweeps.tracking import Tracker, flat
+from sweeps.worker import commit
+from vpbsd.stages import Stage
+
+Row = dict[str, Any]
+
+
+class Delivery:
+    """Brings MLflow up to date with a study.
+
+    Args:
+        study: The study.
+        store: Its results.
+        tracker: The study's experiment.
+        plan: As it was before anything ran: what was stored then is shown as reused.
+    """
+
+    def __init__(self, study: Study, store: Store, tracker: Tracker, plan: Plan) -> None:
+        self.study, self.store, self.tracker, self.plan = study, store, tracker, plan
+        self._told: set[str] = set()
+        self._shape = {stage.key: stage for stage in study.stages()}
+        self.parent = self._open_parent()
+
+    def catch_up(self) -> None:
+        """Tells all that is new: rows of running stages, results of finished ones, trials."""
+        for key, stage in self._shape.items():
+            if f"stage:{key}" not in self._told:
+                self._stage(stage)
+        for trial in self.study.trials:
+            if f"trial:{trial.id}" not in self._told:
+                self._trial(trial)
+
+    def fail(self, trial_id: str, reason: str) -> None:
+        """A trial ended without a result."""
+        trial = next(t for t in self.study.trials if t.id == trial_id)
+        run_id = self._open_trial(trial)
+        self.tracker.tags(run_id, {"vpbsd.reason": reason, "vpbsd.void": reason})
+        self.tracker.end(f"trial:{trial.id}", "FAILED")
+
+    def conclude(self, texts: dict[str, str], *, complete: bool) -> None:
+        """Ends the sweep's run, with its tables."""
+        for name, text in texts.items():
+            self.tracker.text(self.parent, text, name)
+        self.tracker.end("sweep", "FINISHED" if complete else "FAILED")
+
+    def _open_parent(self) -> str:
+        study = self.study
+        tags = {
+            "vpbsd.kind": "sweep",
+            "vpbsd.commit": commit(),
+            "vpbsd.data": data_fingerprint(study.volumes),
+            "vpbsd.store": self.store.url,
+            "vpbsd.facts": json.dumps(study.facts),
+            "vpbsd.groups": json.dumps({v.name: v.group for v in study.volumes if v.labelled}),
+        }
+        params = {**flat(study.settings.model_dump(mode="json")), "arms": " ".join(study.arms)}
+        if self.tracker.is_over("sweep"):
+            self.tracker.reopen("sweep")
+        run_id = self.tracker.ensure("sweep", study.name, None, params, tags)
+        requested = self.plan.requested()
+        counts = {f"stages/requested/{f}": float(n) for f, n in requested.items()}
+        self.tracker.numbers(run_id, {**counts, "stages/unique": len(self.plan.stages)}, 0)
+        return run_id
+
+    def _stage(self, stage: Stage) -> None:
+        unit = f"stage:{stage.key}"
+        manifest = self.store.manifest(stage.key)
+        if manifest is None and not self.store.list_running(stage.key):
+            return
+        if self.tracker.is_over(unit):
+            self._told.add(unit)
+            return
+        reused = self.plan.states[stage.key] == "stored"
+        tags = {
+            "vpbsd.kind": "stage",
+            "vpbsd.key": stage.key,
+            "vpbsd.family": stage.family,
+            "vpbsd.reused": "stored before this study ran" if reused else "no",
+        }
+        params = flat({**stage.config.model_dump(mode="json"), "seed": stage.seed})
+        name = f"{stage.family}: {stage.label}"
+        run_id = self.tracker.ensure(unit, name, self.parent, params, tags)
+        if manifest is None:
+            sent = self.tracker.sent(unit)
+            self.tracker.rows(unit, [{}] * sent + self.store.read_rows(stage.key, sent))
+            return
+        self._finished_stage(unit, run_id, stage, manifest)
+
+    def _finished_stage(self, unit: str, run_id: str, stage: Stage, manifest: Manifest) -> None:
+        folder = self.store.open(stage.key)
+        if stage.family != "evaluation":
+            self.tracker.rows(unit, _rows(folder))
+        summary = json.loads((folder / "summary.json").read_text())
+        facts = manifest.facts
+        numbers = {k: v for k, v in facts.items() if isinstance(v, float)}
+        self.tracker.numbers(
+            run_id,
+            {**summary["numbers"], **{f"sys/{k}": v for k, v in numbers.items()}},
+            facts["finished"],
+        )
+        told = {f"vpbsd.{k}": v for k, v in facts.items() if isinstance(v, str)}
+        link = f"{self.store.url}/results/{stage.key}/{manifest.attempt}"
+        self.tracker.tags(run_id, {**told, "vpbsd.result": link})
+        self.tracker.file(run_id, folder / "stage.json")
+        self._pictures(run_id, folder)
+        self.tracker.end(unit, "FINISHED")
+        self._told.add(unit)
+
+    def _open_trial(self, trial: Trial) -> str:
+        tags = {
+            "vpbsd.kind": "trial",
+            "vpbsd.arm": trial.arm,
+            "vpbsd.fold": trial.fold,
+            "vpbsd.seed": trial.seed,
+            "vpbsd.commit": commit(),
+            "vpbsd.stages": json.dumps({s.label: s.key for s in trial.stage.lineage()}),
+        }
+        settings = flat(self.study.settings.model_dump(mode="json"))
+        params = {"arm": trial.arm, "fold": trial.fold, "seed": trial.seed, **settings}
+        unit = f"trial:{trial.id}"
+        return self.tracker.ensure(unit, trial.id, self.parent, params, tags)
+
+    def _trial(self, trial: Trial) -> None:
+        """A trial is told once its result is there: curve, metrics per volume, pictures."""
+        unit = f"trial:{trial.id}"
+        if self.store.state(trial.stage.key) != "stored":
+            begun = any(f"stage:{s.key}" in self._told for s in trial.stage.lineage())
+            if begun and not self.tracker.is_over(unit):
+                self._open_trial(trial)
+            return
+        run_id = self._open_trial(trial)
+        manifest = self.store.manifest(trial.stage.key)
+        if manifest is None or self.tracker.is_over(unit) and not self._failed_before(unit):
+            self._told.add(unit)
+            return
+        folder = self.store.open(trial.stage.key)
+        trained = trial.stage.upstream["network"]
+        self.tracker.rows(unit, _rows(self.store.open(trained.key)))
+        rows = _rows(folder)
+        numbers = json.loads((folder / "summary.json").read_text())["numbers"]
+        self.tracker.numbers(run_id, {**per_volume(rows), **numbers}, rows[-1]["time"])
+        groups = {row["volume"]: row["group"] for row in rows}
+        self.tracker.tags(
+            run_id, {"vpbsd.void": self._void(trial), "vpbsd.groups": json.dumps(groups)}
+        )
+        self._pictures(run_id, folder)
+        self.tracker.end(unit, "FINISHED")
+        self._told.add(unit)
+
+    def _failed_before(self, unit: str) -> bool:
+        run = self.tracker.client.get_run(self.tracker.ensure(unit, "", None, {}, {}))
+        return bool(run.info.status != "FINISHED")
+
+    def _void(self, trial: Trial) -> str:
+        """Why a trial does not count: the first of its stages that is void says so."""
+        for stage in trial.stage.lineage():
+            manifest = self.store.manifest(stage.key)
+            if manifest is not None and manifest.facts["void"]:
+                return f"{stage.label}: {manifest.facts['void']}"
+        return ""
+
+    def _pictures(self, run_id: str, folder: Path) -> None:
+        for picture in sorted(folder.glob("*.png")):
+            self.tracker.file(run_id, picture, "pictures")
+
+
+def per_volume(rows: list[Row]) -> dict[str, float]:
+    """`test/<metric>/vol_<name>` for every volume, and `test/<metric>` for their mean."""
+    names = [k for k, v in rows[0].items() if isinstance(v, float | int) and k != "time"]
+    told = {f"test/{k}/vol_{row['volume']}": float(row[k]) for row in rows for k in names}
+    means = {f"test/{k}": sum(row[k] for row in rows) / len(rows) for k in names}
+    return {**told, **means}
+
+
+def _rows(folder: Path) -> list[Row]:
+    rows: list[Row] = json.loads((folder / "rows.json").read_text())
+    return rows

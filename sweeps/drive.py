@@ -1,0 +1,116 @@
+"""From a plan to a table: runs what is missing, keeps MLflow up to date, reads the table back."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+from sweeps import cluster, tables
+from sweeps.delivery import Delivery
+from sweeps.plan import Plan, hours
+from sweeps.progress import Display
+from sweeps.store import Store
+from sweeps.study import Study, first_difference
+from sweeps.tickets import Order, ticket
+from sweeps.tracking import Tracker
+from vpbsd.errors import BadInput
+
+DELIVER_EVERY = 5.0
+
+
+def drive(plan: Plan, store: Store, tracking: str, cpus: int | None = None) -> tuple[str, bool]:
+    """Brings a study to its end.
+
+    Returns:
+        The table as Markdown, and whether every trial has a result.
+
+    Raises:
+        BadInput: The store cannot be written, or the name belongs to another study.
+    """
+    study = plan.study
+    store.check_writable()
+    claim(study, store)
+    tracker = Tracker(tracking, study.name, artifacts_beside(tracking))
+    delivery = Delivery(study, store, tracker, plan)
+    failed = _run(plan, store, delivery, cpus) if plan.missing else {}
+    delivery.catch_up()
+    for trial, reason in failed.items():
+        print(f"trial {trial} failed: {reason}", file=sys.stderr)
+        delivery.fail(trial, reason)
+    trials = tables.trial_results(tracker)
+    protocol = "by group" if study.settings.protocol.split == "group" else "in space"
+    caption = tables.caption(trials, protocol)
+    table = tables.markdown(trials, study.arms, caption)
+    texts = {"table.md": table, "plan.txt": "\n".join(plan.lines())}
+    delivery.conclude(texts, complete=not failed)
+    return table, not failed
+
+
+def claim(study: Study, store: Store) -> None:
+    """Takes a study's name in the store, or finds that it is the same study.
+
+    Raises:
+        BadInput: The name belongs to a study with other facts; the first difference is named.
+    """
+    place = f"{study.name}/study.json"
+    known = store.read_json(place)
+    if known is None:
+        store.write_json(place, study.facts)
+        return
+    difference = first_difference(study.facts, known)
+    if difference:
+        raise BadInput(
+            f"study '{study.name}' was started with another configuration ({difference}): "
+            "pass --study NAME for a new one"
+        )
+
+
+def artifacts_beside(tracking: str) -> str | None:
+    """Where a SQLite-backed MLflow keeps files: beside the database. A server knows its own."""
+    if not tracking.startswith("sqlite:///"):
+        return None
+    return (Path(tracking.removeprefix("sqlite:///")).parent / "artifacts").resolve().as_uri()
+
+
+def _run(plan: Plan, store: Store, delivery: Delivery, cpus: int | None) -> dict[str, str]:
+    """Runs the trials that have no result; returns the reason of each that failed."""
+    missing = {stage.key for stage in plan.missing}
+    orders = [
+        Order(t.id, tuple(ticket(s) for s in t.stage.lineage()))
+        for t in plan.study.trials
+        if t.stage.key in missing
+    ]
+    cluster.connect(cpus)
+    slices = cluster.default_slices()
+    side_by_side = cluster.side_by_side(slices)
+    print(
+        f"{len(orders)} trials on {cluster.describe()}, {side_by_side} stages side by side",
+        file=sys.stderr,
+    )
+    with Display(plan, side_by_side) as display, _delivering(delivery):
+        outcomes = cluster.run_trials(orders, store, slices, side_by_side + 3, display.show)
+        print(f"trained in {hours(display.elapsed)}", file=sys.stderr)
+    return {trial: why for trial, (outcome, why) in outcomes.items() if outcome != "finished"}
+
+
+class _delivering:  # noqa: N801 (used as a with-statement)
+    """Within, MLflow is brought up to date every few seconds, from a thread of its own."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery, self._stop = delivery, threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(DELIVER_EVERY):
+            try:
+                self._delivery.catch_up()
+            except Exception as error:  # MLflow may be away: everything arrives later
+                print(f"MLflow does not answer, trying again: {error}", file=sys.stderr)

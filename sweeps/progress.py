@@ -1,0 +1,102 @@
+"""What people see while a sweep runs: stages per family, what is running, time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.cluster import View
+from sweeps.plan import FAMILIES, Plan, hours
+
+PLAIN_EVERY = 15.0
+
+
+class Display:
+    """A live table in a terminal, a line now and then in a log; used as a with-statement.
+
+    Args:
+        plan: What was missing when the sweep began.
+        side_by_side: Stages that run at a time, for the time left.
+    """
+
+    def __init__(self, plan: Plan, side_by_side: int) -> None:
+        self.plan, self.side_by_side = plan, max(1, side_by_side)
+        self.began = self._spoke = time.monotonic()
+        self._missing = Counter(stage.family for stage in plan.missing)
+        self._last = ""
+        console = Console(file=sys.stderr)
+        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
+
+    def __enter__(self) -> Display:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.began
+
+    def show(self, views: list[View]) -> None:
+        """The newest state of all flights."""
+        if self._live:
+            self._live.update(self._table(views))
+            return
+        line = self.line(views)
+        if line != self._last and time.monotonic() - self._spoke > PLAIN_EVERY:
+            print(line, file=sys.stderr, flush=True)
+            self._last, self._spoke = line, time.monotonic()
+
+    def line(self, views: list[View]) -> str:
+        """All of it in one line."""
+        done = sum(self._done(views).values())
+        running = [f"{v.label} {v.share:.0%}" for v in views if v.state == "running"]
+        spent = hours(time.monotonic() - self.began)
+        return (
+            f"[{spent}] {done}/{self._missing.total()} stages; running "
+            f"{', '.join(running) or 'none'}; about {hours(self.seconds_left(views))} left"
+        )
+
+    def seconds_left(self, views: list[View]) -> float:
+        """From the costs of the stages left, scaled by what the finished part really took."""
+        costs, shares = self.plan.costs(), {v.key: _share(v) for v in views}
+        done = sum(costs[s.key] * shares.get(s.key, 0.0) for s in self.plan.missing)
+        left = sum(costs[s.key] * (1 - shares.get(s.key, 0.0)) for s in self.plan.missing)
+        elapsed = time.monotonic() - self.began
+        return left * elapsed / done if elapsed > 30 and done else left / self.side_by_side
+
+    def _done(self, views: list[View]) -> Counter[str]:
+        missing = {stage.key for stage in self.plan.missing}
+        return Counter(v.family for v in views if v.state == "stored" and v.key in missing)
+
+    def _table(self, views: list[View]) -> Group:
+        table = Table(title=f"study {self.plan.study.name}", title_justify="left")
+        for column in ("stage", "stored before", "done", "running", "to do", "failed"):
+            table.add_column(column, justify="left" if column == "stage" else "right")
+        done = self._done(views)
+        for family in FAMILIES:
+            states = Counter(v.state for v in views if v.family == family)
+            before = sum(s.family == family for s in self.plan.stages) - self._missing[family]
+            left = self._missing[family] - done[family] - states["running"] - states["failed"]
+            numbers = (before, done[family], states["running"], max(left, 0), states["failed"])
+            table.add_row(family, *map(str, numbers))
+        running = [
+            Text(f"  {v.label:<28} {v.share:>4.0%}  {hours(v.seconds):>7}  for {v.waiting} trials")
+            for v in views
+            if v.state == "running"
+        ]
+        return Group(table, *running, Text(self.line(views)))
+
+
+def _share(view: View) -> float:
+    return 1.0 if view.state in ("stored", "failed") else view.share

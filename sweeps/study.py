@@ -1,0 +1,115 @@
+"""What a sweep is: arms x folds x seeds of one data set under one settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from vpbsd.config import canonical, digest, nearest
+from vpbsd.data.folds import Fold, make_folds
+from vpbsd.data.volumes import VolumeInfo
+from vpbsd.errors import BadInput
+from vpbsd.recipes import ARMS, Settings, trial
+from vpbsd.stages import Stage
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One arm on one fold with one seed; `stage` is the evaluation it ends with."""
+
+    arm: str
+    fold: int
+    seed: int
+    stage: Stage
+
+    @property
+    def id(self) -> str:
+        """Its name within the study."""
+        return f"{self.arm}-fold{self.fold}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A named set of trials.
+
+    Attributes:
+        name: Of the study, and of its MLflow experiment.
+        settings: Of every trial.
+        volumes: The data set.
+        arms: Rows of the table.
+        seeds: Of the students; one trial per arm, fold and seed.
+        teacher_seed: Of pre-training and fine-tuning, shared by all student seeds.
+    """
+
+    name: str
+    settings: Settings
+    volumes: tuple[VolumeInfo, ...]
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...] = (0,)
+    teacher_seed: int = 0
+
+    @cached_property
+    def folds(self) -> tuple[Fold, ...]:
+        """The splits of the data set."""
+        return make_folds(self.volumes, self.settings.protocol)
+
+    @cached_property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials. The teacher itself knows no student seed and is run once per fold."""
+        return tuple(
+            Trial(arm, fold.index, seed, trial(self.settings, arm, fold, seed, self.teacher_seed))
+            for fold in self.folds
+            for arm in self.arms
+            for seed in (self.seeds if ARMS[arm](self.settings) else self.seeds[:1])
+        )
+
+    def stages(self) -> Iterator[Stage]:
+        """Every stage any trial rests on, each once, upstream first."""
+        seen: set[str] = set()
+        for one in self.trials:
+            for stage in one.stage.lineage():
+                if stage.key not in seen:
+                    seen.add(stage.key)
+                    yield stage
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What makes the study this study; another set of facts needs another name."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "data": data_fingerprint(self.volumes),
+            "arms": list(self.arms),
+            "seeds": list(self.seeds),
+            "teacher_seed": self.teacher_seed,
+        }
+
+
+def data_fingerprint(volumes: tuple[VolumeInfo, ...]) -> str:
+    """One fingerprint for a data set, whatever its folder and file names."""
+    return digest(sorted(volume.fingerprint for volume in volumes))
+
+
+def check_arms(names: list[str]) -> tuple[str, ...]:
+    """The arms, in the order given, each once.
+
+    Raises:
+        BadInput: An arm that does not exist; the nearest name is offered.
+    """
+    for name in names:
+        if name not in ARMS:
+            raise BadInput(f"there is no arm '{name}'{nearest(name, list(ARMS))}")
+    return tuple(dict.fromkeys(names))
+
+
+def first_difference(ours: object, theirs: object, path: str = "") -> str | None:
+    """The first field in which two plain values differ, as ``path: theirs -> ours``."""
+    if canonical(ours) == canonical(theirs):
+        return None
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for name in sorted({*ours, *theirs}):
+            inner = first_difference(ours.get(name), theirs.get(name), f"{path}.{name}")
+            if inner:
+                return inner
+    return f"{path.lstrip('.')}: {canonical(theirs)} before, {canonical(ours)} now"

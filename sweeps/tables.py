@@ -1,0 +1,187 @@
+"""MLflow runs -> the table people publish; void and failed trials shown, never averaged."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import mean, stdev
+
+from mlflow.entities import Run
+
+from sweeps.tracking import Tracker
+from vpbsd.recipes import TITLES
+
+COLUMNS = {
+    "dsc": "DSC",
+    "accuracy": "Acc",
+    "hd95_vox": "HD95 [vox]",
+    "jaccard": "Jaccard",
+    "smd": "SMD",
+    "cldice": "clDice",
+}
+HIGHER_IS_BETTER = {"dsc", "accuracy", "jaccard", "cldice"}
+FLOOR = "threshold_dsc"
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A trial as MLflow has it.
+
+    Attributes:
+        values: metric -> volume -> value.
+        void: Why it does not count, or "".
+    """
+
+    run_id: str
+    arm: str
+    fold: int
+    seed: int
+    status: str
+    void: str
+    values: dict[str, dict[str, float]]
+
+    @property
+    def counts(self) -> bool:
+        """Whether it enters averages."""
+        return self.status == "FINISHED" and not self.void
+
+    def score(self, metric: str) -> float:
+        """Mean over the test volumes."""
+        return mean(self.values[metric].values())
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Mean over folds, spread over folds (ddof 1; NaN for one fold), number of folds."""
+
+    mean: float
+    spread: float
+    folds: int
+
+    def __str__(self) -> str:
+        if not self.folds:
+            return "-"
+        return (
+            f"{self.mean:.3f}"
+            if math.isnan(self.spread)
+            else f"{self.mean:.3f} ± {self.spread:.3f}"
+        )
+
+
+def trial_results(tracker: Tracker) -> list[TrialResult]:
+    """All trials of a study that have ended, by arm, fold and seed."""
+    runs = tracker.runs("tags.`vpbsd.kind` = 'trial'")
+    ended = [_trial_result(run) for run in runs if run.info.status != "RUNNING"]
+    return sorted(ended, key=lambda t: (t.arm, t.fold, t.seed))
+
+
+def cell(trials: Iterable[TrialResult], metric: str) -> Cell:
+    """Seeds are averaged within a fold first, then folds: seeds are no independent samples."""
+    folds: dict[int, list[float]] = {}
+    for trial in trials:
+        if trial.counts:
+            folds.setdefault(trial.fold, []).append(trial.score(metric))
+    per_fold = [mean(values) for values in folds.values()]
+    if not per_fold:
+        return Cell(math.nan, math.nan, 0)
+    return Cell(mean(per_fold), stdev(per_fold) if len(per_fold) > 1 else math.nan, len(per_fold))
+
+
+def ablation_rows(
+    trials: list[TrialResult], arms: Iterable[str]
+) -> list[tuple[str, dict[str, Cell], str]]:
+    """(title, cell per column, remark) for each arm that was asked for."""
+    rows = []
+    for arm in arms:
+        own = [t for t in trials if t.arm == arm]
+        cells = {metric: cell(own, metric) for metric in COLUMNS}
+        rows.append((TITLES.get(arm, arm), cells, remark(own)))
+    return rows
+
+
+def remark(trials: list[TrialResult]) -> str:
+    """What keeps some of an arm's trials out of its averages."""
+    reasons = [f"fold {t.fold}: {t.void or t.status.lower()}" for t in trials if not t.counts]
+    if not trials:
+        return "no trial has ended"
+    return "VOID " + "; ".join(reasons) if reasons else ""
+
+
+def floor(trials: list[TrialResult]) -> Cell:
+    """The best single threshold's Dice on the same test volumes, averaged the same way."""
+    seen: dict[int, TrialResult] = {t.fold: t for t in trials if FLOOR in t.values}
+    return cell(seen.values(), FLOOR) if seen else Cell(math.nan, math.nan, 0)
+
+
+def markdown(trials: list[TrialResult], arms: Iterable[str], caption: str) -> str:
+    """The table as Markdown: best mean bold, remarks below."""
+    rows = ablation_rows(trials, arms)
+    best = {metric: _best(metric, [cells[metric] for _, cells, _ in rows]) for metric in COLUMNS}
+    lines = [
+        "| arm | " + " | ".join(COLUMNS.values()) + " |",
+        "|---|" + "---|" * len(COLUMNS),
+    ]
+    for title, cells, note in rows:
+        shown = [
+            f"**{cells[m]}**" if cells[m].folds and cells[m].mean == best[m] else str(cells[m])
+            for m in COLUMNS
+        ]
+        mark = " †" if note else ""
+        lines.append(f"| {title}{mark} | " + " | ".join(shown) + " |")
+    lines.append(f"| best single threshold (knows the label) | {floor(trials)} |" + " |" * 5)
+    notes = [f"† {title}: {note}" for title, _, note in rows if note]
+    return "\n".join([*lines, "", caption, *notes, ""])
+
+
+def caption(trials: list[TrialResult], protocol: str) -> str:
+    """What the numbers are."""
+    folds = len({t.fold for t in trials})
+    seeds = len({t.seed for t in trials})
+    return (
+        f"Mean ± standard deviation over {folds} folds ({protocol}); {seeds} student seed(s) "
+        "averaged within a fold, one teacher seed. Void and failed trials are left out."
+    )
+
+
+def _best(metric: str, cells: list[Cell]) -> float:
+    means = [c.mean for c in cells if c.folds]
+    if not means:
+        return math.nan
+    return max(means) if metric in HIGHER_IS_BETTER else min(means)
+
+
+def _trial_result(run: Run) -> TrialResult:
+    tags = run.data.tags
+    return TrialResult(
+        run_id=run.info.run_id,
+        arm=tags["vpbsd.arm"],
+        fold=int(tags["vpbsd.fold"]),
+        seed=int(tags["vpbsd.seed"]),
+        status=run.info.status,
+        void=tags.get("vpbsd.void", ""),
+        values=_by_volume(run.data.metrics),
+    )
+
+
+def _by_volume(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
+    values: dict[str, dict[str, float]] = {}
+    for name, value in metrics.items():
+        test, _, rest = name.partition("/")
+        metric, _, volume = rest.partition("/vol_")
+        if test == "test" and volume:
+            values.setdefault(metric, {})[volume] = value
+    return values
+
+
+def parent_tags(tracker: Tracker) -> dict[str, str]:
+    """The sweep's own tags."""
+    run = next(tracker.runs("tags.`vpbsd.kind` = 'sweep'"))
+    return dict(run.data.tags)
+
+
+def groups(tracker: Tracker) -> dict[str, str]:
+    """Volume -> group of the labelled volumes of a study."""
+    told: dict[str, str] = json.loads(parent_tags(tracker)["vpbsd.groups"])
+    return told

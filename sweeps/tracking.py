@@ -1,0 +1,186 @@
+"""The one file that imports mlflow: runs, curves, pictures, and reading them back.
+
+Only the driver uses it. What MLflow shows is a function of the study and the store: `deliver` may
+be called at any time, by any driver, and brings every run up to date; how far a run got is a tag
+of that run, and metrics carry the time they were measured, so that nothing is lost or doubled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+from mlflow import MlflowClient  # noqa: E402 (its switches are read at import)
+from mlflow.entities import Metric, Param, Run, RunTag  # noqa: E402
+
+from vpbsd.errors import BadInput  # noqa: E402
+
+Values = Mapping[str, object]
+PARENT = "mlflow.parentRunId"
+UNIT = "vpbsd.unit"
+SENT = "vpbsd.rows"
+MOST_METRICS, MOST_PARAMS = 900, 90  # per request; MLflow takes 1000 and 100
+
+
+class Tracker:
+    """One experiment of one tracking server or database.
+
+    Args:
+        uri: Of MLflow; a SQLite file is made if need be.
+        experiment: Its name, that of the study.
+        artifacts: Where a new experiment keeps its files, if the server does not say.
+    """
+
+    def __init__(self, uri: str, experiment: str, artifacts: str | None = None) -> None:
+        _make_folder(uri)
+        self.uri = uri
+        self.client = MlflowClient(uri)
+        found = self.client.get_experiment_by_name(experiment)
+        self.experiment_id: str = (
+            found.experiment_id
+            if found
+            else self.client.create_experiment(experiment, artifact_location=artifacts)
+        )
+        self._runs = {run.data.tags[UNIT]: run for run in self.runs() if UNIT in run.data.tags}
+
+    def runs(self, condition: str = "") -> Iterator[Run]:
+        """All runs of the experiment that meet a condition in MLflow's filter language."""
+        token: str | None = None
+        while True:
+            page = self.client.search_runs([self.experiment_id], condition, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def ensure(
+        self, unit: str, name: str, parent: str | None, params: Values, tags: Values
+    ) -> str:
+        """The id of the one run of a unit; made with its params and tags if it is new."""
+        if unit not in self._runs:
+            linked = {PARENT: parent} if parent else {}
+            told = {UNIT: unit, **linked, **{k: str(v) for k, v in tags.items()}}
+            run = self.client.create_run(self.experiment_id, run_name=name, tags=told)
+            self._runs[unit] = run
+            self.params(run.info.run_id, params)
+        return str(self._runs[unit].info.run_id)
+
+    def is_over(self, unit: str) -> bool:
+        """Whether the unit's run has ended."""
+        run = self._runs.get(unit)
+        return run is not None and run.info.status != "RUNNING"
+
+    def reopen(self, unit: str) -> None:
+        """A unit that failed before runs again."""
+        run_id = self._runs[unit].info.run_id
+        self.client.update_run(run_id, status="RUNNING")
+        self._runs[unit] = self.client.get_run(run_id)
+
+    def params(self, run_id: str, params: Values) -> None:
+        """Flat parameters, in batches."""
+        flat = [Param(_name(k), str(v)) for k, v in params.items()]
+        for i in range(0, len(flat), MOST_PARAMS):
+            self.client.log_batch(run_id, params=flat[i : i + MOST_PARAMS])
+
+    def rows(self, unit: str, rows: list[dict[str, Any]], step: str = "epoch") -> None:
+        """Rows of a curve beyond those sent already; each row is one step."""
+        run = self._runs[unit]
+        sent = int(run.data.tags.get(SENT, 0))
+        metrics = [
+            Metric(_name(k), float(v), int(1000 * row["time"]), int(row.get(step, sent + i)))
+            for i, row in enumerate(rows[sent:])
+            for k, v in row.items()
+            if isinstance(v, float | int) and k not in ("time", step)
+        ]
+        if len(rows) > sent:
+            self._metrics(run.info.run_id, metrics, [RunTag(SENT, str(len(rows)))])
+            run.data.tags[SENT] = str(len(rows))
+
+    def sent(self, unit: str) -> int:
+        """Rows of a unit that MLflow has."""
+        return int(self._runs[unit].data.tags.get(SENT, 0))
+
+    def numbers(self, run_id: str, numbers: Mapping[str, float], when: float) -> None:
+        """Scalars of a finished unit."""
+        at = int(1000 * when)
+        self._metrics(run_id, [Metric(_name(k), v, at, 0) for k, v in numbers.items()], [])
+
+    def tags(self, run_id: str, tags: Values) -> None:
+        """Sets tags."""
+        self.client.log_batch(run_id, tags=[RunTag(k, str(v)) for k, v in tags.items()])
+
+    def file(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        """An artefact."""
+        self.client.log_artifact(run_id, str(path), folder)
+
+    def text(self, run_id: str, text: str, name: str) -> None:
+        """A text as an artefact."""
+        self.client.log_text(run_id, text, name)
+
+    def end(self, unit: str, status: str) -> None:
+        """FINISHED, FAILED or KILLED."""
+        run_id = self._runs[unit].info.run_id
+        self.client.set_terminated(run_id, status)
+        self._runs[unit] = self.client.get_run(run_id)
+
+    def _metrics(self, run_id: str, metrics: list[Metric], tags: list[RunTag]) -> None:
+        for i in range(0, len(metrics), MOST_METRICS):
+            self.client.log_batch(run_id, metrics=metrics[i : i + MOST_METRICS])
+        if tags:
+            self.client.log_batch(run_id, tags=tags)
+
+
+def open_tracker(uri: str, study: str) -> Tracker:
+    """A finished or running study, for reading: makes neither database nor experiment.
+
+    Raises:
+        BadInput: No such database or study; the studies there are named.
+    """
+    file = _sqlite_file(uri)
+    if file is not None and not file.exists():
+        raise BadInput(f"no MLflow database at {file}: run a sweep first, or pass --tracking URI")
+    client = MlflowClient(uri)
+    if client.get_experiment_by_name(study) is None:
+        names = [e.name for e in client.search_experiments() if e.name != "Default"]
+        raise BadInput(
+            f"there is no study '{study}' at {uri}; known are {', '.join(names) or 'none'}"
+        )
+    return Tracker(uri, study)
+
+
+def flat(value: object, prefix: str = "") -> dict[str, object]:
+    """Nested settings as one level of dotted names."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {
+        name: inner
+        for key, one in value.items()
+        for name, inner in flat(one, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
+def decode(text: str) -> Any:  # noqa: ANN401 (whatever JSON holds)
+    """A tag's JSON."""
+    return json.loads(text)
+
+
+def _name(text: str) -> str:
+    """A name MLflow takes: letters, digits and ``_-. :/``."""
+    return re.sub(r"[^\w\-. :/]", "_", text)
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def _make_folder(uri: str) -> None:
+    file = _sqlite_file(uri)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,154 @@
+"""One stage in one process: inputs from the store, checkpoints to it, the result committed."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import cloudpickle
+
+from sweeps.store import Store
+from sweeps.tickets import Ticket
+
+if TYPE_CHECKING:
+    from vpbsd.run import Step
+    from vpbsd.stages import Stage
+
+CHECKPOINT = "checkpoint.safetensors"
+SPENT = "spent.json"
+Report = Callable[[int, list[dict[str, float | str]], float], None]
+"""(number of the first row, new rows, share done)"""
+
+
+def execute(ticket: Ticket, store: Store, report: Report) -> None:
+    """Runs a stage from its newest checkpoint to its committed result.
+
+    Args:
+        ticket: The stage.
+        store: Holds its inputs; receives rows, checkpoints and the result.
+        report: Told of new rows and of the share done.
+
+    Raises:
+        Damaged: An input is not what was committed; it has been set aside.
+        FileNotFoundError: An input is not stored (any more).
+        Diverged: A loss is not finite.
+    """
+    if store.state(ticket.key) == "stored":
+        return
+    stage: Stage = cloudpickle.loads(ticket.sealed)
+    inputs = {name: store.open(key) for name, key in ticket.upstream.items()}
+    with TemporaryDirectory(prefix="vpbsd-") as room:
+        out, kept = Path(room, "out"), Path(room, CHECKPOINT)
+        out.mkdir()
+        diary = Diary(store, ticket.key, kept)
+        for step in _steps(stage, inputs, out, diary.resume()):
+            new = diary.note(step)
+            report(len(step.rows) - len(new), new, step.share)
+        store.commit(ticket.key, out, _facts(stage, out, diary.seconds()))
+    store.clear_running(ticket.key)
+
+
+class Diary:
+    """What a running stage leaves in the store, so that a crash costs little.
+
+    Rows and checkpoint are written at most every `VPBSD_CHECKPOINT_SECONDS` (30), and `run`
+    yields after each epoch or five minutes: a crash costs no more than that.
+    """
+
+    def __init__(self, store: Store, key: str, kept: Path) -> None:
+        self.store, self.key, self.kept = store, key, kept
+        self._every = float(os.environ.get("VPBSD_CHECKPOINT_SECONDS", "30"))
+        self._before = 0.0
+        self._began = self._saved = time.monotonic()
+        self._rows = self._written = 0
+
+    def resume(self) -> Path | None:
+        """The newest checkpoint, if there is one."""
+        if not self.store.fetch_running(self.key, CHECKPOINT, self.kept):
+            return None
+        spent = self.store.load_running(self.key, SPENT)
+        self._before = float(spent) if spent else 0.0
+        return self.kept
+
+    def seconds(self) -> float:
+        """Spent on this stage, earlier attempts up to their checkpoint included."""
+        return self._before + time.monotonic() - self._began
+
+    def note(self, step: Step) -> list[dict[str, float | str]]:
+        """Takes a step down; returns the rows that are new."""
+        if self._rows == 0 and len(step.rows) > 1:  # resumed: the first rows are known
+            self._rows = self._written = len(step.rows) - 1
+        new = step.rows[self._rows :]
+        self._rows = len(step.rows)
+        if time.monotonic() - self._saved >= self._every:
+            self._save(step)
+        return new
+
+    def _save(self, step: Step) -> None:
+        draft = self.kept.with_name("next-" + CHECKPOINT)
+        step.save(draft)
+        draft.replace(self.kept)
+        spent = str(self.seconds()).encode()
+        self.store.save_running(self.key, {CHECKPOINT: self.kept, SPENT: spent})
+        if self._written < len(step.rows):
+            self.store.append_rows(self.key, self._written, step.rows[self._written :])
+            self._written = len(step.rows)
+        self._saved = time.monotonic()
+
+
+def _steps(stage: Stage, inputs: dict[str, Path], out: Path, resume: Path | None):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    from vpbsd.run import run
+
+    return run(stage, inputs, out, resume)
+
+
+def _facts(stage: Stage, out: Path, seconds: float) -> dict[str, str | float | None]:
+    """What cannot change the result but belongs to its story."""
+    import json
+
+    import torch
+
+    summary = json.loads((out / "summary.json").read_text())
+    cuda = torch.cuda.is_available()
+    peak = torch.cuda.max_memory_allocated() if cuda else 0
+    return {
+        "family": stage.family,
+        "label": stage.label,
+        "void": summary["void"],
+        "seconds": seconds,
+        "finished": time.time(),
+        "device": torch.cuda.get_device_name() if cuda else platform.processor() or "cpu",
+        "threads": float(torch.get_num_threads()),
+        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "peak_gpu_memory_gb": peak / 2**30,
+        "host": platform.node(),
+        "commit": commit(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "monai", "numpy")},
+    }
+
+
+def commit() -> str:
+    """The git commit this code is at, `+` behind it where files differ; or the version."""
+    here = Path(__file__).parent
+    try:
+        git = ["git", "-C", str(here)]
+        head = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+        dirty = subprocess.run([*git, "diff", "--quiet", "HEAD"], timeout=10).returncode
+    except (OSError, subprocess.SubprocessError):
+        return version("vpbsd")
+    return head + ("+" if dirty else "")

@@ -1,0 +1,36 @@
+"""Manners of the command line: one clear line for what the user got wrong, and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from vpbsd.config import nearest
+from vpbsd.errors import BadInput
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but an unknown option is answered in one line with the nearest known one."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with code 2."""
+        unknown = message.removeprefix("unrecognized arguments: ").split()
+        if message.startswith("unrecognized") and unknown[0].startswith("--"):
+            known = [o for action in self._actions for o in action.option_strings if o[:2] == "--"]
+            message = f"there is no option {unknown[0]}{nearest(unknown[0], known)}"
+        self.exit(2, f"error: {message}\n")
+
+
+def answer(program: Callable[[], int | None]) -> NoReturn:
+    """Runs a program; bad input becomes `error: ...` and exit code 2, Ctrl-C 130."""
+    try:
+        code = program() or 0
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        code = 130
+    sys.exit(code)

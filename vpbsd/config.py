@@ -1,0 +1,215 @@
+"""Configuration: frozen, typed, checked where it is owned; one digest; dotted overrides.
+
+Every section is a frozen pydantic model that refuses unknown fields. What belongs to a stage is
+what its section holds, so "which parameter touches which stage" is declared by where it lives.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vpbsd.errors import BadInput
+
+Grid = tuple[int, int, int]
+Alignment = Literal["conv1", "linear", "chsel", "linear_flat"]
+S = TypeVar("S", bound="Section")
+
+
+class Section(BaseModel):
+    """A frozen group of settings; unknown names are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(Section):
+    """How a volume becomes patches."""
+
+    patch: Grid = (64, 64, 64)
+    """Patch sides (z, y, x) in voxels; multiples of 32, and not 32 on every axis."""
+    clip_percentile: float = Field(95.0, gt=50, le=100)
+    """Voxels above this percentile of their volume are clipped (VpbSD 4.1.1)."""
+
+    @model_validator(mode="after")
+    def _patch_fits_the_teacher(self) -> Data:
+        if any(n % 32 or n <= 0 for n in self.patch) or all(n == 32 for n in self.patch):
+            shown = "x".join(map(str, self.patch))
+            raise ValueError(
+                f"patch {shown} is not one the teacher can take: every side must be a multiple "
+                "of 32 and at least one larger than 32, such as 64x64x64 or 32x64x64"
+            )
+        return self
+
+
+class Sampling(Section):
+    """Which unlabelled patches are drawn; only stages that draw some have it."""
+
+    patches: int = Field(1000, ge=1)
+    """Seeded sample of lattice cells over all unlabelled volumes."""
+    background_share: float = Field(0.1, ge=0, le=1)
+    """At most this share of `patches` may show background only."""
+
+
+class Protocol(Section):
+    """Who is tested on whom."""
+
+    folds: int = Field(5, ge=2)
+    split: Literal["group", "space"] = "group"
+    """Folds of whole groups (across acquisitions), or of regions within volumes (within)."""
+    margin: int = Field(16, ge=0)
+    """Voxels left out between training and test regions of a spatial fold."""
+    pretrain_on: Literal["auto", "unlabelled", "all"] = "auto"
+    """Volumes the teacher is pre-trained on; auto: the unlabelled ones, all if there are none."""
+
+
+class Optim(Section):
+    """One optimiser and its budget. The rate falls by one factor per epoch to lr * final_ratio."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(gt=0)
+    final_ratio: float = Field(0.01, gt=0, le=1)
+    weight_decay: float = Field(0.0, ge=0)
+    clip: float | None = Field(None, gt=0)
+    """Largest norm of the gradient; null: not clipped."""
+    lr_of: dict[str, float] = {}
+    """Learning rates of their own for parameters whose name starts with the given prefix."""
+    epochs: int = Field(ge=1)
+    steps_per_epoch: int | None = Field(None, ge=1)
+    """null: as many as one pass over the patches takes."""
+    batch: int = Field(2, ge=1)
+
+
+class SwinNet(Section):
+    """The teacher: MONAI's SwinUNETR, with or without a vessel-pattern codebook at its bottom."""
+
+    name: Literal["swin_unetr"] = "swin_unetr"
+    feature_size: int = Field(48, ge=12, multiple_of=12)
+    depths: tuple[int, int, int, int] = (2, 2, 2, 2)
+    num_heads: tuple[int, int, int, int] = (3, 6, 12, 24)
+    window_size: int = Field(7, ge=2)
+    codebook: Codebook | None = None
+
+
+class Codebook(Section):
+    """Vessel patterns: N code words of the student's deepest width (VpbSD eq. 8-9)."""
+
+    size: int = Field(128, ge=2)
+    width: int = Field(32, ge=2)
+    alignment: Alignment = "conv1"
+    grid: Grid = (2, 2, 2)
+    """Tokens of a patch (z, y, x), which only linear_flat needs to know."""
+    kappa: float | Literal["auto"] = "auto"
+    """Scale of the logits -kappa * squared distance; auto: sampled and nearest code agree half
+    of the time on the calibration tokens."""
+    kappa_factor: float = Field(1.0, gt=0)
+    """Multiplies an automatic kappa; this is what a search varies."""
+    noise: Literal["post", "pre"] = "post"
+    straight_through: Literal["gumbel", "copy"] = "gumbel"
+    tau_start: float = Field(2.0, gt=0)
+    tau_floor: float = Field(0.5, gt=0)
+    tau_share: float = Field(0.7, gt=0, le=1)
+    """Share of all steps after which the temperature has reached its floor."""
+    commitment: float = Field(0.25, ge=0)
+    """lambda of eq. 9."""
+    warm: float = Field(0.2, gt=0, lt=1)
+    """Share of all steps trained without quantisation before k-means starts the codebook."""
+
+
+class LightNet(Section):
+    """The student: Light UNet, 0.12 M parameters (VpbSD 4.1.2)."""
+
+    name: Literal["light_unet"] = "light_unet"
+    widths: tuple[int, int, int, int] = (4, 16, 20, 32)
+
+
+SwinNet.model_rebuild()
+Network = SwinNet | LightNet
+
+
+def canonical(value: object) -> str:
+    """The one JSON text of a value: sorted names, no spaces, models as plain data."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: object) -> str:
+    """SHA-256 of the canonical text, in hex."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def override(settings: S, changes: Mapping[str, object]) -> S:
+    """Settings with some dotted paths changed, checked as a whole.
+
+    Args:
+        settings: Any section.
+        changes: Dotted path -> value, such as ``{"vpbsd.gamma": 0.5}``.
+
+    Raises:
+        BadInput: A path that does not exist (the nearest name is offered) or a value that its
+            field refuses.
+    """
+    plain = settings.model_dump()
+    for path, value in changes.items():
+        _assign(settings, plain, path, value)
+    try:
+        return type(settings).model_validate(plain)
+    except ValidationError as error:
+        raise BadInput(_first_problem(error)) from None
+
+
+def parse_changes(texts: list[str]) -> dict[str, object]:
+    """``["vpbsd.gamma=0.5"]`` -> ``{"vpbsd.gamma": 0.5}``; values are JSON, else plain text.
+
+    Raises:
+        BadInput: A text without ``=``.
+    """
+    changes: dict[str, object] = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        if not equals:
+            raise BadInput(f"--set {text}: write it as path=value, such as vpbsd.gamma=0.5")
+        try:
+            changes[path] = json.loads(value)
+        except json.JSONDecodeError:
+            changes[path] = value
+    return changes
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """``"; did you mean 'x'?"`` for the closest known word, or the list of them."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
+    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(sorted(known))}"
+
+
+def _assign(settings: Section, plain: dict[str, Any], path: str, value: object) -> None:
+    *way, last = path.split(".")
+    at: Any = plain
+    for name in way:
+        _check_name(at, name, path)
+        at = at[name]
+    _check_name(at, last, path)
+    at[last] = value
+
+
+def _check_name(at: object, name: str, path: str) -> None:
+    known = list(at) if isinstance(at, dict) else []
+    if name not in known:
+        raise BadInput(f"setting '{path}' has no field '{name}'{nearest(name, known)}")
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"]) or "settings"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"setting '{where}': {message} (given: {_shown(problem['input'])})"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,177 @@
+"""Who trains and who is tested: folds of whole groups, or of regions within volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from vpbsd.config import Protocol
+from vpbsd.data.volumes import VolumeInfo
+from vpbsd.errors import BadInput
+
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+class Part(NamedTuple):
+    """A box (start, stop per axis z, y, x) of a volume."""
+
+    volume: VolumeInfo
+    box: Box
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels per axis (z, y, x)."""
+        (a, b), (c, d), (e, f) = self.box
+        return b - a, d - c, f - e
+
+    @property
+    def identity(self) -> str:
+        """What a stage key knows of it: content and place, never a path or a name."""
+        return f"{self.volume.fingerprint}:{self.box}"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split. No group of `test` is in `train` or `unlabelled` when folds go by group."""
+
+    index: int
+    train: tuple[Part, ...]
+    test: tuple[Part, ...]
+    unlabelled: tuple[Part, ...]
+
+
+def whole(volume: VolumeInfo) -> Part:
+    """All of a volume."""
+    z, y, x = volume.shape
+    return Part(volume, ((0, z), (0, y), (0, x)))
+
+
+def make_folds(volumes: tuple[VolumeInfo, ...], protocol: Protocol) -> tuple[Fold, ...]:
+    """The folds of a data set, the same for the same volumes in any order.
+
+    Raises:
+        BadInput: No labelled volume, fewer groups than folds, an empty label in a training
+            fold, or a volume too narrow for spatial folds.
+    """
+    labelled = tuple(v for v in volumes if v.labelled)
+    if not labelled:
+        raise BadInput("no volume of the data set has a label: import at least one with a label")
+    folds = _by_group if protocol.split == "group" else _by_space
+    made = folds(volumes, labelled, protocol)
+    for fold in made:
+        _refuse_empty_labels(fold)
+    return made
+
+
+def everything(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: set[str]) -> Fold:
+    """The split of the final training: every labelled volume trains, only `holdout` is tested."""
+    kept = tuple(v for v in volumes if v.name not in holdout)
+    tested = {v.group for v in volumes if v.name in holdout}
+    labelled = tuple(v for v in kept if v.labelled and v.group not in tested)
+    if not labelled:
+        raise BadInput("no labelled volume is left to train on: hold out fewer groups")
+    fold = Fold(
+        index=-1,
+        train=_sorted([whole(v) for v in labelled]),
+        test=_sorted([whole(v) for v in volumes if v.name in holdout]),
+        unlabelled=_unlabelled(kept, labelled, tested, protocol),
+    )
+    _refuse_empty_labels(fold)
+    return fold
+
+
+def _by_group(
+    volumes: tuple[VolumeInfo, ...], labelled: tuple[VolumeInfo, ...], protocol: Protocol
+) -> tuple[Fold, ...]:
+    groups = sorted({v.group for v in labelled})
+    if len(groups) < protocol.folds:
+        raise BadInput(
+            f"{protocol.folds} folds need as many groups, but the labelled volumes have "
+            f"{len(groups)} ({', '.join(groups)}): pass --folds {max(2, len(groups))} "
+            "or --split space"
+        )
+    folds = []
+    for k in range(protocol.folds):
+        tested = set(groups[k :: protocol.folds])
+        train = tuple(v for v in labelled if v.group not in tested)
+        folds.append(
+            Fold(
+                index=k,
+                train=_sorted([whole(v) for v in train]),
+                test=_sorted([whole(v) for v in labelled if v.group in tested]),
+                unlabelled=_unlabelled(volumes, train, tested, protocol),
+            )
+        )
+    return tuple(folds)
+
+
+def _unlabelled(
+    volumes: tuple[VolumeInfo, ...],
+    train: tuple[VolumeInfo, ...],
+    tested: set[str],
+    protocol: Protocol,
+) -> tuple[Part, ...]:
+    """Volumes without label of untested groups; training images join by `pretrain_on`."""
+    without = [whole(v) for v in volumes if not v.labelled and v.group not in tested]
+    return _joined(without, [whole(v) for v in train], protocol)
+
+
+def _joined(without: list[Part], train: list[Part], protocol: Protocol) -> tuple[Part, ...]:
+    on = protocol.pretrain_on
+    if on == "unlabelled" and not without:
+        raise BadInput(
+            "no unlabelled volume outside the test groups: pass --set protocol.pretrain_on=all"
+        )
+    if on == "all" or (on == "auto" and not without):
+        return _sorted(without + train)
+    return _sorted(without)
+
+
+def _by_space(
+    volumes: tuple[VolumeInfo, ...], labelled: tuple[VolumeInfo, ...], protocol: Protocol
+) -> tuple[Fold, ...]:
+    """Fold k tests the k-th slab of every volume along its longer in-plane axis."""
+    without = [whole(v) for v in volumes if not v.labelled]
+    folds = []
+    for k in range(protocol.folds):
+        train: list[Part] = []
+        test: list[Part] = []
+        for volume in labelled:
+            tested, trained = _slabs(volume, k, protocol)
+            test.append(tested)
+            train.extend(trained)
+        folds.append(Fold(k, _sorted(train), _sorted(test), _joined(without, train, protocol)))
+    return tuple(folds)
+
+
+def _slabs(volume: VolumeInfo, k: int, protocol: Protocol) -> tuple[Part, list[Part]]:
+    axis = 2 if volume.shape[2] >= volume.shape[1] else 1
+    n = volume.shape[axis]
+    start, stop = n * k // protocol.folds, n * (k + 1) // protocol.folds
+    if stop - start <= 2 * protocol.margin:
+        raise BadInput(
+            f"volume {volume.name} is {n} voxels wide, too narrow for {protocol.folds} spatial "
+            f"folds with a margin of {protocol.margin}: use fewer folds or a smaller margin"
+        )
+    beside = [(0, start - protocol.margin), (stop + protocol.margin, n)]
+    train = [_cut(volume, axis, a, b) for a, b in beside if b > a]
+    return _cut(volume, axis, start, stop), train
+
+
+def _cut(volume: VolumeInfo, axis: int, start: int, stop: int) -> Part:
+    box = list(whole(volume).box)
+    box[axis] = (start, stop)
+    return Part(volume, (box[0], box[1], box[2]))
+
+
+def _sorted(parts: list[Part]) -> tuple[Part, ...]:
+    return tuple(sorted(parts, key=lambda part: part.identity))
+
+
+def _refuse_empty_labels(fold: Fold) -> None:
+    for part in fold.train:
+        if part.volume.label_voxels == 0:
+            raise BadInput(
+                f"the label of volume {part.volume.name} is empty, and it would train fold "
+                f"{fold.index}: import it without its label, or leave it out"
+            )

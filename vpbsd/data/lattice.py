@@ -1,0 +1,136 @@
+"""The fixed lattice of patches: where they start, how thin volumes are padded, what is valid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vpbsd.config import Data, Grid, Sampling
+from vpbsd.data.folds import Part
+from vpbsd.data.intensity import normalise
+from vpbsd.data.volumes import open_volume
+from vpbsd.randomness import permutation
+
+
+class Cell(NamedTuple):
+    """One place of the lattice: a part (by its number) and the first voxel (z, y, x) in it."""
+
+    part: int
+    start: Grid
+
+
+def starts(n: int, patch: int) -> list[int]:
+    """ceil(n / patch) evenly spread first voxels along one axis; overlap instead of padding.
+
+    >>> starts(500, 64)
+    [0, 62, 125, 187, 249, 311, 374, 436]
+    """
+    count = -(-n // patch)
+    if count <= 1:
+        return [0]
+    return [round(i * (n - patch) / (count - 1)) for i in range(count)]
+
+
+def cells(parts: Sequence[Part], patch: Grid) -> list[Cell]:
+    """Every lattice cell of the parts, in order."""
+    return [Cell(i, start) for i, part in enumerate(parts) for start in _grid(part.shape, patch)]
+
+
+def _grid(shape: Grid, patch: Grid) -> list[Grid]:
+    along = [starts(n, p) for n, p in zip(shape, patch, strict=True)]
+    return [(z, y, x) for z, y, x in product(*along)]
+
+
+def cut(part: Part, start: Grid, patch: Grid) -> tuple[slice, slice, slice]:
+    """Where a cell lies in its volume, ending at the part's border."""
+    z, y, x = (
+        slice(low + s, min(low + s + p, high))
+        for (low, high), s, p in zip(part.box, start, patch, strict=True)
+    )
+    return z, y, x
+
+
+def padded(block: NDArray[np.generic], patch: Grid) -> NDArray[np.generic]:
+    """A block (z, y, x) mirrored at its far ends up to the patch."""
+    missing = [(0, p - n) for n, p in zip(block.shape, patch, strict=True)]
+    return np.pad(block, missing, mode="reflect") if any(m for _, m in missing) else block
+
+
+class PatchSet:
+    """Patches of some parts, read once from disk and kept in their stored type.
+
+    Args:
+        parts: Where patches are cut from.
+        data: Patch size, clip percentile.
+        chosen: The cells; all lattice cells by default.
+    """
+
+    def __init__(
+        self, parts: Sequence[Part], data: Data, chosen: Sequence[Cell] | None = None
+    ) -> None:
+        self.parts = tuple(parts)
+        self.data = data
+        self.cells = list(cells(parts, data.patch) if chosen is None else chosen)
+        self._volumes = [open_volume(part.volume) for part in parts]
+        self._limits = [volume.limits(data.clip_percentile) for volume in self._volumes]
+        self._kept: dict[tuple[int, bool], NDArray[np.generic]] = {}
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def image(self, i: int) -> NDArray[np.float32]:
+        """Patch i (z, y, x) in [0, 1], mirrored beyond the part's border."""
+        low, high = self._limits[self.cells[i].part]
+        return normalise(padded(self._block(i, label=False), self.data.patch), low, high)
+
+    def label(self, i: int) -> NDArray[np.float32]:
+        """Label of patch i (z, y, x), 0 or 1; 0 beyond the part's border, where nothing counts."""
+        block = self._block(i, label=True)
+        label = np.zeros(self.data.patch, np.float32)
+        label[tuple(slice(n) for n in block.shape)] = block
+        return label
+
+    def valid(self, i: int) -> NDArray[np.float32]:
+        """1 within the part, 0 in the padding, shape (z, y, x)."""
+        part, start = self.parts[self.cells[i].part], self.cells[i].start
+        valid = np.zeros(self.data.patch, np.float32)
+        valid[tuple(slice(n - s) for n, s in zip(part.shape, start, strict=True))] = 1
+        return valid
+
+    def forget(self) -> None:
+        """Lets go of the patches kept in memory."""
+        self._kept.clear()
+
+    def _block(self, i: int, *, label: bool) -> NDArray[np.generic]:
+        if (i, label) not in self._kept:
+            cell = self.cells[i]
+            volume = self._volumes[cell.part]
+            place = cut(self.parts[cell.part], cell.start, self.data.patch)
+            read = volume.label_block if label else volume.image_block
+            self._kept[i, label] = read(place)
+        return self._kept[i, label]
+
+
+def sample(parts: Sequence[Part], data: Data, sampling: Sampling) -> list[Cell]:
+    """The unlabelled cells that all stages share: seeded, few of them background only.
+
+    A cell shows background only if under 1 in 1000 of its voxels reaches the clip limit.
+    Deterministic in its arguments: pre-training, targets and students see the same cells.
+    """
+    every = PatchSet(parts, data)
+    allowed = int(sampling.background_share * sampling.patches)
+    chosen: list[Cell] = []
+    for i in permutation(0, "unlabelled cells", 0, len(every)).tolist():
+        if len(chosen) == sampling.patches:
+            break
+        if not (every.image(i) >= 1).mean() >= 1e-3:
+            if allowed == 0:
+                continue
+            allowed -= 1
+        chosen.append(every.cells[i])
+        every.forget()
+    return sorted(chosen)

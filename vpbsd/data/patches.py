@@ -1,0 +1,160 @@
+"""Batches: what they hold, and the functions that draw them. B batch, D H W the patch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, Self, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vpbsd.data.augment import STILL, Turn, random_turns, turned
+from vpbsd.data.lattice import PatchSet
+from vpbsd.randomness import permutation
+
+T = TypeVar("T")
+
+
+class Answers(Protocol):
+    """One array per patch."""
+
+    def __getitem__(self, i: int, /) -> NDArray[np.float32]:
+        """The answer for patch i."""
+
+
+class Said(NamedTuple):
+    """What the frozen teacher said about the plain patches, turned with them; None: not asked."""
+
+    codes: Tensor | None = None
+    """Code words (B, d_s, d, h, w) on the bottleneck's grid."""
+    pseudo: Tensor | None = None
+    """Hard pseudo-label (B, 1, D, H, W), 0 or 1."""
+    features: Tensor | None = None
+    """The teacher's deepest state (B, d_t, d, h, w)."""
+
+
+class Labelled(NamedTuple):
+    """Patches with a label; all but `said` are (B, 1, D, H, W)."""
+
+    image: Tensor
+    label: Tensor
+    valid: Tensor
+    said: Said
+
+
+class Unlabelled(NamedTuple):
+    """Patches without; a label cannot be read here, whatever the volume has."""
+
+    image: Tensor
+    valid: Tensor
+    said: Said
+
+
+class Semi(NamedTuple):
+    """A labelled and an unlabelled batch, two things with two names."""
+
+    labelled: Labelled
+    unlabelled: Unlabelled | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A patch set and what the teacher said about each patch of it.
+
+    `said` maps a field of `Said` to one array per patch, in the order of the patches.
+    """
+
+    patches: PatchSet
+    said: Mapping[str, Answers]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Everything a stage may draw from."""
+
+    labelled: Asked | None
+    unlabelled: Asked | None
+    batch: int
+    seed: int
+    augment: bool
+
+    def passes(self, draws: Callable[[Self, int], object]) -> int:
+        """Steps that one pass over the patches takes: labelled ones, where they are drawn."""
+        of = self.unlabelled if draws is draw_unlabelled else self.labelled
+        assert of is not None, "a stage draws from patches it was given"
+        return -(-len(of.patches) // self.batch)
+
+
+def draw_labelled(pool: Pool, step: int) -> Labelled:
+    """The labelled batch of a step: each patch once per pass, in a fresh order each pass."""
+    assert pool.labelled is not None
+    chosen, turns = _chosen(pool, pool.labelled, "labelled", step)
+    patches = pool.labelled.patches
+    return Labelled(
+        image=_stack(patches.image, chosen, turns),
+        label=_stack(patches.label, chosen, turns),
+        valid=_stack(patches.valid, chosen, turns),
+        said=_said(pool.labelled, chosen, turns),
+    )
+
+
+def draw_unlabelled(pool: Pool, step: int) -> Unlabelled:
+    """The unlabelled batch of a step, from streams of its own."""
+    assert pool.unlabelled is not None
+    chosen, turns = _chosen(pool, pool.unlabelled, "unlabelled", step)
+    patches = pool.unlabelled.patches
+    return Unlabelled(
+        image=_stack(patches.image, chosen, turns),
+        valid=_stack(patches.valid, chosen, turns),
+        said=_said(pool.unlabelled, chosen, turns),
+    )
+
+
+def draw_semi(pool: Pool, step: int) -> Semi:
+    """Both; the labelled half is the very batch that `draw_labelled` gives at this step.
+
+    A stage that was given no unlabelled patches (an arm without such a term) gets None.
+    """
+    unlabelled = draw_unlabelled(pool, step) if pool.unlabelled is not None else None
+    return Semi(draw_labelled(pool, step), unlabelled)
+
+
+def moved(batch: T, device: torch.device) -> T:
+    """The batch with every tensor on a device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)  # type: ignore[return-value]
+    if isinstance(batch, tuple):
+        return type(batch)(*(moved(part, device) for part in batch))
+    return batch
+
+
+def _chosen(pool: Pool, asked: Asked, purpose: str, step: int) -> tuple[list[int], list[Turn]]:
+    n = len(asked.patches)
+    places = range(step * pool.batch, (step + 1) * pool.batch)
+    chosen = [int(permutation(pool.seed, f"{purpose} order", p // n, n)[p % n]) for p in places]
+    _, height, width = asked.patches.data.patch
+    turns = [STILL] * len(chosen)
+    if pool.augment:
+        purpose = f"{purpose} turns"
+        turns = random_turns(pool.seed, purpose, step, len(chosen), height == width)
+    return chosen, turns
+
+
+def _stack(
+    read: Callable[[int], NDArray[np.float32]], chosen: list[int], turns: list[Turn]
+) -> Tensor:
+    patches = [torch.from_numpy(read(i))[None] for i in chosen]
+    return torch.stack([turned(x, turn) for x, turn in zip(patches, turns, strict=True)])
+
+
+def _said(asked: Asked, chosen: list[int], turns: list[Turn]) -> Said:
+    def of(name: str) -> Tensor | None:
+        if name not in asked.said:
+            return None
+        values = [torch.from_numpy(asked.said[name][i]) for i in chosen]
+        return torch.stack([turned(x, turn) for x, turn in zip(values, turns, strict=True)])
+
+    return Said(*(of(name) for name in Said._fields))

@@ -1,0 +1,32 @@
+"""The phantom as a data set on disk: written once, then found."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from vpbsd.data.phantom import NUMERICS, SPACING_UM, PhantomVolume, phantom_volumes
+from vpbsd.data.volumes import Facts, write_volume
+
+
+def phantom_folder(home: Path) -> Path:
+    """The folder of the default phantom below `home`; generated if it is not there yet."""
+    folder = home / f"phantom-{NUMERICS}"
+    if folder.exists():
+        return folder
+    print(f"generating vessel volumes in {folder} (once, some seconds)", file=sys.stderr)
+    draft = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    for volume in phantom_volumes():
+        write_phantom(draft, volume)
+    draft.rename(folder)
+    return folder
+
+
+def write_phantom(folder: Path, volume: PhantomVolume) -> None:
+    """Writes one generated volume as OME-Zarr."""
+    image = volume.image
+    facts = Facts(image.shape, str(image.dtype), SPACING_UM, volume.group, "phantom")
+    label = None if volume.label is None else [volume.label]
+    write_volume(folder, volume.name, [image], facts, label)

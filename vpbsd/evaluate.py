@@ -1,0 +1,67 @@
+"""A network and volumes in, one row of metrics per volume out, with the picture behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vpbsd.checkpoint import Row
+from vpbsd.config import Data, Grid
+from vpbsd.data.folds import Part
+from vpbsd.data.volumes import open_volume
+from vpbsd.infer import predict_part, reader
+from vpbsd.metrics import best_threshold, measure
+from vpbsd.pictures import Picture, overlay
+from vpbsd.train import Precision
+
+
+def evaluate(
+    network: nn.Module, parts: tuple[Part, ...], data: Data, precision: Precision
+) -> Iterator[tuple[Row, Picture]]:
+    """Measures a network on each part: metrics, the best threshold's Dice (the floor), overlay.
+
+    The floor is chosen with the label, on the image as the network sees it: no trained model
+    that falls below it has learned anything of use.
+    """
+    for part in parts:
+        probability = predict_part(network, part, data.clip_percentile, data.patch, precision)
+        image, truth = _image(part, data), _truth(part)
+        prediction = probability > 0.5
+        metrics = measure(truth, prediction, part.volume.spacing_um)
+        _, floor = best_threshold(_raw(part), truth)
+        row: Row = {"volume": part.volume.name, "group": part.volume.group, **metrics}
+        row["threshold_dsc"] = floor
+        title = f"{part.volume.name}   DSC {metrics['dsc']:.3f}   best threshold {floor:.3f}"
+        yield row, overlay(image, truth, prediction, title)
+
+
+def size_of(network: nn.Module, patch: Grid) -> dict[str, float]:
+    """Parameters and multiply-accumulates of one patch, counted by torch's FlopCounterMode / 2."""
+    network.eval()
+    device = next(network.parameters()).device
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 1, *patch, device=device))
+    return {
+        "params_deploy": float(sum(p.numel() for p in network.parameters())),
+        "gmac_torch": counter.get_total_flops() / 2e9,
+    }
+
+
+def _image(part: Part, data: Data) -> NDArray[np.float32]:
+    z, y, x = part.shape
+    return reader(part, data.clip_percentile)((slice(0, z), slice(0, y), slice(0, x)))
+
+
+def _raw(part: Part) -> NDArray[np.generic]:
+    (a, b), (c, d), (e, f) = part.box
+    return open_volume(part.volume).image_block((slice(a, b), slice(c, d), slice(e, f)))
+
+
+def _truth(part: Part) -> NDArray[np.bool_]:
+    (a, b), (c, d), (e, f) = part.box
+    return open_volume(part.volume).label_block((slice(a, b), slice(c, d), slice(e, f))) > 0

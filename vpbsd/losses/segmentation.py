@@ -1,0 +1,82 @@
+"""Losses on voxels: overlap, cross entropy, reconstruction."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vpbsd.losses.weighting import weighted_mean
+
+SMOOTH = 1e-5
+
+
+def vessel_probability(logits: Tensor) -> Tensor:
+    """(B, 2, D, H, W) logits -> (B, 1, D, H, W) softmax of the vessel channel, full precision."""
+    return torch.softmax(logits.float(), dim=1)[:, 1:]
+
+
+def dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """One minus the soft Dice coefficient, summed over the whole batch.
+
+    VpbSD, eqs. 7 and 11 print the coefficient; what is minimised is one minus it. The denominator
+    is linear, as set sizes are in eq. 13. Milletari et al. 2016 square it.
+
+    Args:
+        probability: (B, 1, D, H, W) of vessel, in [0, 1].
+        target: same shape, 0 or 1.
+        weight: same shape, 0 on padded voxels; all voxels count if not given.
+
+    Returns:
+        Scalar in [0, 1]; 0 where both are empty.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    _same_shape(probability, target)
+    p, g = probability.float(), target.float()
+    w = torch.ones_like(p) if weight is None else weight.float()
+    overlap, total = (w * p * g).sum(), (w * p).sum() + (w * g).sum()
+    return 1 - (2 * overlap + SMOOTH) / (total + SMOOTH)
+
+
+def dice_ce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Half cross entropy (mean over valid voxels), half Dice loss, as UA-MT supervises.
+
+    Args:
+        logits: (B, 2, D, H, W).
+        target: (B, 1, D, H, W), 0 or 1.
+        weight: shape of target, 0 on padded voxels.
+    """
+    dice = dice_loss(vessel_probability(logits), target, weight)
+    entropy = F.cross_entropy(logits.float(), target.squeeze(1).long(), reduction="none")
+    return (weighted_mean(entropy.unsqueeze(1), weight) + dice) / 2
+
+
+def reconstruction_loss(
+    x: Tensor,
+    x_hat: Tensor,
+    weight: Tensor | None = None,
+    kind: Literal["mse", "l1"] = "mse",
+) -> Tensor:
+    """How far a reconstruction is from the image, mean over valid voxels.
+
+    VpbSD, eq. 5 names the squared error; eq. 6 prints the absolute one.
+
+    Args:
+        x: (B, 1, D, H, W), the image.
+        x_hat: same shape, its reconstruction.
+        weight: same shape, 0 on padded voxels.
+        kind: ``mse`` or ``l1``.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    _same_shape(x, x_hat)
+    error = x.float() - x_hat.float()
+    return weighted_mean(error.square() if kind == "mse" else error.abs(), weight)
+
+
+def _same_shape(a: Tensor, b: Tensor) -> None:
+    if a.shape != b.shape:
+        raise ValueError(f"shapes differ: {tuple(a.shape)} and {tuple(b.shape)}")

@@ -1,0 +1,40 @@
+"""Padded voxels count for nothing: means weighted by how much of each element is real."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def weighted_mean(values: Tensor, weight: Tensor | None = None) -> Tensor:
+    """sum(weight * values) / sum(weight) in full precision; 0 where all weights are 0.
+
+    Args:
+        values: any shape.
+        weight: broadcastable to ``values``, not negative; a plain mean if not given.
+    """
+    values = values.float()
+    if weight is None:
+        return values.mean()
+    weight = weight.float().expand_as(values)
+    return (values * weight).sum() / weight.sum().clamp_min(1e-8)
+
+
+def token_share(valid: Tensor, grid: Sequence[int]) -> Tensor:
+    """How much of each token of a feature grid lies on real voxels.
+
+    Args:
+        valid: (B, 1, D, H, W), 1 on voxels of the volume and 0 on padding.
+        grid: tokens along z, y, x; divide D, H, W.
+
+    Returns:
+        (B, 1, *grid) in [0, 1]; ``flatten()`` gives it in the order of tokens.
+
+    Raises:
+        ValueError: if the grid does not divide the patch.
+    """
+    sides = valid.shape[2:]
+    if any(side % cells for side, cells in zip(sides, grid, strict=True)):
+        raise ValueError(f"a grid of {tuple(grid)} does not divide a patch of {tuple(sides)}")
+    cell = [side // cells for side, cells in zip(sides, grid, strict=True)]
+    return F.avg_pool3d(valid.float(), cell)

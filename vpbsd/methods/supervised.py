@@ -1,0 +1,58 @@
+"""Supervised training with the Dice loss: the Light UNet baseline and the teacher's fine-tuning.
+
+VpbSD (S0) eq. 7, with 1 - Dice as the loss. Source: section 3.3.2 and the Light UNet of 4.1.2.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, final
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from vpbsd.config import Network, Section
+from vpbsd.data.patches import Labelled, draw_labelled
+from vpbsd.losses.segmentation import dice_loss, vessel_probability
+from vpbsd.methods.method import Clock, Method
+from vpbsd.networks.build import build_network
+
+
+class SupervisedConfig(Section):
+    """A network and which of its parts stay as they are."""
+
+    numerics: ClassVar[int] = 1
+    name: Literal["supervised"] = "supervised"
+    network: Network = Field(discriminator="name")
+    frozen: tuple[str, ...] = ()
+    """Prefixes of parameters that are not trained (the teacher's codebook and alignment)."""
+
+    def build(self, seed: int) -> Supervised:
+        """The method with its network initialised from the seed."""
+        return Supervised(self, seed)
+
+
+@final
+class Supervised(Method[Labelled]):
+    """One network, one loss."""
+
+    draws = draw_labelled
+
+    def __init__(self, config: SupervisedConfig, seed: int) -> None:
+        super().__init__()
+        self.network = build_network(config.network, seed)
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(not name.startswith(config.frozen))
+
+    @property
+    def deliverable(self) -> nn.Module:
+        """The network."""
+        return self.network
+
+    def losses(self, batch: Labelled, clock: Clock) -> dict[str, Tensor]:
+        """`sup`: Dice loss over the valid voxels of the batch."""
+        logits = self.network(batch.image).logits
+        return {"sup": dice_loss(vessel_probability(logits), batch.label, batch.valid)}
+
+    def weights(self, clock: Clock) -> dict[str, float]:
+        """One."""
+        return {"sup": 1.0}

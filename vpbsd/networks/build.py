@@ -1,0 +1,61 @@
+"""From a network's config to the network, freshly initialised or with stored weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import TypeAdapter
+from torch import nn
+
+from vpbsd import config as described
+from vpbsd.config import LightNet, Network, SwinNet, canonical
+from vpbsd.networks.alignment import alignment
+from vpbsd.networks.codebook import Codebook
+from vpbsd.networks.light_unet import LightUNet
+from vpbsd.networks.quantiser import PatternQuantiser
+from vpbsd.networks.swin_unetr import SwinTeacher
+from vpbsd.randomness import initialising
+from vpbsd.tensors import load_weights, save_weights
+
+WEIGHTS, NETWORK = "weights.safetensors", "network.json"
+
+
+def build_network(config: Network, seed: int) -> nn.Module:
+    """The network, initialised from the seed's own stream: the same in every arm of a study."""
+    with initialising(seed, "network"):
+        if isinstance(config, LightNet):
+            return LightUNet(config.widths)
+        return _teacher(config)
+
+
+def save_network(folder: Path, network: nn.Module, config: Network) -> None:
+    """Weights and config side by side; `load_network` needs nothing else."""
+    (folder / NETWORK).write_text(canonical(config))
+    save_weights(folder / WEIGHTS, network)
+
+
+def load_network(folder: Path) -> nn.Module:
+    """A stored network in eval mode; names and shapes must fit exactly."""
+    text = json.loads((folder / NETWORK).read_text())
+    network = build_network(TypeAdapter(Network).validate_python(text), seed=0)
+    load_weights(folder / WEIGHTS, network)
+    return network.eval()
+
+
+def teacher_width(config: SwinNet) -> int:
+    """Channels d_t of the deepest state."""
+    return 16 * config.feature_size
+
+
+def _teacher(config: SwinNet) -> SwinTeacher:
+    quantiser = None if config.codebook is None else _quantiser(config, config.codebook)
+    return SwinTeacher(
+        config.feature_size, config.depths, config.num_heads, config.window_size, quantiser
+    )
+
+
+def _quantiser(config: SwinNet, book: described.Codebook) -> PatternQuantiser:
+    dn, up = alignment(book.alignment, teacher_width(config), book.width, book.grid)
+    kappa = 1.0 if book.kappa == "auto" else book.kappa
+    return PatternQuantiser(dn, up, Codebook(book.size, book.width, kappa))

@@ -1,0 +1,243 @@
+"""The pattern codebook: each token of the aligned teacher code is replaced by one of N vectors.
+
+T tokens (all of a batch, in the order b, z, y, x), N codes, d channels (the paper's d_s and M).
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vpbsd.errors import BadInput
+
+Selection = Literal["post", "pre", "copy", "argmin", "continuous"]
+
+
+class Quantised(NamedTuple):
+    """What became of T tokens.
+
+    Attributes:
+        tokens: (T, d), layer-normed, as they came.
+        vectors: (T, d), what goes on to the decoder and to the student: the paper's z'.
+        chosen: (T, d), rows of the codebook at ``indices``; gradient goes to the codebook only.
+        indices: (T,), the codes used.
+        nearest: (T,), the closest codes; the same as ``indices`` unless noise was at work.
+        weights: (T, N), one-hot; carries the straight-through gradient under Gumbel noise.
+        logits: (T, N), -kappa * squared distance.
+    """
+
+    tokens: Tensor
+    vectors: Tensor
+    chosen: Tensor
+    indices: Tensor
+    nearest: Tensor
+    weights: Tensor
+    logits: Tensor
+
+
+class Codebook(nn.Module):
+    """N learned vectors and the rule that picks one for a token.
+
+    Reference: VpbSD, eq. 8, with the sign, hardness and widths it leaves open: logits are minus
+    kappa times the squared distance; selection is a hard straight-through Gumbel-softmax while
+    training (Baevski et al. 2020, vq-wav2vec) and the nearest code in eval mode. Temperature is
+    an argument, not state.
+    """
+
+    kappa: Tensor
+
+    def __init__(self, size: int, width: int, kappa: float = 1.0) -> None:
+        """Starts with layer-normed Gaussian rows; ``start`` replaces them by k-means centres.
+
+        Args:
+            size: N, at least 2.
+            width: d.
+            kappa: scale of the logits; ``calibrate_kappa`` finds one.
+
+        Raises:
+            BadInput: if there is nothing to choose from.
+        """
+        super().__init__()
+        if size < 2:
+            raise BadInput(f"a codebook of {size} codes has nothing to choose; use at least 2")
+        self.vectors = nn.Parameter(F.layer_norm(torch.randn(size, width), (width,)))
+        self.register_buffer("kappa", torch.tensor(float(kappa)))
+
+    def tokens(self, e: Tensor) -> Tensor:
+        """(B, d, z, y, x) -> (T, d), each token layer-normed without affine, in full precision."""
+        flat = e.movedim(1, -1).flatten(0, -2).to(self.vectors.dtype)
+        return F.layer_norm(flat, flat.shape[-1:])
+
+    def squared_distances(self, tokens: Tensor) -> Tensor:
+        """(T, d) -> (T, N); by differences, so that a token on a code has distance 0."""
+        mode = "donot_use_mm_for_euclid_dist"
+        return torch.cdist(tokens, self.vectors.to(tokens.dtype), compute_mode=mode).square()
+
+    def forward(
+        self,
+        tokens: Tensor,
+        noise: Tensor | None = None,
+        tau: float = 1.0,
+        mode: Selection = "post",
+    ) -> Quantised:
+        """Chooses a code for every token; runs in full precision under autocast too.
+
+        Args:
+            tokens: (T, d), from ``tokens``.
+            noise: (T, N), from ``gumbel``; needed for ``post`` and ``pre`` while training.
+            tau: temperature, positive.
+            mode: while training, ``post`` and ``pre`` sample (see ``hard_gumbel``), ``copy``
+                takes the nearest code and hands its gradient to the token unchanged (van den
+                Oord et al. 2017), ``argmin`` takes the nearest code. In eval mode all four take
+                the nearest code. ``continuous`` lets tokens pass as they are (warm-up).
+
+        Returns:
+            The record; see ``Quantised``.
+
+        Raises:
+            ValueError: if noise is needed and missing.
+        """
+        if not self.training and mode != "continuous":
+            mode = "argmin"
+        with torch.autocast(tokens.device.type, enabled=False):
+            distances = self.squared_distances(tokens)
+            nearest, logits = distances.argmin(1), -self.kappa * distances
+            weights = self._weights(logits, nearest, noise, tau, mode)
+            indices = weights.argmax(1)
+            chosen = self.vectors[indices]
+            vectors = self._vectors(tokens, chosen, weights, mode)
+        return Quantised(tokens, vectors, chosen, indices, nearest, weights, logits)
+
+    def _weights(
+        self, logits: Tensor, nearest: Tensor, noise: Tensor | None, tau: float, mode: Selection
+    ) -> Tensor:
+        if mode not in ("post", "pre"):
+            return F.one_hot(nearest, len(self.vectors)).to(logits)
+        if noise is None:
+            raise ValueError(f"mode {mode!r} samples codes: give noise of shape (T, N)")
+        return hard_gumbel(logits, noise, tau, mode)
+
+    def _vectors(self, tokens: Tensor, chosen: Tensor, weights: Tensor, mode: Selection) -> Tensor:
+        if mode == "continuous":
+            return tokens
+        if (
+            mode == "copy"
+        ):  # the bracket is exactly 0: the value stays that of the code, bit for bit
+            return chosen.detach() + (tokens - tokens.detach())
+        return chosen if mode == "argmin" else weights @ self.vectors
+
+    @torch.no_grad()
+    def start(self, tokens: Tensor, weights: Tensor, seed: int) -> None:
+        """Sets the codes to the k-means centres of tokens.
+
+        Args:
+            tokens: (T, d), at least 20 N of them are advised.
+            weights: (T,), valid share of each token in [0, 1]; those of 0 are left out.
+            seed: of the k-means++ start.
+
+        Raises:
+            BadInput: if there are fewer distinct tokens than codes.
+        """
+        kept = tokens[weights > 0]
+        size, distinct = len(self.vectors), len(torch.unique(kept, dim=0))
+        if distinct < size:
+            raise BadInput(
+                f"a codebook of {size} codes cannot start from {distinct} distinct tokens; "
+                "use fewer codes or more patches"
+            )
+        self.vectors.copy_(_centres(kept, weights[weights > 0], size, seed))
+
+    @torch.no_grad()
+    def calibrate_kappa(
+        self, tokens: Tensor, weights: Tensor | None = None, agreement: float = 0.5
+    ) -> None:
+        """Sets kappa so that sampled and nearest codes agree as often as asked.
+
+        The chance that Gumbel noise leaves a token its nearest code is known in closed form, the
+        softmax of the logits there, and rises with kappa: bisection finds it. It is exact for
+        ``post`` at any temperature, for ``pre`` at temperature 1.
+
+        Args:
+            tokens: (T, d).
+            weights: (T,), valid share of each token; all alike if not given.
+            agreement: mean chance wanted, between 1/N and 1.
+
+        Raises:
+            BadInput: if no kappa gives that agreement.
+        """
+        distances = self.squared_distances(tokens.double())
+        gaps = distances - distances.min(1, keepdim=True).values
+        share = torch.ones_like(gaps[:, 0]) if weights is None else weights.double()
+
+        def expected(kappa: float) -> float:
+            stay = 1 / torch.exp(-kappa * gaps).sum(1)
+            return float((stay * share).sum() / share.sum())
+
+        low, high = 1e-8, 1e8
+        if not expected(low) < agreement < expected(high):
+            raise BadInput(
+                f"no kappa makes sampled and nearest codes agree in {agreement:g} of draws: "
+                f"{expected(low):.3f} to {expected(high):.3f} can be reached; give kappa a number"
+            )
+        for _ in range(60):
+            middle = (low * high) ** 0.5
+            low, high = (middle, high) if expected(middle) < agreement else (low, middle)
+        self.kappa.fill_(high)
+
+
+def gumbel(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Standard Gumbel noise (mean .577, std 1.283) on the generator's device."""
+    uniform = torch.empty(tuple(shape), device=generator.device)
+    return -uniform.exponential_(generator=generator).log()
+
+
+def hard_gumbel(
+    logits: Tensor, noise: Tensor, tau: float, mode: Literal["post", "pre"] = "post"
+) -> Tensor:
+    """One-hot choice with the gradient of the soft one (Jang et al. 2017, straight-through).
+
+    Args:
+        logits: (T, N).
+        noise: (T, N), standard Gumbel.
+        tau: temperature, positive.
+        mode: ``post`` divides after the noise was added, argmax(l + g): the temperature shapes
+            the gradient only. ``pre`` divides before, argmax(l / tau + g): cold is greedy.
+
+    Returns:
+        (T, N), one-hot in value.
+    """
+    noisy = logits + noise if mode == "post" else logits / tau + noise
+    soft = torch.softmax(noisy / tau if mode == "post" else noisy, dim=1)
+    hard = F.one_hot(noisy.argmax(1), noisy.shape[1]).to(soft)
+    return hard + (soft - soft.detach())
+
+
+def histogram(indices: Tensor, size: int, weights: Tensor | None = None) -> Tensor:
+    """How often each code was used, (T,) -> (N,) float64; tokens count their valid share."""
+    share = torch.ones_like(indices) if weights is None else weights
+    return torch.bincount(indices, share.double(), minlength=size)
+
+
+def usage(counts: Tensor) -> float:
+    """Share of codes that were used at all, in [0, 1]."""
+    return float((counts > 0).double().mean())
+
+
+def perplexity(counts: Tensor) -> float:
+    """Codes in effective use: exp(entropy), 1 to N; 0 where nothing was counted."""
+    if not counts.any():
+        return 0.0
+    shares = counts.double() / counts.double().sum()
+    return float(torch.special.entr(shares).sum().exp())
+
+
+def _centres(tokens: Tensor, weights: Tensor, size: int, seed: int) -> Tensor:
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    means = KMeans(size, n_init=1, random_state=seed)
+    with threadpool_limits(1):  # several threads add up in no fixed order
+        means.fit(tokens.double().cpu().numpy(), sample_weight=weights.double().cpu().numpy())
+    return torch.from_numpy(means.cluster_centers_)

@@ -1,0 +1,44 @@
+"""What every network takes and answers."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from vpbsd.errors import BadInput
+
+DEEPEST = 32  # both networks halve a patch five times
+
+
+class SegOutput(NamedTuple):
+    """A segmentation and the features on the way to it.
+
+    Attributes:
+        logits: (B, 2, D, H, W); channel 1 is vessel.
+        stages: features before any activation at 1/2, 1/4, 1/8, 1/16 and, last, 1/32 of the
+            input's resolution, each (B, C_i, D_i, H_i, W_i).
+    """
+
+    logits: Tensor
+    stages: tuple[Tensor, ...]
+
+
+def shape_text(sides: Sequence[int]) -> str:
+    """Sides as people write them: ``64x64x64``."""
+    return "x".join(str(side) for side in sides)
+
+
+def check_sides(sides: Sequence[int]) -> None:
+    """Refuses a patch that five halvings do not divide.
+
+    Args:
+        sides: voxels along z, y, x.
+
+    Raises:
+        BadInput: if there are not three sides, or one is no positive multiple of 32.
+    """
+    if len(sides) != 3 or any(side < DEEPEST or side % DEEPEST for side in sides):
+        raise BadInput(
+            f"patch {shape_text(sides)}: every one of three sides must be a multiple of "
+            f"{DEEPEST}; use 64x64x64 or 32x64x64"
+        )

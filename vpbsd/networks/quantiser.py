@@ -1,0 +1,61 @@
+"""The quantised bottleneck: align, replace by codes, align back."""
+
+from torch import Tensor, nn
+
+from vpbsd.networks.codebook import Codebook, Quantised, Selection
+
+
+class PatternQuantiser(nn.Module):
+    """Everything between the teacher's encoder and decoder (VpbSD, section 3.3 and eq. 8).
+
+    The paper mixes projected codes, DA_up(V); projecting the mixed code is the same, since DA_up
+    is affine and the weights of a token add up to one.
+    """
+
+    def __init__(self, dn: nn.Module, up: nn.Module, codebook: Codebook) -> None:
+        """Joins the parts.
+
+        Args:
+            dn: d_t -> d_s on grids (B, channels, z, y, x).
+            up: d_s -> d_t.
+            codebook: of width d_s.
+        """
+        super().__init__()
+        self.dn = dn
+        self.up = up
+        self.codebook = codebook
+
+    def align(self, z: Tensor) -> Tensor:
+        """(B, d_t, z, y, x) -> layer-normed tokens (T, d_s) in the order b, z, y, x."""
+        return self.codebook.tokens(self.dn(z))
+
+    def project(self, vectors: Tensor, grid: tuple[int, ...]) -> Tensor:
+        """(T, d_s) -> (B, d_t, *grid), what the decoder takes."""
+        projected: Tensor = self.up(grid_of(vectors, grid))
+        return projected
+
+    def forward(
+        self,
+        z: Tensor,
+        noise: Tensor | None = None,
+        tau: float = 1.0,
+        mode: Selection = "post",
+    ) -> tuple[Tensor, Quantised]:
+        """Passes a bottleneck through the codebook.
+
+        Args:
+            z: (B, d_t, z, y, x), the teacher's deepest state.
+            noise: (T, N), see ``Codebook.forward``, as are ``tau`` and ``mode``.
+            tau: temperature.
+            mode: how codes are chosen.
+
+        Returns:
+            u: (B, d_t, z, y, x) for the decoder, and the record of the choice.
+        """
+        record: Quantised = self.codebook(self.align(z), noise, tau, mode)
+        return self.project(record.vectors, tuple(z.shape[2:])), record
+
+
+def grid_of(tokens: Tensor, grid: tuple[int, ...]) -> Tensor:
+    """Tokens (T, d) in the order b, z, y, x -> (B, d, *grid)."""
+    return tokens.reshape(-1, *grid, tokens.shape[-1]).movedim(-1, 1)

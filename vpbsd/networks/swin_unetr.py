@@ -1,0 +1,174 @@
+"""The teacher: MONAI's Swin UNETR, taken apart at its bottleneck and its skips."""
+
+from collections.abc import Sequence
+from math import prod
+
+from monai.networks.nets import SwinUNETR
+from torch import Tensor, nn
+
+from vpbsd.errors import BadInput
+from vpbsd.networks.output import DEEPEST, SegOutput, check_sides, shape_text
+from vpbsd.networks.quantiser import PatternQuantiser
+from vpbsd.networks.roles import bypass
+
+SKIPS = 5
+
+
+class SwinTeacher(nn.Module):
+    """Swin UNETR whose bottleneck may be quantised and whose skips may be dropped.
+
+    With all skips and no quantiser it is MONAI's network, bit for bit. There are two heads on the
+    same decoder: ``reconstruction``, one linear channel for pre-training, and ``net.out``, two
+    classes for fine-tuning; whoever trains one switches the gradient of the other off.
+
+    References: Hatamizadeh et al. 2022, Swin UNETR; VpbSD, sections 3.3 and 4.1.2.
+    """
+
+    def __init__(
+        self,
+        feature_size: int = 48,
+        depths: Sequence[int] = (2, 2, 2, 2),
+        num_heads: Sequence[int] = (3, 6, 12, 24),
+        window_size: int = 7,
+        quantiser: PatternQuantiser | None = None,
+        decode_codes: bool = True,
+    ) -> None:
+        """Builds the network; weights come from torch's global random generator.
+
+        Args:
+            feature_size: channels at full resolution; the deepest state has 16 times as many.
+            depths: Swin blocks of each of the four stages.
+            num_heads: attention heads of each stage.
+            window_size: side of the attention window, in tokens.
+            quantiser: of width d_t = 16 * feature_size, or none.
+            decode_codes: whether ``forward`` decodes the codes; if not, it decodes the raw
+                state, and the quantiser is a side branch.
+
+        Raises:
+            BadInput: if feature_size is no multiple of 12.
+        """
+        super().__init__()
+        if feature_size < 12 or feature_size % 12:
+            raise BadInput(f"feature_size {feature_size}: Swin UNETR needs a multiple of 12")
+        self.net = SwinUNETR(
+            in_channels=1,
+            out_channels=2,
+            feature_size=feature_size,
+            depths=tuple(depths),
+            num_heads=tuple(num_heads),
+            window_size=window_size,
+        )
+        self.reconstruction = nn.Conv3d(feature_size, 1, kernel_size=1)
+        self.quantiser = quantiser
+        self.decode_codes = decode_codes
+
+    def encode(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The Swin encoder alone.
+
+        Args:
+            x: (B, 1, D, H, W).
+
+        Returns:
+            Five layer-normed states at 1/2, 1/4, 1/8, 1/16 and 1/32 of the resolution, with
+            feature_size * (1, 2, 4, 8, 16) channels.
+
+        Raises:
+            BadInput: for patches that ``check_patch`` refuses.
+        """
+        check_patch(x.shape[2:])
+        return tuple(self.net.swinViT(x, self.net.normalize))
+
+    def decode(
+        self,
+        x: Tensor,
+        hidden: tuple[Tensor, ...],
+        bottleneck: Tensor | None = None,
+        keep_skips: Tensor | None = None,
+    ) -> SegOutput:
+        """Segments what was encoded.
+
+        Args:
+            x: (B, 1, D, H, W), the patch: the first skip starts from it.
+            hidden: states from ``encode``.
+            bottleneck: (B, d_t, D/32, H/32, W/32), takes the place of the deepest state.
+            keep_skips: (B, 5) of 0 and 1, from the full-resolution skip down to the one at
+                1/16; all are kept if not given.
+
+        Returns:
+            logits (B, 2, D, H, W); ``stages`` are the hidden states.
+        """
+        return SegOutput(self.net.out(self._decoded(x, hidden, bottleneck, keep_skips)), hidden)
+
+    def reconstruct(
+        self,
+        x: Tensor,
+        hidden: tuple[Tensor, ...],
+        bottleneck: Tensor | None = None,
+        keep_skips: Tensor | None = None,
+    ) -> Tensor:
+        """As ``decode``, but gives the image back: (B, 1, D, H, W), unbounded."""
+        image: Tensor = self.reconstruction(self._decoded(x, hidden, bottleneck, keep_skips))
+        return image
+
+    def forward(self, x: Tensor) -> SegOutput:
+        """Segments patches, through the nearest codes if there is a quantiser.
+
+        While training, the gradient passes the codes unchanged on to the encoder and reaches
+        neither the codebook nor the alignment: fine-tuning leaves both as they are.
+
+        Args:
+            x: (B, 1, D, H, W), sides multiples of 32, one of them at least 64.
+
+        Returns:
+            logits (B, 2, D, H, W) and the five hidden states; the last one is not quantised.
+        """
+        hidden = self.encode(x)
+        if self.quantiser is None or not self.decode_codes:
+            return self.decode(x, hidden)
+        codes, _ = bypass(self.quantiser, hidden[-1], mode="copy")
+        return self.decode(x, hidden, codes)
+
+    def _decoded(
+        self,
+        x: Tensor,
+        hidden: tuple[Tensor, ...],
+        bottleneck: Tensor | None,
+        keep_skips: Tensor | None,
+    ) -> Tensor:
+        net = self.net
+        skips = [
+            net.encoder1(x),
+            net.encoder2(hidden[0]),
+            net.encoder3(hidden[1]),
+            net.encoder4(hidden[2]),
+            hidden[3],
+        ]
+        if keep_skips is not None:
+            skips = [_keep(skip, keep_skips[:, i]) for i, skip in enumerate(skips)]
+        y: Tensor = net.encoder10(hidden[4] if bottleneck is None else bottleneck)
+        blocks = (net.decoder1, net.decoder2, net.decoder3, net.decoder4, net.decoder5)
+        for block, skip in zip(reversed(blocks), reversed(skips), strict=True):
+            y = block(y, skip)
+        return y
+
+
+def check_patch(patch: Sequence[int]) -> None:
+    """Refuses patches that Swin UNETR cannot be trained on.
+
+    Args:
+        patch: voxels along z, y, x.
+
+    Raises:
+        BadInput: if a side is no multiple of 32, or the bottleneck is a single voxel, which
+            instance normalisation cannot normalise.
+    """
+    check_sides(patch)
+    if prod(side // DEEPEST for side in patch) == 1:
+        raise BadInput(
+            f"patch {shape_text(patch)}: Swin UNETR's bottleneck would be a single voxel, which "
+            "cannot be normalised; use 64x64x64 or 32x64x64"
+        )
+
+
+def _keep(skip: Tensor, kept: Tensor) -> Tensor:
+    return skip * kept.to(skip.dtype).view(-1, 1, 1, 1, 1)

@@ -1,0 +1,82 @@
+"""What a frozen teacher says about every patch, said once and stored; students never load it.
+
+One patch at a time and untransformed: the answer depends on nothing but the patch, and the turn
+of an augmentation is applied to image and answer alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import zarr
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+from torch import Tensor
+from zarr.storage import ZipStore
+
+from vpbsd.losses.segmentation import vessel_probability
+from vpbsd.networks.quantiser import grid_of
+from vpbsd.networks.swin_unetr import SwinTeacher
+
+FILE = "targets.zarr.zip"
+
+
+@torch.no_grad()
+def say(teacher: SwinTeacher, image: Tensor, field: str) -> Tensor:
+    """The teacher's word on patches (B, 1, D, H, W).
+
+    Args:
+        teacher: In eval mode.
+        image: Untransformed patches.
+        field: `codes`: the nearest code words (B, d_s, d, h, w); `pseudo`: the argmax mask
+            (B, 1, D, H, W) of 0 and 1; `features`: the deepest state (B, d_t, d, h, w).
+    """
+    hidden = teacher.encode(image)
+    if field == "features":
+        return hidden[-1].float()
+    if field == "codes":
+        assert teacher.quantiser is not None, "codes come from a teacher with a codebook"
+        record = teacher.quantiser(hidden[-1])[1]
+        return grid_of(record.chosen, tuple(hidden[-1].shape[2:])).float()
+    return (vessel_probability(teacher(image).logits) > 0.5).float()
+
+
+def write(folder: Path, field: str, said: Sequence[NDArray[np.generic]]) -> None:
+    """Stores one answer per patch; masks as bits, the rest as float32."""
+    values = np.stack(said)
+    with ZipStore(folder / FILE, mode="w") as store:
+        group = zarr.create_group(store, attributes={"field": field, "shape": values.shape[1:]})
+        plain = np.packbits(values.reshape(len(values), -1) > 0, axis=1)
+        kept = plain if field == "pseudo" else values.astype(np.float32)
+        group.create_array(field, data=kept, chunks=(min(len(kept), 64), *kept.shape[1:]))
+
+
+class StoredAnswers:
+    """The stored answers of one field, in the order of the patches.
+
+    Args:
+        folder: The result of a targets stage.
+        field: Which one.
+    """
+
+    def __init__(self, folder: Path, field: str) -> None:
+        with ZipStore(folder / FILE, mode="r") as store:
+            group = zarr.open_group(store, mode="r")
+            self._shape: tuple[int, ...] = TypeAdapter(tuple[int, ...]).validate_python(
+                group.attrs["shape"]
+            )
+            self._kept = np.asarray(zarr.open_array(store, path=field, mode="r")[:])
+        self._bits = field == "pseudo"
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getitem__(self, i: int) -> NDArray[np.float32]:
+        """Patch i's answer, float32."""
+        if not self._bits:
+            return np.asarray(self._kept[i], np.float32)
+        count = int(np.prod(self._shape))
+        return np.unpackbits(self._kept[i], count=count).reshape(self._shape).astype(np.float32)
