@@ -83,8 +83,9 @@ def vessel_bed(size: tuple[int, int, int]) -> tuple[Mask, Mask]:
 
 
 def smooth(noise: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    field: NDArray[np.float64] = gaussian_filter(noise, sigma)
-    return field / field.std()
+    field = gaussian_filter(noise, sigma)
+    scaled: NDArray[np.float64] = field / field.std()
+    return scaled
 
 
 def plainly(truth: Mask, prediction: Mask) -> dict[str, float]:

@@ -17,8 +17,12 @@ from typing import Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
-from mlflow import MlflowClient  # noqa: E402 (its switches are read at import)
+import mlflow  # noqa: E402 (its switches are read at import)
+import numpy as np  # noqa: E402
+from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Metric, Param, Run, RunTag  # noqa: E402
+from mlflow.models import ModelSignature  # noqa: E402
+from mlflow.types import Schema, TensorSpec  # noqa: E402
 
 from vpbsd.errors import BadInput  # noqa: E402
 
@@ -130,6 +134,37 @@ class Tracker:
         self.client.set_terminated(run_id, status)
         self._runs[unit] = self.client.get_run(run_id)
 
+    def register(
+        self, name: str, folder: Path, scores: Mapping[str, float], tags: dict[str, str]
+    ) -> str:
+        """A model version of the folder's student; the one there is, if it was registered.
+
+        The model is logged as code with its files as artefacts; nothing is pickled. The run
+        holds the cross-validated scores and the card.
+        """
+        for known in self.client.search_model_versions(f"name = '{name}'"):
+            if known.tags.get("vpbsd.stage") == tags["vpbsd.stage"]:
+                return str(known.version)
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_experiment(experiment_id=self.experiment_id)
+        with mlflow.start_run(run_name="final student", tags={"vpbsd.kind": "final", **tags}):
+            mlflow.log_metrics({f"cross_validated/{_name(k)}": v for k, v in scores.items()})
+            mlflow.log_artifact(str(folder / "card.md"))
+            logged = mlflow.pyfunc.log_model(
+                name="student",
+                python_model=str(Path(__file__).with_name("student_model.py")),
+                artifacts={"student": str(folder)},
+                signature=_volume_signature(),
+                pip_requirements=["vpbsd"],
+                registered_model_name=name,
+            )
+        version = str(logged.registered_model_version)
+        for key, value in tags.items():
+            self.client.set_model_version_tag(name, version, key, value)
+        text = (folder / "card.md").read_text()
+        self.client.update_model_version(name, version, text)
+        return version
+
     def _metrics(self, run_id: str, metrics: list[Metric], tags: list[RunTag]) -> None:
         for i in range(0, len(metrics), MOST_METRICS):
             self.client.log_batch(run_id, metrics=metrics[i : i + MOST_METRICS])
@@ -169,6 +204,15 @@ def flat(value: object, prefix: str = "") -> dict[str, object]:
 def decode(text: str) -> Any:  # noqa: ANN401 (whatever JSON holds)
     """A tag's JSON."""
     return json.loads(text)
+
+
+def _volume_signature() -> ModelSignature:
+    """A raw volume (z, y, x) in, a mask of that shape out."""
+    free = (-1, -1, -1)
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype("float32"), free, "volume")]),
+        outputs=Schema([TensorSpec(np.dtype("uint8"), free, "vessels")]),
+    )
 
 
 def _name(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import resource
@@ -11,16 +12,11 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import cloudpickle
 
 from sweeps.store import Store
-from sweeps.tickets import Ticket
-
-if TYPE_CHECKING:
-    from vpbsd.run import Step
-    from vpbsd.stages import Stage
+from sweeps.tickets import Progress, Runnable, Ticket
 
 CHECKPOINT = "checkpoint.safetensors"
 SPENT = "spent.json"
@@ -43,13 +39,13 @@ def execute(ticket: Ticket, store: Store, report: Report) -> None:
     """
     if store.state(ticket.key) == "stored":
         return
-    stage: Stage = cloudpickle.loads(ticket.sealed)
+    stage: Runnable = cloudpickle.loads(ticket.sealed)
     inputs = {name: store.open(key) for name, key in ticket.upstream.items()}
     with TemporaryDirectory(prefix="vpbsd-") as room:
         out, kept = Path(room, "out"), Path(room, CHECKPOINT)
         out.mkdir()
         diary = Diary(store, ticket.key, kept)
-        for step in _steps(stage, inputs, out, diary.resume()):
+        for step in stage.run(inputs, out, diary.resume()):
             new = diary.note(step)
             report(len(step.rows) - len(new), new, step.share)
         store.commit(ticket.key, out, _facts(stage, out, diary.seconds()))
@@ -82,7 +78,7 @@ class Diary:
         """Spent on this stage, earlier attempts up to their checkpoint included."""
         return self._before + time.monotonic() - self._began
 
-    def note(self, step: Step) -> list[dict[str, float | str]]:
+    def note(self, step: Progress) -> list[dict[str, float | str]]:
         """Takes a step down; returns the rows that are new."""
         if self._rows == 0 and len(step.rows) > 1:  # resumed: the first rows are known
             self._rows = self._written = len(step.rows) - 1
@@ -92,7 +88,7 @@ class Diary:
             self._save(step)
         return new
 
-    def _save(self, step: Step) -> None:
+    def _save(self, step: Progress) -> None:
         draft = self.kept.with_name("next-" + CHECKPOINT)
         step.save(draft)
         draft.replace(self.kept)
@@ -104,16 +100,8 @@ class Diary:
         self._saved = time.monotonic()
 
 
-def _steps(stage: Stage, inputs: dict[str, Path], out: Path, resume: Path | None):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    from vpbsd.run import run
-
-    return run(stage, inputs, out, resume)
-
-
-def _facts(stage: Stage, out: Path, seconds: float) -> dict[str, str | float | None]:
+def _facts(stage: Runnable, out: Path, seconds: float) -> dict[str, str | float | None]:
     """What cannot change the result but belongs to its story."""
-    import json
-
     import torch
 
     summary = json.loads((out / "summary.json").read_text())

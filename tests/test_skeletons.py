@@ -102,6 +102,17 @@ class TestSkeletonMatching:
         value = skeletons.matching_ref(skeletons.squared_distances(p, t))
         assert value == pytest.approx(reference.masked_sinkhorn(p, t), abs=1e-9)
 
+    def test_stops_after_200_iterations(self):
+        p, t = (skeletons.skeleton_points(mask)[::3] for mask in (bed(shift=4), bed()))
+        value, _ = skeletons.matching(skeletons.squared_distances(p, t))
+        assert value == pytest.approx(reference.sinkhorn(p, t, 200), abs=1e-9)
+        assert value != pytest.approx(reference.sinkhorn(p, t, 180), abs=1e-4)
+
+    def test_masked_variant_stops_after_100_iterations(self):
+        p, t = (skeletons.skeleton_points(mask)[::2] for mask in (bed(missing=True), bed()))
+        value = skeletons.matching_ref(skeletons.squared_distances(p, t))
+        assert value == pytest.approx(reference.masked_sinkhorn(p, t), abs=1e-9)
+
     def test_agrees_with_pot(self):
         p, t = cloud(0, 60), cloud(1, 80)
         value, error = skeletons.matching(skeletons.squared_distances(p, t))

@@ -54,7 +54,7 @@ def load(path: Path, training: Training) -> Rows:
         state.setdefault(int(number), {})[name] = value
     training.optimiser.load_state_dict({"state": state, "param_groups": facts["groups"]})
     training.step = facts["step"]
-    training.sums = facts["sums"]
+    training.sums = {name: (total, steps) for name, (total, steps) in facts["sums"].items()}
     rows: Rows = facts["rows"]
     return rows
 

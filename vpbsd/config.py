@@ -119,6 +119,15 @@ class Codebook(Section):
     warm: float = Field(0.2, gt=0, lt=1)
     """Share of all steps trained without quantisation before k-means starts the codebook."""
 
+    @model_validator(mode="after")
+    def _automatic_kappa_can_be_found(self) -> Codebook:
+        if self.kappa == "auto" and self.size < 3:
+            raise ValueError(
+                "an automatic kappa makes sampled and nearest codes agree in half of all draws, "
+                "and 2 codes do so by chance: use at least 3 codes or give kappa a number"
+            )
+        return self
+
 
 class LightNet(Section):
     """The student: Light UNet, 0.12 M parameters (VpbSD 4.1.2)."""
@@ -182,9 +191,11 @@ def parse_changes(texts: list[str]) -> dict[str, object]:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """``"; did you mean 'x'?"`` for the closest known word, or the list of them."""
+    """``"; did you mean 'x'?"`` for the closest known word, or the list of them, if any."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
-    return f"; did you mean '{close[0]}'?" if close else f"; known are {', '.join(sorted(known))}"
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known are {', '.join(sorted(known))}" if known else ""
 
 
 def _assign(settings: Section, plain: dict[str, Any], path: str, value: object) -> None:

@@ -88,12 +88,16 @@ def laptop() -> Settings:
             "sampling.patches": 64,
             "protocol.folds": 3,
             "pretrain.network": SwinNet(
-                feature_size=12, window_size=4, depths=(1, 1, 1, 1), codebook=Codebook(size=16)
+                feature_size=12, window_size=4, depths=(1, 1, 1, 1), codebook=Codebook(size=16, warm=0.3)
             ).model_dump(),
+            "pretrain.skip_drop": 0.75,
+            "pretrain.optim.final_ratio": 0.1,
             "pretrain.optim.epochs": 20,
             "pretrain.optim.steps_per_epoch": 10,
-            "finetune.lr": 1e-3,
-            "finetune.epochs": 10,
+            "finetune.lr": 2e-3,
+            "finetune.final_ratio": 0.1,
+            "finetune.lr_of": {},
+            "finetune.epochs": 8,
             "finetune.steps_per_epoch": 10,
             "student.ramp_epochs": 5,
             "student.optim.epochs": 15,

@@ -30,6 +30,7 @@ from vpbsd.train import Training, fit
 
 Inputs = Mapping[str, Path]
 """Input name of a stage -> the folder of that upstream result."""
+PATCHES_PER_STEP = 64  # that a teacher speaks about between two checkpoints
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _targets(
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             said.append(targets.say(teacher, image, config.says)[0].cpu().numpy())
         patches.forget()
-        if len(said) % 64 == 0:
+        if len(said) % PATCHES_PER_STEP == 0:
             yield Step([], len(said) / len(patches), lambda path: _save_said(path, said))
     targets.write(out, config.says, said)
     _conclude(out, [], Findings({"patches": float(len(said)), **_said_numbers(config, said)}))

@@ -70,21 +70,25 @@ def _refuse_missing_model(model: Path) -> None:
             )
 
 
-def _open_out(
-    out: Path, info: VolumeInfo, settings: object
-) -> tuple[zarr.Array, zarr.Array]:
+def _open_out(out: Path, info: VolumeInfo, settings: object) -> tuple[zarr.Array, zarr.Array]:
     """The mask and its record of finished blocks; an earlier run's if it was the same work."""
     source = {"fingerprint": info.fingerprint, "settings": json.loads(canonical(settings))}
-    if out.exists():
-        group = zarr.open_group(out, mode="r+")
-        if group.attrs.get("vpbsd_source") != source:
-            raise BadInput(f"{out} exists and is no mask of {info.name}: choose another name")
-        return zarr.open_array(out / "0"), zarr.open_array(out / "done")
-    group = zarr.create_group(out, attributes={"vpbsd_source": source, "ome": _ome(info)})
-    mask = group.create_array("0", shape=info.shape, chunks=(64, 64, 64), dtype="uint8")
+    if out.exists() and _source(out) != source:
+        raise BadInput(f"{out} exists and is no mask of {info.name}: choose another name")
+    attributes = {"vpbsd_source": source, "ome": _ome(info)}
+    group = zarr.open_group(out, mode="a", attributes=attributes)
     count = len(blocks(info.shape, SIDE))
-    done = group.create_array("done", shape=(count,), chunks=(1,), dtype="uint8")
+    mask = group.require_array("0", shape=info.shape, chunks=(64, 64, 64), dtype="uint8")
+    done = group.require_array("done", shape=(count,), chunks=(1,), dtype="uint8")
     return mask, done
+
+
+def _source(out: Path) -> object:
+    """What an earlier run noted that it segments; None if `out` is something else."""
+    try:
+        return zarr.open_group(out, mode="r").attrs.get("vpbsd_source")
+    except (OSError, ValueError):
+        return None
 
 
 def _ome(info: VolumeInfo) -> dict[str, object]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +16,9 @@ from vpbsd.data.folds import Part
 from vpbsd.methods.patterns import PatternsConfig
 from vpbsd.methods.roster import MethodConfig
 from vpbsd.train import Precision
+
+if TYPE_CHECKING:
+    from vpbsd.run import Step
 
 SaidField = Literal["codes", "pseudo", "features"]
 Role = Literal["labelled", "unlabelled", "test"]
@@ -108,6 +112,14 @@ class Stage:
         """This stage after all it rests on, each once."""
         seen: set[str] = set()
         yield from self._visit(seen)
+
+    def run(
+        self, inputs: Mapping[str, Path], out: Path, resume: Path | None = None
+    ) -> Iterator[Step]:
+        """Does the work; see `vpbsd.run.run`."""
+        from vpbsd.run import run  # a plan names stages without loading what runs them
+
+        return run(self, inputs, out, resume)
 
     def describe(self) -> dict[str, Any]:
         """The whole stage as plain data: what is stored beside its result and logged."""

@@ -34,8 +34,8 @@ class Training:
     steps_per_epoch: int
     optimiser: torch.optim.Optimizer = field(init=False)
     step: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
-    """Of each reported scalar over the epoch so far."""
+    sums: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """Of each reported scalar over the epoch so far, and from how many steps."""
 
     def __post_init__(self) -> None:
         self.optimiser = _optimiser(self.method, self.optim)
@@ -68,7 +68,7 @@ def fit(
         Diverged: A loss or the gradient is not finite.
         ValueError: The method's losses and weights have different names.
     """
-    method = training.method.to(device).train()
+    method = training.method.to(device, memory_format=torch.channels_last_3d).train()
     began = time.monotonic()
     while not training.done:
         clock = training.clock
@@ -97,7 +97,7 @@ def _descend(
         raise ValueError(f"losses {sorted(terms)} and weights {sorted(weights)} differ in name")
     for name, term in terms.items():
         if not torch.isfinite(term):
-            raise Diverged(f"loss '{name}' is {float(term)} at step {clock.step}")
+            raise Diverged(f"loss '{name}' is {float(term.detach())} at step {clock.step}")
     total: Any = sum(weights[name] * terms[name] for name in terms)
     training.optimiser.zero_grad(set_to_none=True)
     total.backward()
@@ -132,14 +132,15 @@ def _set_rates(training: Training, epoch: int) -> None:
         group["lr"] = learning_rate(epoch, optim.epochs, first, optim.final_ratio)
 
 
-def _add(sums: dict[str, float], values: dict[str, float]) -> None:
+def _add(sums: dict[str, tuple[float, int]], values: dict[str, float]) -> None:
     for name, value in values.items():
-        sums[name] = sums.get(name, 0.0) + value
+        total, steps = sums.get(name, (0.0, 0))
+        sums[name] = (total + value, steps + 1)
 
 
 def _close_epoch(training: Training, clock: Clock) -> dict[str, float]:
     """The epoch's row: mean terms, their last weights, rate, readings; empties the sums."""
-    means = {name: total / training.steps_per_epoch for name, total in training.sums.items()}
+    means = {name: total / steps for name, (total, steps) in training.sums.items()}
     training.sums.clear()
     method = training.method
     return {

@@ -56,7 +56,7 @@ def test_selection_starts_with_the_first_and_then_takes_the_most_varied():
     dn, up = build("chsel")
     z = torch.arange(12.0).reshape(1, 12, 1, 1, 1)
     assert dn(z).flatten().tolist() == [0, 1, 2, 3]
-    variance = torch.tensor([0.0, 9, 1, 8, 8, 0, 0, 0, 0, 0, 0, 7])
+    variance = torch.tensor([0.0, 7, 1, 8, 8, 0, 0, 0, 0, 0, 0, 9])
     dn.select(variance)
     assert dn(z).flatten().tolist() == [1, 3, 4, 11]
     assert up(dn(z)).flatten().tolist() == [0, 1, 0, 3, 4, 0, 0, 0, 0, 0, 0, 11]

@@ -33,9 +33,9 @@ def test_shapes(kind, grid):
 
 
 def test_tokens_return_to_their_places():
-    e = draw(0, 2, NARROW, 1, 2, 3)
+    e = draw(0, 2, NARROW, 2, 2, 3)
     tokens = e.permute(0, 2, 3, 4, 1).reshape(-1, NARROW)
-    assert torch.equal(grid_of(tokens, (1, 2, 3)), e)
+    assert torch.equal(grid_of(tokens, (2, 2, 3)), e)
 
 
 @pytest.mark.parametrize("kind", ["conv1", "linear", "chsel"])

@@ -48,13 +48,13 @@ def test_the_default_is_the_published_network():
 def test_without_quantiser_it_is_the_stock_network_bit_for_bit(training):
     network, x = teacher().train(training), patch()
     with torch.no_grad():
-        assert torch.equal(network(x).logits, network.net(x))
+        assert torch.equal(network(x).logits, network.net(4 * x - 1))
 
 
 def test_raw_state_and_all_skips_change_nothing(plain, encoded):
     x, hidden = encoded
     with torch.no_grad():
-        stock = plain.net(x)
+        stock = plain.net(4 * x - 1)
         again = plain.decode(x, hidden, hidden[-1], torch.ones(2, SKIPS))
     assert torch.equal(again.logits, stock)
 
@@ -138,7 +138,7 @@ def test_a_quantised_teacher_decodes_the_nearest_codes(kind, sides, grid):
 def test_a_side_branch_leaves_the_decoder_alone():
     network, x = teacher(quantised=True, decode_codes=False).eval(), patch()
     with torch.no_grad():
-        assert torch.equal(network(x).logits, network.net(x))
+        assert torch.equal(network(x).logits, network.net(4 * x - 1))
 
 
 def test_fine_tuning_reaches_the_encoder_and_neither_codes_nor_alignment():

@@ -85,10 +85,10 @@ def _by_group(
 ) -> tuple[Fold, ...]:
     groups = sorted({v.group for v in labelled})
     if len(groups) < protocol.folds:
+        fewer = f"--folds {len(groups)} or " if len(groups) > 1 else ""
         raise BadInput(
             f"{protocol.folds} folds need as many groups, but the labelled volumes have "
-            f"{len(groups)} ({', '.join(groups)}): pass --folds {max(2, len(groups))} "
-            "or --split space"
+            f"{len(groups)} ({', '.join(groups)}): pass {fewer}--split space"
         )
     folds = []
     for k in range(protocol.folds):

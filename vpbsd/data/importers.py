@@ -430,7 +430,7 @@ def _open_slices(folder: Path) -> Stack:
     first = _slice_header(files[0])
     for file in files:
         shape, dtype = header = _slice_header(file)
-        if header != first or len(shape) != 2:
+        if header != first:
             raise BadInput(
                 f"{file} is {shape} {dtype}: all slices of a volume must be grey, 2-D and like "
                 f"the first ({first[0]} {first[1]}); keep each channel in a folder of its own"

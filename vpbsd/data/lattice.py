@@ -13,6 +13,7 @@ from vpbsd.config import Data, Grid, Sampling
 from vpbsd.data.folds import Part
 from vpbsd.data.intensity import normalise
 from vpbsd.data.volumes import open_volume
+from vpbsd.errors import BadInput
 from vpbsd.randomness import permutation
 
 
@@ -118,19 +119,29 @@ class PatchSet:
 def sample(parts: Sequence[Part], data: Data, sampling: Sampling) -> list[Cell]:
     """The unlabelled cells that all stages share: seeded, few of them background only.
 
-    A cell shows background only if under 1 in 1000 of its voxels reaches the clip limit.
-    Deterministic in its arguments: pre-training, targets and students see the same cells.
+    A cell shows background only if its share of voxels at the clip limit is under a fiftieth of
+    a volume's: 1 in 1000 at the 95th percentile. Deterministic in its arguments: pre-training,
+    targets and students see the same cells.
+
+    Raises:
+        BadInput: Not one cell may be taken.
     """
     every = PatchSet(parts, data)
+    least = (1 - data.clip_percentile / 100) / 50
     allowed = int(sampling.background_share * sampling.patches)
     chosen: list[Cell] = []
     for i in permutation(0, "unlabelled cells", 0, len(every)).tolist():
         if len(chosen) == sampling.patches:
             break
-        if not (every.image(i) >= 1).mean() >= 1e-3:
-            if allowed == 0:
-                continue
-            allowed -= 1
-        chosen.append(every.cells[i])
+        empty = (every.image(i) >= 1).mean() < least
         every.forget()
+        if empty and allowed == 0:
+            continue
+        allowed -= int(empty)
+        chosen.append(every.cells[i])
+    if not chosen:
+        raise BadInput(
+            f"all {len(every)} unlabelled patches show background only: "
+            "raise sampling.background_share, or leave empty volumes out"
+        )
     return sorted(chosen)

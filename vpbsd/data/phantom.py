@@ -16,6 +16,7 @@ from vpbsd.errors import BadInput
 
 NUMERICS = 1
 SPACING_UM = (3.0, 1.625, 1.625)
+CAPILLARY_UM = (2.8, 5.2)  # radius of the thinnest vessels: 1.7 to 3.2 voxels in plane
 LABELLED_GROUPS = 6
 UNLABELLED_GROUPS = 8
 
@@ -31,31 +32,31 @@ class Style:
     Lengths are in micrometres and brightness is in photons per voxel, or relative where it says so.
     """
 
-    mesh_um: float = 27.0  # mean distance of neighbouring branch points: the vessel density
-    capillary_um: float = 3.9  # radius of a terminal capillary; 2.1 um are 1.3 voxels in plane
+    mesh_um: float = 30.0  # mean distance of neighbouring branch points: the vessel density
+    share: float = 0.116  # of the volume that vessels fill; it sets the radius of capillaries
     bed: float = 3.0  # branch points that one capillary feeds; more need a larger vessel
-    trunk_um: float = 8.0  # radius that no vessel exceeds
+    trunk: float = 2.1  # radius that no vessel exceeds, in radii of a capillary
     trees: int = 3  # arteries and veins that feed the volume from its border
     tortuosity: float = 0.06  # wobble of a vessel, relative to its length
-    staining: float = 0.35  # standard deviation of the log brightness along vessels
-    faint: float = 0.1  # share of branch points that are poorly stained
+    staining: float = 0.17  # standard deviation of the log brightness along vessels
+    faint: float = 0.05  # share of branch points that are poorly stained
     hollow: float = 0.4  # share of the trees whose large vessels are stained at the wall only
-    signal: float = 200.0  # photons of a well stained vessel
+    signal: float = 250.0  # photons of a well stained vessel
     tissue: float = 60.0  # photons of the autofluorescence
-    texture: float = 0.25  # standard deviation of the tissue's texture, relative to tissue
-    cells: float = 25.0  # bright bodies that are no vessels, per 10^6 cubic micrometres
+    texture: float = 0.7  # standard deviation of the tissue's texture, relative to tissue
+    cells: float = 13.0  # bright bodies that are no vessels, per 10^6 cubic micrometres
     haze: float = 0.25  # out-of-focus light around vessels, relative to signal
-    blur_um: float = 2.0  # standard deviation of the point spread in plane; 1.6 times that in z
-    shading: float = 0.4  # standard deviation of the log illumination
+    blur_um: float = 1.6  # standard deviation of the point spread in plane; 1.6 times that in z
+    shading: float = 0.25  # standard deviation of the log illumination
     stripes: float = 0.06  # the same of the shadows along the light sheet (x)
-    read_noise: float = 6.0  # standard deviation of the camera's noise, in photons
+    read_noise: float = 46.0  # standard deviation of the camera's noise, in photons
 
 
 class Network(NamedTuple):
     """Branch points and the vessels between them, each vessel from parent to child."""
 
     nodes: Floats  # (n, 3), micrometres
-    radius: Floats  # (n,), micrometres
+    radius: Floats  # (n,), in radii of a capillary
     tree: Ints  # (n,), the tree that feeds the branch point
     parent: Ints  # (n,), negative for a root
     main: Ints  # (n,), the child that feeds most; -1 at a tip
@@ -100,7 +101,8 @@ def phantom(
     style = style or Style()
     anatomy, optics = (np.random.Generator(np.random.PCG64(s)) for s in _streams(seed))
     network = grow(anatomy, shape, style)
-    glow = render(trace(anatomy, network, style), shape)
+    vessels = trace(anatomy, network, style)
+    glow = render(_inflate(vessels, shape, style.share), shape)
     return expose(optics, glow, style), (glow > 0).astype(np.uint8)
 
 
@@ -137,21 +139,21 @@ def animal(rng: np.random.Generator) -> Style:
 _TEXTURE = {3.0: 0.3, 9.0: 0.3, 24.0: 0.9}  # scale in micrometres: weight; squares sum to 1
 _SPANS = {  # factors on the default; what moves the share of vessels moves little
     "mesh_um": (0.92, 1.08),
-    "capillary_um": (0.92, 1.08),
-    "trunk_um": (0.7, 1.2),
+    "share": (0.88, 1.12),
+    "trunk": (0.8, 1.2),
     "tortuosity": (0.7, 1.5),
     "staining": (0.8, 1.2),
     "faint": (0.5, 1.5),
     "hollow": (0.5, 1.5),
-    "signal": (0.85, 1.2),
-    "tissue": (0.8, 1.2),
-    "texture": (0.7, 1.3),
+    "signal": (0.9, 1.15),
+    "tissue": (0.9, 1.1),
+    "texture": (0.9, 1.1),
     "cells": (0.5, 1.5),
     "haze": (0.6, 1.4),
-    "blur_um": (0.85, 1.2),
+    "blur_um": (0.88, 1.12),
     "shading": (0.85, 1.15),
     "stripes": (0.5, 1.5),
-    "read_noise": (0.7, 1.5),
+    "read_noise": (0.8, 1.2),
 }
 
 
@@ -169,12 +171,12 @@ def grow(rng: np.random.Generator, shape: Shape, style: Style) -> Network:
         mesh, directed=False, indices=roots, return_predecessors=True, min_only=True
     )
     fed = _fed(distance, parent)
-    radius = style.capillary_um * np.cbrt(np.maximum(fed / style.bed, 1))
+    radius = np.cbrt(np.maximum(fed / style.bed, 1))
     main = _main_child(parent, fed)
     nodes = _straighten(nodes, parent, main, fed)
     tree = np.searchsorted(roots, source)
     return Network(
-        nodes, np.minimum(radius, style.trunk_um), tree, parent, main, _loops(mesh, parent)
+        nodes, np.minimum(radius, style.trunk), tree, parent, main, _loops(mesh, parent)
     )
 
 
@@ -187,10 +189,10 @@ def trace(rng: np.random.Generator, network: Network, style: Style) -> Segments:
     radius = network.radius[edges]
     side = network.main[edges[:, 0]] != edges[:, 1]
     radius[side, 0] = radius[side, 1]
-    radius[len(tree) :] = style.capillary_um
-    stain = _stain(rng, network, style)[edges] * np.sqrt(radius / style.capillary_um)
+    radius[len(tree) :] = 1.0
+    stain = _stain(rng, network, style)[edges] * np.sqrt(radius)
     empty = rng.random(network.tree.max() + 1) < style.hollow
-    lumen = np.where(empty[network.tree[edges[:, 1]]] & (radius[:, 1] > 5.0), 0.25, 1.0)
+    lumen = np.where(empty[network.tree[edges[:, 1]]] & (radius[:, 1] > 1.3), 0.25, 1.0)
     pieces = paths.shape[1] - 1
     return Segments(
         np.stack([paths[:, :-1], paths[:, 1:]], 2).reshape(-1, 2, 3),
@@ -198,6 +200,17 @@ def trace(rng: np.random.Generator, network: Network, style: Style) -> Segments:
         _split(stain, pieces),
         np.repeat(lumen, pieces),
     )
+
+
+def _inflate(segments: Segments, shape: Shape, share: float) -> Segments:
+    """Radii in capillaries -> micrometres, such that vessels fill a share of the volume."""
+    extent = np.multiply(shape, SPACING_UM)
+    middle = segments.ends.mean(1)
+    inside = ((middle > 0) & (middle < extent)).all(1)
+    length = np.linalg.norm(segments.ends[:, 1] - segments.ends[:, 0], axis=1)
+    filled = np.pi * (segments.radius.mean(1) ** 2 * length)[inside].sum()
+    capillary = np.sqrt(share * extent.prod() / max(filled, 1.0))
+    return segments._replace(radius=segments.radius * np.clip(capillary, *CAPILLARY_UM))
 
 
 def render(segments: Segments, shape: Shape) -> Floats:
@@ -245,7 +258,7 @@ def expose(rng: np.random.Generator, glow: Floats, style: Style) -> NDArray[np.u
     light *= np.exp(style.shading * _field(rng, shape, (60, 40, 40)))
     light *= np.exp(style.stripes * _field(rng, shape, (4, 2, 120)))
     photons = rng.poisson(light) + style.read_noise * rng.standard_normal(shape)
-    return np.rint(100 + 8 * photons).clip(0, 65535).astype(np.uint16)
+    return np.rint(600 + 4 * photons).clip(0, 65535).astype(np.uint16)
 
 
 def _streams(seed: int) -> list[np.random.SeedSequence]:
@@ -372,7 +385,7 @@ def _field(rng: np.random.Generator, shape: Shape, scale_um: tuple[float, ...]) 
         waves *= damp.reshape([-1 if axis == k else 1 for k in range(3)])
     waves[0, 0, 0] = 0
     field = idctn(waves, norm="ortho")
-    return field / field.std()
+    return (field / field.std()).clip(-2, 2)
 
 
 def _cells(rng: np.random.Generator, shape: Shape, density: float) -> Floats:

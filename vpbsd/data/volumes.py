@@ -302,7 +302,6 @@ class _Stream:
     def fingerprint(self) -> str:
         """The volume's, once all its planes have passed."""
         content = asdict(self.facts) | {k: d.hexdigest() for k, d in self._digests.items()}
-        content["labelled"] = self.label_voxels is not None
         del content["channel"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

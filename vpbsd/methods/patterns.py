@@ -41,7 +41,11 @@ class PatternsConfig(Section):
     alpha: float = Field(0.1, ge=0)
     reconstruction: Literal["mse", "l1"] = "mse"
     skip_drop: float = Field(0.5, ge=0, le=1)
-    """Chance that a sample loses a skip; 0 lets the decoder bypass the codebook."""
+    """Chance that a sample loses all its skips; 0 lets the decoder bypass the codebook.
+
+    All at once: dropped one by one, all five are gone in 1 of 32 samples only, and after 200
+    steps the codes carried nothing (bypass gap -6e-6 of .058, measured on the phantom).
+    """
 
     def build(self, seed: int) -> Patterns:
         """The method with its teacher initialised from the seed."""
@@ -99,7 +103,8 @@ class Patterns(Method[Unlabelled]):
         if clock.step == 0 and isinstance(quantiser.dn, ChannelSelection):
             quantiser.dn.select(z.detach().float().var((0, 2, 3, 4)))
         tau = self._temperature(clock)
-        u, record = quantiser(z, self._noise(len(share), clock), tau, self._mode(clock))
+        noise, mode = self._noise(len(share), clock), self._mode(clock)
+        u, record = quantiser(z, noise, tau, mode, settling=True)
         rebuilt = self.teacher.reconstruct(batch.image, hidden, u, self._keep(len(z), clock))
         kind = self.config.reconstruction
         rec = reconstruction_loss(batch.image, rebuilt, batch.valid, kind)
@@ -156,8 +161,9 @@ class Patterns(Method[Unlabelled]):
         return gumbel(shape, generator(self.seed, "gumbel", clock.step)).to(self.recent.device)
 
     def _keep(self, samples: int, clock: Clock) -> Tensor:
-        draw = torch.rand(samples, SKIPS, generator=generator(self.seed, "skips", clock.step))
-        return (draw >= self.config.skip_drop).float().to(self.recent.device)
+        draw = torch.rand(samples, 1, generator=generator(self.seed, "skips", clock.step))
+        keep = (draw >= self.config.skip_drop).float().to(self.recent.device)
+        return keep.expand(samples, SKIPS)
 
     def _remember(self, tokens: Tensor, share: Tensor) -> None:
         """Writes tokens into the ring of recent ones."""

@@ -47,6 +47,9 @@ class Codebook(nn.Module):
     """
 
     kappa: Tensor
+    centre: Tensor
+    spread: Tensor
+    settled: Tensor
 
     def __init__(self, size: int, width: int, kappa: float = 1.0) -> None:
         """Starts with layer-normed Gaussian rows; ``start`` replaces them by k-means centres.
@@ -64,11 +67,37 @@ class Codebook(nn.Module):
             raise BadInput(f"a codebook of {size} codes has nothing to choose; use at least 2")
         self.vectors = nn.Parameter(F.layer_norm(torch.randn(size, width), (width,)))
         self.register_buffer("kappa", torch.tensor(float(kappa)))
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("spread", torch.ones(width))
+        self.register_buffer("settled", torch.zeros((), dtype=torch.int64))
 
-    def tokens(self, e: Tensor) -> Tensor:
-        """(B, d, z, y, x) -> (T, d), each token layer-normed without affine, in full precision."""
+    def tokens(self, e: Tensor, *, settling: bool = False) -> Tensor:
+        """Standardises each channel over tokens, then layer-norms each token; no affine.
+
+        A fresh encoder answers all patches nearly alike, and training then drives layer-normed
+        tokens together (a deviation of .001 was measured after 40 steps): the codes would have
+        nothing to tell apart. Standardised by their batch, tokens cannot all become one.
+
+        Args:
+            e: (B, d, z, y, x), aligned states.
+            settling: Use the batch's own mean and deviation, and follow them with a running
+                average; while pre-training. Otherwise that average is used and stays.
+
+        Returns:
+            (T, d), in full precision.
+        """
         flat = e.movedim(1, -1).flatten(0, -2).to(self.vectors.dtype)
-        return F.layer_norm(flat, flat.shape[-1:])
+        centre, spread = self.centre, self.spread
+        if settling:
+            centre, spread = flat.mean(0), flat.std(0, correction=0).clamp_min(1e-5)
+            self._follow(centre.detach(), spread.detach())
+        return F.layer_norm((flat - centre) / spread, flat.shape[-1:])
+
+    def _follow(self, centre: Tensor, spread: Tensor) -> None:
+        weight = 0.1 if self.settled > 0 else 1.0  # the first batch counts in full
+        self.centre.lerp_(centre, weight)
+        self.spread.lerp_(spread, weight)
+        self.settled += 1
 
     def squared_distances(self, tokens: Tensor) -> Tensor:
         """(T, d) -> (T, N); by differences, so that a token on a code has distance 0."""

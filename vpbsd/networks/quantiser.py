@@ -25,9 +25,9 @@ class PatternQuantiser(nn.Module):
         self.up = up
         self.codebook = codebook
 
-    def align(self, z: Tensor) -> Tensor:
-        """(B, d_t, z, y, x) -> layer-normed tokens (T, d_s) in the order b, z, y, x."""
-        return self.codebook.tokens(self.dn(z))
+    def align(self, z: Tensor, *, settling: bool = False) -> Tensor:
+        """(B, d_t, z, y, x) -> normalised tokens (T, d_s) in the order b, z, y, x."""
+        return self.codebook.tokens(self.dn(z), settling=settling)
 
     def project(self, vectors: Tensor, grid: tuple[int, ...]) -> Tensor:
         """(T, d_s) -> (B, d_t, *grid), what the decoder takes."""
@@ -40,6 +40,8 @@ class PatternQuantiser(nn.Module):
         noise: Tensor | None = None,
         tau: float = 1.0,
         mode: Selection = "post",
+        *,
+        settling: bool = False,
     ) -> tuple[Tensor, Quantised]:
         """Passes a bottleneck through the codebook.
 
@@ -48,11 +50,12 @@ class PatternQuantiser(nn.Module):
             noise: (T, N), see ``Codebook.forward``, as are ``tau`` and ``mode``.
             tau: temperature.
             mode: how codes are chosen.
+            settling: see ``Codebook.tokens``; while pre-training.
 
         Returns:
             u: (B, d_t, z, y, x) for the decoder, and the record of the choice.
         """
-        record: Quantised = self.codebook(self.align(z), noise, tau, mode)
+        record: Quantised = self.codebook(self.align(z, settling=settling), noise, tau, mode)
         return self.project(record.vectors, tuple(z.shape[2:])), record
 
 

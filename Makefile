@@ -1,0 +1,39 @@
+# Everything runs in a virtual environment of its own: make VENV=/elsewhere/venv ... puts it elsewhere.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: ablation test test-all lint format clean
+
+ablation: $(VENV)/.installed        ## the whole ablation on generated vessels, about ten minutes
+	$(BIN)/python sweeps/ablation.py
+
+test: $(VENV)/.installed-dev lint   ## lint, types and the plain tests
+	$(BIN)/pytest
+
+test-all: $(VENV)/.installed-dev lint  ## also what needs longer, a browser or servers
+	$(BIN)/pytest -m "slow or not slow"
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,104 @@
+"""A data set, settings and one whole trial, all as small as the networks allow."""
+
+import json
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from tests import small
+from vpbsd import examine, recipes, run, train
+from vpbsd.data.folds import make_folds
+from vpbsd.data.phantom import SPACING_UM, phantom
+from vpbsd.data.volumes import Facts, list_volumes, write_volume
+from vpbsd.stages import Train
+
+SHAPES = {0: (32, 64, 64), 1: (20, 64, 70), 2: (32, 64, 64), 3: (32, 64, 64), 4: (20, 64, 70)}
+"""Volume of each animal; those of 1 and 4 are thinner than any patch."""
+LABELLED = 3
+
+
+class Done(NamedTuple):
+    """A stage that was run: its folder, and a checkpoint after each of its steps."""
+
+    stage: object
+    inputs: dict
+    folder: object
+    saved: list
+
+    @property
+    def rows(self):
+        return json.loads((self.folder / "rows.json").read_text())
+
+    @property
+    def summary(self):
+        return json.loads((self.folder / "summary.json").read_text())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)  # what several threads add up depends on how many there are
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """Three labelled animals and two without label."""
+    home = tmp_path_factory.mktemp("volumes")
+    for number, shape in SHAPES.items():
+        image, label = phantom(number, shape)
+        facts = Facts(shape, "uint16", SPACING_UM, f"animal{number}")
+        write_volume(home, f"v{number}", [image], facts, [label] if number < LABELLED else None)
+    return home
+
+
+@pytest.fixture(scope="session")
+def volumes(folder):
+    return list_volumes(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Settings of which a whole trial takes seconds."""
+    return small.settings()
+
+
+@pytest.fixture(scope="session")
+def folds(volumes, tiny):
+    return make_folds(volumes, tiny.protocol)
+
+
+@pytest.fixture
+def cheap(monkeypatch):
+    """Fewer tokens per code word than anyone should use, so that a few steps are enough."""
+    _cheapen(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def trial(tiny, folds, tmp_path_factory):
+    """Every stage of one VpbSD trial, run: label -> Done."""
+    with pytest.MonkeyPatch.context() as patch:
+        _cheapen(patch)
+        patch.setattr(train, "MOST_SECONDS_BETWEEN_YIELDS", -1.0)  # a checkpoint each step
+        patch.setattr(run, "PATCHES_PER_STEP", 2)
+        last = recipes.trial(tiny, "vpbsd", folds[0], seed=0)
+        done: dict[str, Done] = {}
+        for stage in last.lineage():
+            done[stage.label] = _run(stage, done, tmp_path_factory.mktemp(stage.family))
+    return done
+
+
+def _cheapen(patch):
+    patch.setattr(recipes, "TOKENS_PER_CODE", 2)
+    patch.setattr(examine, "TOKENS_PER_CODE", 2)
+
+
+def _run(stage, done, home):
+    by_key = {one.stage.key: one.folder for one in done.values()}
+    inputs = {name: by_key[upstream.key] for name, upstream in stage.upstream.items()}
+    folder, saved = home / "result", []
+    folder.mkdir()
+    for step in run.run(stage, inputs, folder):
+        saved.append(home / f"{len(saved)}.safetensors")
+        step.save(saved[-1])
+    assert saved or not isinstance(stage.config, Train)
+    return Done(stage, inputs, folder, saved)

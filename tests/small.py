@@ -1,0 +1,71 @@
+"""Small settings, patches and teacher's words that several test files need."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from vpbsd.config import Codebook, Data, SwinNet, override
+from vpbsd.data.lattice import PatchSet
+from vpbsd.data.patches import Asked, Pool
+from vpbsd.recipes import laptop
+
+PATCH = (32, 32, 64)
+CODES = 4
+NETWORK = SwinNet(
+    feature_size=12, window_size=4, depths=(1, 1, 1, 1), codebook=Codebook(size=CODES, warm=0.5)
+)
+SHAPES = {"codes": (32, 1, 1, 2), "pseudo": (1, *PATCH), "features": (192, 1, 1, 2)}
+
+
+def settings(**changes):
+    """Two or four steps per stage; `changes` have __ for the dots of their paths."""
+    base = {
+        "data.patch": PATCH,
+        "sampling.patches": 3,
+        "sampling.background_share": 1.0,
+        "protocol.folds": 3,
+        "pretrain.network": NETWORK.model_dump(),
+        "pretrain.optim.epochs": 2,
+        "pretrain.optim.steps_per_epoch": 2,
+        "finetune.epochs": 1,
+        "finetune.steps_per_epoch": 2,
+        "student.ramp_epochs": 1,
+        "student.optim.epochs": 2,
+        "student.optim.steps_per_epoch": 3,
+    }
+    more = {name.replace("__", "."): value for name, value in changes.items()}
+    return override(laptop(), base | more)
+
+
+class Words:
+    """Made-up answers of a teacher, one array per patch, the same for the same patch."""
+
+    def __init__(self, field, seed=0):
+        self.field, self.seed = field, seed
+
+    def __getitem__(self, i):
+        rng = np.random.default_rng([self.seed, i])
+        values = rng.standard_normal(SHAPES[self.field]).astype(np.float32)
+        return (values > 1).astype(np.float32) if self.field == "pseudo" else values
+
+
+class Kept(NamedTuple):
+    """Parts that are read from a folder anew by each pool."""
+
+    labelled: tuple
+    unlabelled: tuple
+
+    def pool(self, asks=(), seed=0, augment=True, batch=2, unlabelled=True):
+        """Patches of both roles with made-up answers to what a method asks."""
+
+        def asked(role, parts, salt):
+            said = {name: Words(name, salt) for name, of in asks if of == role}
+            return Asked(PatchSet(parts, Data(patch=PATCH)), said)
+
+        return Pool(
+            labelled=asked("labelled", self.labelled, 1),
+            unlabelled=asked("unlabelled", self.unlabelled, 2) if unlabelled else None,
+            batch=batch,
+            seed=seed,
+            augment=augment,
+        )

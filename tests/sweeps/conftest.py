@@ -1,0 +1,18 @@
+"""A real local Ray with two cores for all tests of the engine."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def two_cores():
+    os.environ["VPBSD_CHECKPOINT_SECONDS"] = "0"  # workers inherit it: save after every epoch
+    from sweeps import cluster
+
+    cluster.connect(cpus=2, local=True)
+    yield
+    import ray
+
+    ray.shutdown()
+    del os.environ["VPBSD_CHECKPOINT_SECONDS"]

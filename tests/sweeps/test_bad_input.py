@@ -1,0 +1,120 @@
+"""Whatever is wrong ends in one clear line and exit code 2, before anything is trained."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from sweeps import ablation, final
+from vpbsd import __main__ as vpbsd_main
+from vpbsd.command import answer
+from vpbsd.data.phantom import SPACING_UM
+from vpbsd.data.volumes import Facts, write_volume
+
+
+@pytest.fixture
+def said(monkeypatch, capsys, tmp_path):
+    """Runs a program in an empty folder; returns (exit code, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("VPBSD_DATA", "VPBSD_STORE", "VPBSD_TRACKING"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(main, *words):
+        monkeypatch.setattr(sys, "argv", ["program", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            answer(main)
+        return ended.value.code, capsys.readouterr().err.strip()
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three groups of one labelled volume each, and one without a label."""
+    folder = tmp_path / "data"
+    for i, group in enumerate("abcd"):
+        image = np.arange(8 * 40 * 40, dtype=np.uint16).reshape(8, 40, 40) + i
+        label = (image % 7 == 0).astype(np.uint8)
+        facts = Facts(image.shape, "uint16", SPACING_UM, group)
+        write_volume(folder, f"v{i}", [image], facts, None if group == "d" else [label])
+    return folder
+
+
+def empty_label(folder):
+    image = np.arange(8 * 40 * 40, dtype=np.uint16).reshape(8, 40, 40)
+    facts = Facts(image.shape, "uint16", SPACING_UM, "e")
+    write_volume(folder, "empty", [image], facts, [np.zeros(image.shape, np.uint8)])
+
+
+ABLATION = [
+    (["--presett", "laptop"], "there is no option --presett; did you mean '--preset'?"),
+    (["--preset", "laptob"], "there is no preset 'laptob'; did you mean 'laptop'?"),
+    (["--arms", "vpbsd_wo_di"], "there is no arm 'vpbsd_wo_di'; did you mean 'vpbsd_wo_dis'?"),
+    (["--set", "student.gama=1"], "setting 'student.gama' has no field 'gama'; did you mean"),
+    (["--set", "student.gamma"], "--set student.gamma: write it as path=value"),
+    (["--set", "student.gamma=-1"], "setting 'student.gamma'"),
+    (["--set", "student.optim.epochs=2.5"], "setting 'student.optim.epochs'"),
+    (["--set", "data.patch=[32,32,32]"], "patch 32x32x32 is not one the teacher can take"),
+    (["--set", "data.patch=[48,64,64]"], "patch 48x64x64 is not one the teacher can take"),
+    (["--folds", "7"], "7 folds need as many groups, but the labelled volumes have 3 (a, b, c)"),
+    (["--folds", "1"], "setting 'protocol.folds'"),
+    (["--seeds", "0,x"], "--seeds 0,x: give whole numbers"),
+    (["--set", "pretrain.network.codebook.size=4000"], "the warm-up of pre-training sees"),
+]
+
+
+@pytest.mark.parametrize(("words", "line"), ABLATION, ids=[" ".join(w) for w, _ in ABLATION])
+def test_ablation_refuses(said, data, words, line):
+    code, told = said(ablation.main, "--data", data, "--plan", *words)
+    assert code == 2
+    assert told.startswith("error: ")
+    assert line in told
+    assert "\n" not in told, "one line"
+
+
+def test_a_missing_and_an_empty_data_folder(said, tmp_path):
+    code, told = said(ablation.main, "--data", tmp_path / "nowhere")
+    assert (code, "nowhere" in told, "\n" in told) == (2, True, False)
+    (tmp_path / "empty").mkdir()
+    code, told = said(ablation.main, "--data", tmp_path / "empty")
+    assert code == 2
+    assert "python -m vpbsd import" in told
+
+
+def test_an_empty_label_in_a_training_fold(said, data):
+    empty_label(data)
+    code, told = said(ablation.main, "--data", data, "--plan")
+    assert code == 2
+    assert "the label of volume empty is empty" in told
+
+
+def test_an_unwritable_store_is_found_before_ray_starts(said, data):
+    code, told = said(ablation.main, "--data", data, "--store", "/dev/null/store")
+    assert code == 2
+    assert "the store /dev/null/store cannot be written" in told
+
+
+def test_an_unknown_study_makes_no_database(said, tmp_path):
+    code, told = said(final.main, "--study", "nothing")
+    assert code == 2
+    assert "no MLflow database" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_makes_no_database_and_no_store(said, data, tmp_path):
+    code, _ = said(ablation.main, "--data", data, "--plan")
+    assert code == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
+
+
+def test_a_missing_model(said, tmp_path):
+    code, told = said(vpbsd_main.main, "segment", tmp_path / "m", tmp_path / "v", tmp_path / "o")
+    assert code == 2
+    assert "is no model folder (weights.safetensors is missing)" in told
+
+
+def test_an_import_without_voxel_size_names_the_remedy(said, tmp_path):
+    np.savez(tmp_path / "scan.npz", image=np.ones((4, 5, 6), np.uint8))
+    code, told = said(vpbsd_main.main, "import", tmp_path / "scan.npz", tmp_path / "data")
+    assert code == 2
+    assert "--spacing" in told

@@ -1,0 +1,89 @@
+"""The engine under a real Ray: single flight, waiting, failing, resuming, mending."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from sweeps import cluster
+from sweeps.cluster import Slice
+from sweeps.store import Store
+from sweeps.tickets import Order, ticket
+from tests.sweeps.toys import Toy
+
+SLICES = {"pre-training": Slice(lane="teacher"), "student": Slice()}
+
+pytestmark = pytest.mark.usefixtures("two_cores")
+
+
+@pytest.fixture
+def diary(tmp_path):
+    path = tmp_path / "diary"
+    path.touch()
+    return path
+
+
+def order(toy):
+    return Order(toy.label, tuple(ticket(stage) for stage in toy.lineage()))
+
+
+def fly(toys, store, at_once=6):
+    seen = []
+    outcomes = cluster.run_trials([order(t) for t in toys], store, SLICES, at_once, seen.append)
+    return outcomes, seen
+
+
+def test_many_trials_train_a_shared_teacher_once(tmp_path, diary):
+    """Ten trials, six alive at once, on two cores: the teacher's four epochs run once."""
+    store = Store(str(tmp_path / "store"))
+    teacher = Toy("teacher", diary, family="pre-training", seconds=0.3)
+    toys = [Toy(f"student{i}", diary, {"start": teacher}) for i in range(10)]
+    outcomes, views = fly(toys, store)
+    assert outcomes == {toy.label: ("finished", "") for toy in toys}
+    runs = Counter(line.split()[0] for line in diary.read_text().splitlines())
+    assert runs == {"teacher": 4, **{toy.label: 4 for toy in toys}}
+    sums = {json.loads((store.open(toy.key) / "sum.json").read_text()) for toy in toys}
+    assert sums == {8}
+    most = max(view.waiting for seen in views for view in seen if view.label == "teacher")
+    assert most > 2, "more trials wait for the teacher than there are cores"
+
+
+def test_a_killed_worker_goes_on_from_its_checkpoint(tmp_path, diary):
+    store = Store(str(tmp_path / "store"))
+    toy = Toy("fragile", diary, trouble="kill")
+    outcomes, _ = fly([toy], store)
+    assert outcomes == {"fragile": ("finished", "")}
+    epochs = [line.split()[1] for line in diary.read_text().splitlines()]
+    assert epochs == ["0", "1", "2", "2", "3"], "only the epoch it died in is run again"
+    assert store.list_running(toy.key) == []
+
+
+def test_a_failing_stage_fails_its_trials_in_one_line_and_no_others(tmp_path, diary):
+    store = Store(str(tmp_path / "store"))
+    bad = Toy("bad", diary, family="pre-training", trouble="fail")
+    toys = [Toy("on_bad", diary, {"start": bad}), Toy("fine", diary)]
+    outcomes, _ = fly(toys, store)
+    assert outcomes["fine"] == ("finished", "")
+    assert outcomes["on_bad"] == ("failed", "bad: ValueError: at all")
+    assert store.state(bad.key) == "absent"
+
+
+def test_a_damaged_input_is_set_aside_and_made_again(tmp_path, diary):
+    store = Store(str(tmp_path / "store"))
+    teacher = Toy("teacher", diary, family="pre-training")
+    fly([Toy("first", diary, {"start": teacher})], store)
+    held = store.open(teacher.key) / "sum.json"
+    held.write_text("9")  # as long as before, so only the checksum tells
+    outcomes, _ = fly([Toy("second", diary, {"start": teacher})], store)
+    assert outcomes == {"second": ("finished", "")}
+    runs = Counter(line.split()[0] for line in diary.read_text().splitlines())
+    assert runs["teacher"] == 8
+    second = Toy("second", diary, {"start": teacher})
+    assert json.loads((store.open(second.key) / "sum.json").read_text()) == 8
+
+
+def test_stages_of_one_lane_never_run_side_by_side(tmp_path, diary):
+    store = Store(str(tmp_path / "store"))
+    toys = [Toy(f"t{i}", diary, family="pre-training", seconds=0.4) for i in range(3)]
+    _, views = fly(toys, store)
+    assert max(sum(v.state == "running" for v in seen) for seen in views) == 1

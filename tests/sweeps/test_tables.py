@@ -1,0 +1,61 @@
+"""The table's arithmetic, by hand."""
+
+import math
+
+import pytest
+
+from sweeps.tables import TrialResult, cell, floor, markdown
+
+
+def trial(arm, fold, seed, dsc, void="", status="FINISHED"):
+    metrics = ("dsc", "accuracy", "hd95_vox", "jaccard", "smd", "cldice")
+    values = {m: {f"v{i}": value for i, value in enumerate(dsc)} for m in metrics}
+    values["threshold_dsc"] = {f"v{i}": 0.5 for i in range(len(dsc))}
+    return TrialResult(f"run-{arm}-{fold}-{seed}", arm, fold, seed, status, void, values)
+
+
+def test_volumes_then_seeds_then_folds():
+    """Fold 0: seeds .4 and .6 (means over volumes) -> .5; fold 1: .7 -> mean .6, sd .1414."""
+    trials = [
+        trial("vpbsd", 0, 0, [0.3, 0.5]),
+        trial("vpbsd", 0, 1, [0.5, 0.7]),
+        trial("vpbsd", 1, 0, [0.7]),
+    ]
+    got = cell(trials, "dsc")
+    assert got.mean == pytest.approx(0.6)
+    assert got.spread == pytest.approx(0.2 / math.sqrt(2))
+    assert str(got) == "0.600 ± 0.141"
+
+
+def test_one_fold_has_no_spread():
+    assert str(cell([trial("vpbsd", 0, 0, [0.5])], "dsc")) == "0.500"
+
+
+def test_void_and_failed_trials_are_shown_and_not_averaged():
+    trials = [
+        trial("vpbsd", 0, 0, [0.8]),
+        trial("vpbsd", 1, 0, [0.2], void="pre-training: codebook collapsed"),
+        trial("light_unet", 0, 0, [0.6]),
+        trial("light_unet", 1, 0, [0.6], status="FAILED"),
+    ]
+    text = markdown(trials, ["light_unet", "vpbsd"], "caption")
+    assert "| VpbSD † | **0.800** |" in text
+    assert "† VpbSD: VOID fold 1: pre-training: codebook collapsed" in text
+    assert "† Light UNet (baseline): VOID fold 1: failed" in text
+
+
+def test_best_is_highest_or_lowest_by_metric():
+    trials = [trial("light_unet", 0, 0, [0.6]), trial("vpbsd", 0, 0, [0.8])]
+    row = next(x for x in markdown(trials, ["light_unet", "vpbsd"], "").splitlines() if "Light" in x)
+    cells = [c.strip() for c in row.split("|")[2:-1]]
+    assert cells == ["0.600", "0.600", "**0.600**", "0.600", "**0.600**", "0.600"]
+
+
+def test_an_arm_without_trials_says_so():
+    text = markdown([trial("light_unet", 0, 0, [0.6])], ["light_unet", "vpbsd"], "")
+    assert "† VpbSD: no trial has ended" in text
+
+
+def test_the_floor_is_that_of_the_same_test_volumes():
+    trials = [trial("light_unet", 0, 0, [0.6]), trial("light_unet", 1, 0, [0.6])]
+    assert str(floor(trials)) == "0.500 ± 0.000"

@@ -1,0 +1,197 @@
+"""One contract for every method: what the loop, the store and the tables rely on."""
+
+import pytest
+import torch
+
+from tests import contract, small
+from vpbsd.config import LightNet, Optim
+from vpbsd.data.folds import whole
+from vpbsd.data.lattice import PatchSet
+from vpbsd.data.patches import Labelled, Said, Semi, Unlabelled
+from vpbsd.methods.fitnets import FitNetsConfig
+from vpbsd.methods.method import Clock
+from vpbsd.methods.patterns import PatternsConfig
+from vpbsd.methods.supervised import SupervisedConfig
+from vpbsd.methods.vpbsd import VpbSDConfig
+from vpbsd.recipes import FROZEN_IN_FINE_TUNING
+
+METHODS = {
+    "patterns": PatternsConfig(network=small.NETWORK),
+    "light_unet": SupervisedConfig(network=LightNet()),
+    "teacher": SupervisedConfig(network=small.NETWORK, frozen=FROZEN_IN_FINE_TUNING),
+    "vpbsd": VpbSDConfig(ramp_epochs=1),
+    "vpbsd_wo_semi": VpbSDConfig(beta=0, distil_on="labelled"),
+    "baseline_mid": FitNetsConfig(teacher_width=192),
+    "baseline_mid_semi": FitNetsConfig(teacher_width=192, beta=0.5, distil_on="both"),
+}
+FROZEN = {
+    "patterns": ("teacher.net.out",),
+    "teacher": tuple(f"network.{part}" for part in FROZEN_IN_FINE_TUNING),
+}
+BATCHES = {"patterns": Unlabelled, "light_unet": Labelled, "teacher": Labelled}
+STUDENTS = [name for name in METHODS if name not in ("patterns", "teacher")]
+LABELS = [name for name in METHODS if name != "patterns"]
+LATE = Clock(3, 2, 4)
+
+
+@pytest.fixture(scope="module")
+def kept(volumes):
+    """Thin volumes, so that every batch has padding; the unlabelled one secretly has a label."""
+    thin = next(v for v in volumes if v.name == "v1")
+    other = next(v for v in volumes if v.name == "v4")
+    return small.Kept((whole(thin),), (whole(other),))
+
+
+def case_of(name, kept):
+    config = METHODS[name]
+    asks = getattr(config, "asks", ())
+    pool = kept.pool(
+        asks, unlabelled=name == "patterns" or any(r == "unlabelled" for _, r in asks)
+    )
+    optim = Optim(lr=1e-3, epochs=2, clip=1.0)
+    clocks = (LATE,) if name == "teacher" else (Clock(0, 2, 4), LATE)
+    return contract.Case(lambda: config.build(3), pool, optim, FROZEN.get(name, ()), clocks)
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def seen(request, kept):
+    """A method of the roster, its case, and a look at it at every clock."""
+    case = case_of(request.param, kept)
+    method = case.build()
+    return method, contract.look(case, method)
+
+
+@pytest.fixture(params=METHODS)
+def name(request):
+    return request.param
+
+
+def method_and_batch(name, kept):
+    case = case_of(name, kept)
+    method = case.build()
+    return method, type(method).draws(case.pool, 0)
+
+
+@torch.no_grad()
+def losses(method, batch, clock=LATE):
+    return {name: float(term) for name, term in method.train().losses(batch, clock).items()}
+
+
+def test_losses_and_weights_share_their_names(seen):
+    contract.losses_and_weights_share_names(seen[1])
+
+
+def test_each_loss_alone_moves_some_trained_parameter(seen):
+    contract.each_loss_alone_moves_a_trained_parameter(seen[1])
+
+
+def test_no_trained_parameter_is_dead(seen):
+    contract.no_trained_parameter_is_dead(*seen)
+
+
+def test_no_parameter_hides_from_registration(seen):
+    contract.no_parameter_hides(*seen)
+
+
+@pytest.mark.parametrize("name", ["patterns", "teacher"])
+def test_frozen_parts_stay_bit_identical(name, kept):
+    contract.frozen_parts_stay(case_of(name, kept))
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_saved_state_is_all_the_state(name, kept, tmp_path, monkeypatch):
+    contract.saved_state_is_all_the_state(case_of(name, kept), tmp_path, monkeypatch, (1, 2, 4))
+
+
+def test_saved_state_of_patterns_spans_the_start_of_its_codebook(kept, tmp_path, monkeypatch):
+    case = case_of("patterns", kept)
+    before, after = 1, 3  # k-means starts the codebook after step 2
+    stops = (before, after)
+    rows = contract.saved_state_is_all_the_state(case, tmp_path, monkeypatch, stops)
+    assert [sorted(n for n in row if n.startswith("loss/")) for row in rows] == [
+        ["loss/rec"],
+        ["loss/cb", "loss/rec"],
+    ]
+
+
+def test_batches_of_the_declared_kind_are_enough(name, kept):
+    method, batch = method_and_batch(name, kept)
+    assert type(batch) is BATCHES.get(name, Semi)
+    assert losses(method, batch).keys() == method.weights(LATE).keys()
+
+
+@pytest.mark.parametrize("name", ["patterns", "vpbsd", "baseline_mid_semi"])
+def test_labels_of_unlabelled_patches_are_never_read(name, kept, volumes, monkeypatch):
+    labelled = next(v for v in volumes if v.name == "v2")
+    case = case_of(name, kept._replace(unlabelled=(whole(labelled),)))
+    secret, read = case.pool.unlabelled.patches, PatchSet.label
+
+    def label(self, i):
+        assert self is not secret, "the label of an unlabelled patch was read"
+        return read(self, i)
+
+    monkeypatch.setattr(PatchSet, "label", label)
+    method = case.build()
+    assert all(
+        torch.tensor([*losses(method, type(method).draws(case.pool, 0)).values()]).isfinite()
+    )
+    assert "label" not in Unlabelled._fields
+
+
+@pytest.mark.parametrize("name", LABELS)
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_losses_are_finite_for_labels_of_one_kind(name, value, kept):
+    method, batch = method_and_batch(name, kept)
+    found = losses(method, with_labels(batch, lambda label, valid: torch.full_like(label, value)))
+    assert all(torch.tensor([*found.values()]).isfinite()), found
+
+
+@pytest.mark.parametrize(
+    ("name", "clock"), [("patterns", Clock(0, 2, 4)), *((name, LATE) for name in METHODS)]
+)
+def test_losses_and_gradients_are_finite_for_a_constant_image(name, clock, kept):
+    method, batch = method_and_batch(name, kept)
+    terms = method.losses(with_images(batch, torch.zeros_like), clock)
+    sum(terms.values()).backward()
+    assert all(term.isfinite() for term in terms.values()), terms
+    gradients = [p.grad for p in method.parameters() if p.grad is not None]
+    assert gradients
+    assert all(g.isfinite().all() for g in gradients)
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_padded_labels_and_pseudo_labels_change_no_loss(name, kept):
+    method, batch = method_and_batch(name, kept)
+    plain = losses(method, batch)
+
+    def flipped_in(where):
+        return lambda label, valid: torch.where(valid == where, 1 - label, label)
+
+    assert losses(method, with_labels(batch, flipped_in(0))) == plain
+    changed = losses(method, with_labels(batch, flipped_in(1)))
+    assert {n for n in plain if changed[n] != plain[n]} == {
+        n for n in plain if n in ("sup", "semi")
+    }
+
+
+def with_labels(batch, change):
+    """The batch with its labels and pseudo-labels changed: change(label, valid)."""
+    if isinstance(batch, Semi):
+        return Semi(*(part and with_labels(part, change) for part in batch))
+    said, valid = batch.said, batch.valid
+    if said.pseudo is not None:
+        batch = batch._replace(said=said._replace(pseudo=change(said.pseudo, valid)))
+    return batch._replace(label=change(batch.label, valid)) if "label" in batch._fields else batch
+
+
+def with_images(batch, change):
+    if isinstance(batch, Semi):
+        return Semi(*(part and with_images(part, change) for part in batch))
+    return batch._replace(image=change(batch.image))
+
+
+def test_the_changes_above_reach_what_they_should(kept):
+    _, batch = method_and_batch("vpbsd", kept)
+    assert batch.unlabelled.said != Said()
+    for part in batch:
+        assert 0 < (part.valid == 0).float().mean() < 1

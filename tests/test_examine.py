@@ -1,0 +1,168 @@
+"""Which codebooks count: cases whose numbers can be worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.toys import Toy
+from vpbsd import examine
+from vpbsd.config import Data
+from vpbsd.data.folds import whole
+from vpbsd.data.lattice import PatchSet
+from vpbsd.data.volumes import write_array
+from vpbsd.examine import code_drift, examine_codebook, verdict
+from vpbsd.networks.codebook import Codebook
+from vpbsd.networks.quantiser import PatternQuantiser
+
+LEVELS = (0, 100, 200, 300)
+CLIPPED = 100.0
+
+
+@pytest.mark.parametrize(
+    ("perplexity", "gap", "shuffled", "size", "says"),
+    [
+        (30.0, 0.5, 1.0, 128, None),
+        (
+            12.7,
+            0.5,
+            1.0,
+            128,
+            "codebook collapsed: argmin perplexity 12.7 of 128 codes, at least 12.8",
+        ),
+        (12.8, 0.1, 1.0, 128, None),
+        (1.9, 0.5, 1.0, 4, "codebook collapsed: argmin perplexity 1.9 of 4 codes, at least 2.0"),
+        (2.0, 0.5, 1.0, 4, None),
+        (
+            30.0,
+            0.09,
+            1.0,
+            128,
+            "codebook bypassed: shuffled codes raise the error by 0.0900, at least",
+        ),
+        (30.0, -0.01, 1.0, 128, "codebook bypassed"),
+        (1.0, 0.0, 1.0, 128, "codebook collapsed"),
+    ],
+)
+def test_verdicts_by_hand(perplexity, gap, shuffled, size, says):
+    numbers = {"perplexity": perplexity, "bypass_gap": gap, "mse_shuffled_codes": shuffled}
+    found = verdict(numbers, size)
+    assert found is None if says is None else found.startswith(says)
+
+
+class Brightness(nn.Module):
+    """A teacher whose token is the mean of its 32^3 voxels, as a direction in the plane.
+
+    Layer norm leaves +-1 for a token of two channels: dark ones are (-1, 1), bright ones (1, -1).
+    With skips it rebuilds the image; without, each token's square from its code.
+    """
+
+    def __init__(self, codes, uses_codes=True):
+        super().__init__()
+        codebook = Codebook(len(codes), 2)
+        with torch.no_grad():
+            codebook.vectors.copy_(torch.tensor(codes))
+        self.quantiser = PatternQuantiser(nn.Identity(), nn.Identity(), codebook)
+        self.uses_codes = uses_codes
+
+    def encode(self, x):
+        mean = nn.functional.avg_pool3d(x, 32) - 0.5
+        return (torch.cat([mean, -mean], 1),)
+
+    def reconstruct(self, x, hidden, codes, keep):
+        level = 0.5 + 0.25 * codes[:, :1] if self.uses_codes else 0.5 + 0 * codes[:, :1]
+        coarse = nn.functional.interpolate(level, scale_factor=32)
+        return torch.where(keep[:, :1, None, None, None] > 0, x, coarse)
+
+
+DARK, BRIGHT, FAR = [-1.0, 1.0], [1.0, -1.0], [9.0, 9.0]
+
+
+@pytest.fixture(scope="module")
+def patches(tmp_path_factory):
+    """Four patches of two tokens, all dark, all bright, all dark, all bright: 0.25 or 0.75."""
+    folder = tmp_path_factory.mktemp("levels")
+    image = np.zeros((32, 32, 4 * 64), np.uint16)
+    for cell in range(4):
+        image[:, :, cell * 64 : cell * 64 + 64] = 300 if cell % 2 else 100
+    image[0, 0, :4], image[-1, -1, :4] = 0, 400  # these set the scale
+    part = whole(write_array(folder, "a", image, spacing_um=None, group="g"))
+    return PatchSet([part], Data(patch=(32, 32, 64), clip_percentile=CLIPPED))
+
+
+def test_a_codebook_in_use(patches, monkeypatch):
+    """Two of four codes serve all tokens evenly; codes of the other kind miss by 0.5."""
+    monkeypatch.setattr(examine, "permutation", lambda *_: np.arange(4))  # neighbours differ
+    found = examine_codebook(Brightness([DARK, BRIGHT, FAR, FAR]), patches)
+    wanted = {
+        "perplexity": 2.0,
+        "code_usage": 0.5,
+        "quant_mse": 0.0,
+        "mse_codes": 0.0,
+        "mse_shuffled_codes": 0.25,
+        "bypass_gap": 0.25,
+        "tokens_examined": 64.0,  # 4 patches in 8 turns are all there is of 4 * 50
+    }
+    assert found.numbers == pytest.approx(wanted, abs=1e-3)
+    assert found.void is None
+    assert set(found.pictures) == {"code_usage", "reconstructions"}
+    for picture in found.pictures.values():
+        assert picture.dtype == np.uint8
+        assert picture.ndim == 3
+        assert picture.shape[2] == 3
+        assert picture.std() > 1
+
+
+def test_no_more_tokens_than_needed(patches, monkeypatch):
+    monkeypatch.setattr(examine, "TOKENS_PER_CODE", 2)
+    found = examine_codebook(Brightness([DARK, BRIGHT, FAR, FAR]), patches)
+    assert found.numbers["tokens_examined"] == 8
+
+
+def test_a_collapsed_codebook_is_void(patches):
+    found = examine_codebook(Brightness([DARK, FAR, FAR, FAR]), patches)
+    assert found.numbers["perplexity"] == pytest.approx(1)
+    assert found.numbers["quant_mse"] == pytest.approx(2.0, abs=1e-2)  # half of them miss by 4
+    assert found.void.startswith("codebook collapsed")
+
+
+def test_a_bypassed_codebook_is_void(patches):
+    found = examine_codebook(Brightness([DARK, BRIGHT, FAR, FAR], uses_codes=False), patches)
+    assert found.numbers["bypass_gap"] == 0
+    assert found.void.startswith("codebook bypassed")
+
+
+def test_padding_counts_for_nothing(tmp_path, monkeypatch):
+    """Of two thin volumes, mirrored to twice their depth, each token counts half."""
+    image = np.full((16, 32, 64), 100, np.uint16)
+    image[0, 0, :4], image[-1, -1, :4] = 0, 400
+    parts = [
+        whole(
+            write_array(
+                tmp_path,
+                f"v{i}",
+                np.ascontiguousarray(image[:, ::step]),
+                spacing_um=None,
+                group="g",
+            )
+        )
+        for i, step in enumerate((1, -1))
+    ]
+    patches = PatchSet(parts, Data(patch=(32, 32, 64), clip_percentile=CLIPPED))
+    found = examine_codebook(Brightness([DARK, BRIGHT]), patches)
+    assert found.numbers["tokens_examined"] == 16  # 2 patches, 2 tokens, 8 turns, half of each
+
+
+def test_drift_is_the_share_of_tokens_that_changed_their_code(patches):
+    before = Brightness([DARK, BRIGHT, FAR])
+    assert code_drift(before, before, patches) == {"code_drift": 0}
+    swapped = Brightness([DARK, FAR, BRIGHT])
+    assert code_drift(before, swapped, patches) == {"code_drift": 0.5}
+    assert code_drift(before, Brightness([FAR, DARK, BRIGHT]), patches) == {"code_drift": 1}
+
+
+def test_only_a_codebook_can_be_examined(patches):
+    plain = Toy(lambda x: x)
+    plain.quantiser = None
+    with pytest.raises(AssertionError, match="only a teacher with a codebook"):
+        examine_codebook(plain, patches)

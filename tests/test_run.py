@@ -1,0 +1,176 @@
+"""Every kind of stage goes on from any of its checkpoints as if it had never stopped."""
+
+import json
+
+import pytest
+import torch
+
+from vpbsd import recipes, run, train
+from vpbsd.config import LightNet
+from vpbsd.data.folds import whole
+from vpbsd.networks.build import NETWORK, WEIGHTS, build_network, load_network
+from vpbsd.networks.swin_unetr import SwinTeacher
+from vpbsd.stages import Evaluate, Stage
+from vpbsd.targets import StoredAnswers
+from vpbsd.tensors import load_weights, read_tensors
+from vpbsd.train import Diverged
+
+PRE, FINE = "pre-training", "fine-tuning"
+SAID = ("codes of labelled patches", "codes of unlabelled patches", "pseudo of unlabelled patches")
+STOPS = [
+    (PRE, 0),  # warming up
+    (FINE, 0),
+    ("codes of labelled patches", 1),
+    *(("vpbsd", step) for step in range(6)),
+]
+
+
+@pytest.fixture
+def small_steps(monkeypatch, cheap):
+    """As the trial was run."""
+    monkeypatch.setattr(train, "MOST_SECONDS_BETWEEN_YIELDS", -1.0)
+    monkeypatch.setattr(run, "PATCHES_PER_STEP", 2)
+
+
+def timeless(rows):
+    return [{name: value for name, value in row.items() if name != "time"} for row in rows]
+
+
+def same_results(one, other):
+    """Two result folders hold the same files with the same content, but for the time."""
+    assert {p.name for p in one.iterdir()} == {p.name for p in other.iterdir()}
+    for path in one.iterdir():
+        again = other / path.name
+        if path.suffix == ".safetensors":
+            (tensors, _), (others, _) = read_tensors(path), read_tensors(again)
+            assert tensors.keys() == others.keys()
+            assert all(torch.equal(tensors[name], others[name]) for name in tensors)
+        elif path.name == "rows.json":
+            rows = [json.loads(p.read_text()) for p in (path, again)]
+            assert timeless(rows[0]) == timeless(rows[1])
+        elif path.suffix != ".zip":
+            assert path.read_bytes() == again.read_bytes(), path.name
+
+
+@pytest.mark.parametrize(("label", "stop"), STOPS)
+def test_a_stage_goes_on_from_any_checkpoint(label, stop, trial, small_steps, tmp_path):
+    done = trial[label]
+    steps = list(run.run(done.stage, done.inputs, tmp_path, done.saved[stop]))
+    assert len(steps) == len(done.saved) - 1 - (stop % len(done.saved))
+    same_results(done.folder, tmp_path)
+    if label in SAID:
+        field = done.stage.config.says
+        one, other = (StoredAnswers(folder, field) for folder in (done.folder, tmp_path))
+        assert len(one) == len(other) == 6
+        assert all((one[i] == other[i]).all() for i in range(6))
+
+
+def test_an_evaluation_goes_on_from_any_volume(trial, volumes, tmp_path):
+    student = trial["vpbsd"]
+    data = student.stage.config.data
+    parts = tuple(whole(v) for v in volumes[:3])
+    stage = Stage(
+        Evaluate(data=data, precision="fp32"), {"test": parts}, {"network": student.stage}
+    )
+    inputs, straight = {"network": student.folder}, tmp_path / "straight"
+    straight.mkdir()
+    for number, step in enumerate(run.run(stage, inputs, straight)):
+        step.save(tmp_path / f"{number}")
+        assert step.share == pytest.approx((number + 1) / 3)
+    rows = json.loads((straight / "rows.json").read_text())
+    assert [(row["volume"], row["group"]) for row in rows] == [
+        (v.name, v.group) for v in volumes[:3]
+    ]
+    assert len(list(straight.glob("overlay_*.png"))) == 3
+    for stop in (0, 2):
+        again = tmp_path / f"again{stop}"
+        again.mkdir()
+        assert len(list(run.run(stage, inputs, again, tmp_path / f"{stop}"))) == 2 - stop
+        same_results(straight, again)
+
+
+def test_every_result_says_what_it_is(trial):
+    for done in trial.values():
+        described = json.loads((done.folder / "stage.json").read_text())
+        assert described == json.loads(json.dumps(done.stage.describe()))
+        assert described["key"] == done.stage.key
+        assert described["upstream"].keys() == done.stage.upstream.keys()
+        assert done.summary.keys() == {"numbers", "void"}
+        assert all(isinstance(value, float) for value in done.summary["numbers"].values())
+
+
+def test_a_training_leaves_rows_and_a_network(trial):
+    for label, epochs, steps in ((PRE, 2, 2), (FINE, 1, 2), ("vpbsd", 2, 3)):
+        rows = trial[label].rows
+        assert [(row["epoch"], row["step"]) for row in rows] == [
+            (float(e + 1), float(steps * (e + 1))) for e in range(epochs)
+        ]
+        assert all(row["time"] > 1e9 for row in rows)
+        network = load_network(trial[label].folder)
+        assert not network.training
+        described = json.loads((trial[label].folder / NETWORK).read_text())
+        assert described == trial[label].stage.config.method.network.model_dump(mode="json")
+    assert {"loss/sup", "loss/semi", "loss/dis", "weight/semi"} <= trial["vpbsd"].rows[0].keys()
+    assert {"loss/rec", "tau", "kappa"} <= trial[PRE].rows[0].keys()
+    assert {"loss/cb", "perplexity/argmin"} <= trial[PRE].rows[1].keys() - trial[PRE].rows[
+        0
+    ].keys()
+
+
+def test_the_deployed_student_is_a_plain_light_unet(trial):
+    plain = build_network(LightNet(), seed=9)
+    load_weights(trial["vpbsd"].folder / WEIGHTS, plain)
+    assert trial["vpbsd"].summary["numbers"]["params_train"] == sum(
+        p.numel() for p in plain.parameters()
+    )
+
+
+def test_fine_tuning_starts_from_the_patterns_and_keeps_them(trial):
+    before, after = (load_network(trial[label].folder) for label in (PRE, FINE))
+    assert isinstance(before, SwinTeacher)
+    kept = {
+        name
+        for name, value in before.state_dict().items()
+        if torch.equal(value, after.state_dict()[name])
+    }
+    patterns = {
+        name for name in before.state_dict() if name.startswith(recipes.FROZEN_IN_FINE_TUNING)
+    }
+    assert patterns <= kept
+    weights = {name for name, _ in before.named_parameters()}
+    assert len(weights & kept) < 0.2 * len(weights)
+    assert 0 <= trial[FINE].summary["numbers"]["code_drift"] <= 1
+
+
+def test_a_pretraining_is_examined(trial):
+    done = trial[PRE]
+    names = {"perplexity", "code_usage", "bypass_gap", "mse_codes", "quant_mse"}
+    assert names <= done.summary["numbers"].keys()
+    assert (done.folder / "code_usage.png").is_file()
+    assert (done.folder / "reconstructions.png").is_file()
+    assert (done.summary["void"] is None) or "codebook" in done.summary["void"]
+
+
+def test_an_evaluation_leaves_a_row_per_volume(trial):
+    done = trial["evaluate vpbsd"]
+    (row,) = done.rows
+    assert (row["volume"], row["group"]) == ("v0", "animal0")
+    assert 0 <= row["dsc"] <= 1
+    assert 0 < row["threshold_dsc"] <= 1
+    assert done.summary["numbers"]["params_deploy"] == 120_678
+
+
+def test_a_step_tells_how_far_it_is(trial, small_steps, tmp_path):
+    done = trial["vpbsd"]
+    steps = list(run.run(done.stage, done.inputs, tmp_path))
+    assert [step.share for step in steps] == pytest.approx([n / 6 for n in range(1, 7)])
+    assert [len(step.rows) for step in steps][-1] == 2
+
+
+@pytest.mark.parametrize("lr", [1e30])
+def test_a_training_that_diverges_names_step_and_term(lr, tiny, folds, cheap, tmp_path):
+    s = recipes.override(tiny, {"student.optim.lr": lr, "student.optim.name": "sgd"})
+    stage = recipes.deliverable(s, "light_unet", folds[0], seed=0)
+    with pytest.raises(Diverged, match=r"loss 'sup' is nan at step [12]"):
+        list(run.run(stage, {}, tmp_path))
+    assert not (tmp_path / "rows.json").exists()

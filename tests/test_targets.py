@@ -1,0 +1,187 @@
+"""What the teacher said once and was stored is what it would say now, to the bit."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from tests import small
+from tests.test_augment import EVERY
+from vpbsd.config import Data
+from vpbsd.data.augment import turned
+from vpbsd.data.folds import whole
+from vpbsd.data.lattice import PatchSet
+from vpbsd.data.patches import Asked, Pool, draw_semi
+from vpbsd.methods.fitnets import FitNetsConfig
+from vpbsd.methods.method import Clock
+from vpbsd.methods.vpbsd import VpbSDConfig
+from vpbsd.networks.build import build_network
+from vpbsd.targets import FILE, StoredAnswers, say, write
+
+FIELDS = {"labelled": ("codes", "features"), "unlabelled": ("codes", "pseudo", "features")}
+SHAPES = {"codes": (32, 1, 2, 2), "pseudo": (1, 32, 64, 64), "features": (192, 1, 2, 2)}
+
+
+class Online:
+    """The teacher itself, asked about a plain patch whenever the patch is drawn."""
+
+    def __init__(self, teacher, patches, field):
+        self.teacher, self.patches, self.field = teacher, patches, field
+
+    def __getitem__(self, i):
+        image = torch.from_numpy(self.patches.image(i))[None, None]
+        return say(self.teacher, image, self.field)[0].numpy()
+
+
+@pytest.fixture(scope="module")
+def patches(volumes):
+    """Square patches, which are turned by quarters too; two labelled ones, one without label."""
+    parts = {"labelled": volumes[1], "unlabelled": volumes[3]}
+    return {role: PatchSet([whole(v)], Data(patch=(32, 64, 64))) for role, v in parts.items()}
+
+
+@pytest.fixture(scope="module")
+def teacher(patches):
+    """Its codes are the tokens of one patch, its head is of two minds: it says different things."""
+    network = build_network(small.NETWORK, 0).eval()
+    x = torch.from_numpy(patches["labelled"].image(0))[None, None]
+    with torch.no_grad():
+        network.net.out.conv.conv.bias.copy_(torch.tensor([0.1, 0.0]))
+        tokens = network.quantiser.align(network.encode(x)[-1])
+        network.quantiser.codebook.vectors.copy_(tokens)
+    return network
+
+
+@pytest.fixture(scope="module")
+def stored(teacher, patches, tmp_path_factory):
+    """Role -> field -> the answers, written and read."""
+    kept = {role: {} for role in patches}
+    for role, of in patches.items():
+        for field in FIELDS[role]:
+            online, folder = Online(teacher, of, field), tmp_path_factory.mktemp("said")
+            write(folder, field, [online[i] for i in range(len(of))])
+            kept[role][field] = StoredAnswers(folder, field)
+    return kept
+
+
+def pool_of(patches, said):
+    asked = {role: Asked(patches[role], said[role]) for role in patches}
+    return Pool(asked["labelled"], asked["unlabelled"], batch=2, seed=0, augment=True)
+
+
+@pytest.fixture(scope="module")
+def batches(teacher, patches, stored):
+    online = {
+        role: {field: Online(teacher, of, field) for field in FIELDS[role]}
+        for role, of in patches.items()
+    }
+    return [draw_semi(pool_of(patches, said), 0) for said in (stored, online)]
+
+
+def test_stored_and_online_batches_are_the_same_to_the_bit(batches):
+    for part, again, fields in zip(*batches, FIELDS.values(), strict=True):
+        assert torch.equal(part.image, again.image)
+        for field in fields:
+            said = getattr(part.said, field)
+            assert torch.equal(said, getattr(again.said, field))
+            assert said.shape == (2, *SHAPES[field])
+            assert said.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("config", "terms"),
+    [
+        (VpbSDConfig(), {"sup", "semi", "dis"}),
+        (FitNetsConfig(teacher_width=192, beta=1, distil_on="both"), {"sup", "semi", "mid"}),
+    ],
+)
+def test_stored_and_online_losses_are_the_same_to_the_bit(config, terms, batches):
+    method = config.build(0)
+    stored, online = (method.losses(batch, Clock(3, 2, 4)) for batch in batches)
+    assert stored.keys() == online.keys() == terms
+    assert all(torch.equal(stored[name], online[name]) for name in terms)
+
+
+def test_the_turn_comes_after_the_teacher(batches, patches, stored):
+    """For every patch of a batch: find its turn by eye, and turn the answer to the plain patch."""
+    turns = 0
+    for role, fields in FIELDS.items():
+        part = getattr(batches[1], role)
+        for row, image in enumerate(part.image):
+            i, turn = _turn_of(image, patches[role])
+            turns += turned(torch.arange(8).view(2, 2, 2), turn).flatten().tolist() != list(
+                range(8)
+            )
+            for field in fields:
+                plain = torch.from_numpy(stored[role][field][i])
+                assert torch.equal(getattr(part.said, field)[row], turned(plain, turn))
+    assert turns >= 3
+
+
+def _turn_of(image, patches):
+    for i in range(len(patches)):
+        for turn in EVERY:
+            if torch.equal(turned(torch.from_numpy(patches.image(i))[None], turn), image):
+                return i, turn
+    raise AssertionError("no turn of a patch")
+
+
+def test_what_the_teacher_says(teacher, patches):
+    """Codes are rows of the codebook, the nearest ones; the mask is that of the argmax."""
+    x = torch.from_numpy(patches["unlabelled"].image(0))[None, None]
+    state = say(teacher, x, "features")
+    assert torch.equal(state, teacher.encode(x)[-1])
+    codes, book = say(teacher, x, "codes"), teacher.quantiser.codebook
+    tokens = book.tokens(teacher.quantiser.dn(state))
+    distances = ((tokens[:, None] - book.vectors) ** 2).sum(-1)
+    rows = codes[0].movedim(0, -1).reshape(-1, 32)
+    assert torch.equal(rows, book.vectors[distances.argmin(1)])
+    assert len(distances.argmin(1).unique()) > 1, "a teacher that says one thing shows no order"
+    with torch.no_grad():
+        wanted = teacher(x).logits.argmax(1, keepdim=True)
+    pseudo = say(teacher, x, "pseudo")
+    assert torch.equal(pseudo, wanted.float())
+    assert 0 < pseudo.mean() < 1
+
+
+@given(
+    shape=st.lists(st.integers(1, 5), min_size=4, max_size=4),
+    count=st.integers(1, 5),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=15)
+def test_bits_come_back(tmp_path_factory, shape, count, seed):
+    masks = np.random.default_rng(seed).integers(0, 2, (count, *shape)).astype(np.float32)
+    folder = tmp_path_factory.mktemp("bits")
+    write(folder, "pseudo", list(masks))
+    read = StoredAnswers(folder, "pseudo")
+    assert len(read) == count
+    for i in range(count):
+        assert read[i].dtype == np.float32
+        np.testing.assert_array_equal(read[i], masks[i])
+
+
+@pytest.mark.parametrize("field", ["codes", "features"])
+def test_numbers_come_back(field, tmp_path):
+    values = np.random.default_rng(0).standard_normal((130, 3, 1, 2, 2)).astype(np.float32)
+    write(tmp_path, field, list(values))
+    read = StoredAnswers(tmp_path, field)
+    assert len(read) == 130
+    np.testing.assert_array_equal(np.stack([read[i] for i in range(130)]), values)
+    assert read[0].dtype == np.float32
+
+
+def test_masks_take_an_eighth_of_a_byte_per_voxel(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 2, (4, 1, 32, 32, 32)).astype(np.float32)
+    write(tmp_path, "pseudo", list(noise))
+    assert (tmp_path / FILE).stat().st_size < noise.size / 8 + 4096
+
+
+def test_codes_come_from_a_codebook_only():
+    plain = nn.Identity()
+    plain.encode = lambda x: (x,)
+    plain.quantiser = None
+    with pytest.raises(AssertionError, match="a teacher with a codebook"):
+        say(plain, torch.zeros(1, 1, 2, 2, 2), "codes")
