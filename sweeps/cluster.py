@@ -33,6 +33,8 @@ from sweeps.tickets import Order, Ticket  # noqa: E402
 
 NAMESPACE = "vpbsd"
 OBJECT_STORE_BYTES = 256 * 2**20  # rows and tickets only: weights go through the store
+COORDINATOR_CPU = 0.0001  # Tune wants something; hundreds of trials still leave every core free
+SPARED_CPU = 0.01  # what a stage asks less than whole cores, so that coordinators fit beside it
 SYSTEM_RETRIES = 20  # lost workers and nodes; a stage resumes from its checkpoint each time
 FlightState = Literal["queued", "running", "stored", "failed", "again"]
 
@@ -219,7 +221,7 @@ class Conductor:
             yield
 
 
-@ray.remote(max_retries=SYSTEM_RETRIES)
+@ray.remote(max_retries=SYSTEM_RETRIES)  # type: ignore[untyped-decorator]
 def run_stage(ticket: Ticket, store_url: str, piece: Slice, conductor: Any) -> None:  # noqa: ANN401
     """One stage on its slice: threads and GPU memory are set before anything heavy starts."""
     import torch
@@ -346,6 +348,8 @@ def run_trials(
 ) -> dict[str, tuple[str, str]]:
     """Runs all trials of a study under Tune and returns (outcome, reason) of each.
 
+    An outcome is finished, failed or interrupted: Tune answers Ctrl-C by stopping in good order.
+
     Args:
         orders: The trials.
         store: Where stages are looked up and committed.
@@ -368,11 +372,14 @@ def run_trials(
     )
     with _watching(conductor, session, watch), tempfile.TemporaryDirectory() as room:
         results = _tuner(orders, store.url, session, at_once, room).fit()
-    outcomes = {}
-    for order, result in zip(orders, results, strict=True):
-        metrics = result.metrics or {}
-        reason = _line(result.error) if result.error else metrics.get("reason", "")
-        outcomes[order.trial] = (str(metrics.get("outcome", "interrupted")), str(reason))
+    outcomes = {order.trial: ("interrupted", "") for order in orders}
+    for result in results:
+        metrics = result.metrics or {}  # none where a trial never began
+        if metrics.get("outcome") in ("finished", "failed"):
+            told = (str(metrics["outcome"]), str(metrics["reason"]))
+            outcomes[metrics["config"]["trial"]] = told
+        elif result.error:
+            outcomes[metrics["config"]["trial"]] = ("failed", _line(result.error))
     return outcomes
 
 
@@ -386,7 +393,7 @@ def _tuner(orders: list[Order], url: str, session: str, at_once: int, room: str)
         coordinate, orders={o.trial: o for o in orders}, url=url, session=session
     )
     return tune.Tuner(
-        tune.with_resources(trainable, {"cpu": 0.01}),
+        tune.with_resources(trainable, {"cpu": COORDINATOR_CPU}),
         param_space={"trial": tune.grid_search([order.trial for order in orders])},
         tune_config=tune.TuneConfig(max_concurrent_trials=at_once, reuse_actors=True),
         run_config=tune.RunConfig(
@@ -407,7 +414,7 @@ class _watching:  # noqa: N801 (used as a with-statement)
         session: str,
         watch: Callable[[list[View]], None],
     ) -> None:
-        self._ask = lambda: watch(ray.get(conductor.overview.remote(session)))
+        self._conductor, self._session, self._watch = conductor, session, watch
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -421,9 +428,10 @@ class _watching:  # noqa: N801 (used as a with-statement)
     def _run(self) -> None:
         while not self._stop.wait(1.5):
             try:
-                self._ask()
+                views = ray.get(self._conductor.overview.remote(self._session))
             except RayActorError:
                 continue  # it is being rebuilt
+            self._watch(views)
 
 
 def _submit(
@@ -432,7 +440,8 @@ def _submit(
     piece: Slice,
     conductor: Any,  # noqa: ANN401 (an actor handle)
 ) -> Any:  # noqa: ANN401 (an object reference)
-    options = {"num_cpus": piece.cpus, "num_gpus": piece.gpus, "name": ticket.label}
+    cpus = piece.cpus - SPARED_CPU
+    options = {"num_cpus": cpus, "num_gpus": piece.gpus, "name": ticket.label}
     return run_stage.options(**options).remote(ticket, url, piece, conductor)
 
 

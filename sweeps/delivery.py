@@ -73,7 +73,7 @@ class Delivery:
         run_id = self.tracker.ensure("sweep", study.name, None, params, tags)
         requested = self.plan.requested()
         counts = {f"stages/requested/{f}": float(n) for f, n in requested.items()}
-        self.tracker.numbers(run_id, {**counts, "stages/unique": len(self.plan.stages)}, 0)
+        self.tracker.numbers(run_id, {**counts, "stages/unique": len(self.plan.stock.stages)}, 0)
         return run_id
 
     def _stage(self, stage: Stage) -> None:
@@ -84,7 +84,7 @@ class Delivery:
         if self.tracker.is_over(unit):
             self._told.add(unit)
             return
-        reused = self.plan.states[stage.key] == "stored"
+        reused = self.plan.stock.states[stage.key] == "stored"
         tags = {
             "vpbsd.kind": "stage",
             "vpbsd.key": stage.key,

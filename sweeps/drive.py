@@ -33,7 +33,7 @@ def drive(plan: Plan, store: Store, tracking: str, cpus: int | None = None) -> t
     claim(study, store)
     tracker = Tracker(tracking, study.name, artifacts_beside(tracking))
     delivery = Delivery(study, store, tracker, plan)
-    failed = _run(plan, store, delivery, cpus) if plan.missing else {}
+    failed = _run(plan, store, delivery, cpus) if plan.stock.missing else {}
     delivery.catch_up()
     for trial, reason in failed.items():
         print(f"trial {trial} failed: {reason}", file=sys.stderr)
@@ -75,12 +75,13 @@ def artifacts_beside(tracking: str) -> str | None:
 
 def _run(plan: Plan, store: Store, delivery: Delivery, cpus: int | None) -> dict[str, str]:
     """Runs the trials that have no result; returns the reason of each that failed."""
-    missing = {stage.key for stage in plan.missing}
+    missing = {stage.key for stage in plan.stock.missing}
     orders = [
         Order(t.id, tuple(ticket(s) for s in t.stage.lineage()))
         for t in plan.study.trials
         if t.stage.key in missing
     ]
+    orders.sort(key=lambda order: len(order.tickets))  # what needs no teacher fills the other core
     cluster.connect(cpus)
     slices = cluster.default_slices()
     side_by_side = cluster.side_by_side(slices)
@@ -88,10 +89,12 @@ def _run(plan: Plan, store: Store, delivery: Delivery, cpus: int | None) -> dict
         f"{len(orders)} trials on {cluster.describe()}, {side_by_side} stages side by side",
         file=sys.stderr,
     )
-    with Display(plan, side_by_side) as display, _delivering(delivery):
+    with Display(plan.stock, side_by_side) as display, _delivering(delivery):
         outcomes = cluster.run_trials(orders, store, slices, side_by_side + 3, display.show)
         print(f"trained in {hours(display.elapsed)}", file=sys.stderr)
-    return {trial: why for trial, (outcome, why) in outcomes.items() if outcome != "finished"}
+    if any(outcome == "interrupted" for outcome, _ in outcomes.values()):
+        raise KeyboardInterrupt
+    return {trial: why for trial, (outcome, why) in outcomes.items() if outcome == "failed"}
 
 
 class _delivering:  # noqa: N801 (used as a with-statement)

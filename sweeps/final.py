@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from sweeps.arguments import RUNS, add_places, volumes_of
+from sweeps.plan import take_stock
 from sweeps.store import Store
 from sweeps.study import data_fingerprint
 from sweeps.tables import Cell, TrialResult, cell, parent_tags, trial_results
@@ -82,7 +82,7 @@ def main() -> int:
     store.check_writable()
     print(f"chosen: {TITLES[choice.arm]}, DSC {choice.scores['dsc']} ({RULE})")
     last = _last_stage(settings, fold, student)
-    _train(last, store, args.cpus)
+    _train(last, f"{args.study}-final", store, args.cpus)
     out = Path(args.out or Path(RUNS) / "models" / args.study)
     _export(student, last, store, settings, choice, out)
     version = _register(tracker, args.study, choice, student, out)
@@ -158,27 +158,24 @@ def _last_stage(settings: Settings, fold: Fold, student: Stage) -> Stage:
     return Stage(config, {"test": fold.test}, {"network": student}, 0, "evaluate final student")
 
 
-def _train(last: Stage, store: Store, cpus: int | None) -> None:
-    missing = [s for s in last.lineage() if store.state(s.key) != "stored"]
-    count = len(list(last.lineage()))
-    print(f"{count} stages, {count - len(missing)} of them stored")
-    if not missing:
+def _train(last: Stage, name: str, store: Store, cpus: int | None) -> None:
+    """Runs what is not stored; a stage that fails ends the program with its reason."""
+    stock = take_stock(name, last.lineage(), store)
+    print(f"{len(stock.stages)} stages, {len(stock.stages) - len(stock.missing)} of them stored")
+    if not stock.missing:
         return
     from sweeps import cluster
+    from sweeps.progress import Display
     from sweeps.tickets import Order, ticket
 
     order = Order("final", tuple(ticket(s) for s in last.lineage()))
     cluster.connect(cpus)
-
-    def show(views: list[cluster.View]) -> None:
-        for view in views:
-            if view.state == "running":
-                print(f"  {view.label} {view.share:.0%}", file=sys.stderr, flush=True)
-
-    outcome, reason = cluster.run_trials([order], store, cluster.default_slices(), 1, show)[
-        "final"
-    ]
-    if outcome != "finished":
+    with Display(stock, 1) as display:
+        ran = cluster.run_trials([order], store, cluster.default_slices(), 1, display.show)
+    outcome, reason = ran["final"]
+    if outcome == "interrupted":
+        raise KeyboardInterrupt
+    if outcome == "failed":
         raise BadInput(f"final training stopped: {reason}")
 
 

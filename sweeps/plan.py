@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
@@ -22,46 +22,23 @@ FAMILIES: tuple[Family, ...] = (
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A study's unique stages and the state of each in the store."""
+class Stock:
+    """Some stages, upstream first, and the state of each in the store.
 
-    study: Study
+    Attributes:
+        name: Of the study or model they are for.
+        seconds: Key -> measured seconds of a stored stage.
+    """
+
+    name: str
     stages: tuple[Stage, ...]
     states: dict[str, State]
     seconds: dict[str, float]
-    """Key -> measured seconds of a stored stage."""
 
     @property
     def missing(self) -> list[Stage]:
         """Stages to run: not stored, or stored damaged."""
         return [stage for stage in self.stages if self.states[stage.key] != "stored"]
-
-    def requested(self) -> Counter[Family]:
-        """Stage runs per family if every trial trained its own."""
-        return Counter(
-            stage.family for trial in self.study.trials for stage in trial.stage.lineage()
-        )
-
-    def lines(self) -> Iterator[str]:
-        """The plan as people and scripts read it."""
-        study, requested = self.study, self.requested()
-        yield (
-            f"study {study.name}: {len(study.arms)} arms, {len(study.folds)} folds, "
-            f"{len(study.seeds)} seeds = {len(study.trials)} trials"
-        )
-        yield from (f"arm {arm}" for arm in study.arms)
-        yield "stage          requested | unique | stored | damaged"
-        for family in FAMILIES:
-            states = Counter(self.states[s.key] for s in self.stages if s.family == family)
-            yield (
-                f"{family:<14} {requested[family]:>9} | {states.total():>6} "
-                f"| {states['stored']:>6} | {states['damaged']:>7}"
-            )
-        costs = self.costs()
-        left = sum(costs[stage.key] for stage in self.missing)
-        naive = sum(costs[s.key] for t in study.trials for s in t.stage.lineage())
-        basis = "measured" if self.seconds else "guessed for one core, nothing measured yet"
-        yield f"work left {hours(left)}; every trial on its own {hours(naive)} ({basis})"
 
     def costs(self) -> dict[str, float]:
         """Key -> seconds: its own if measured, else a guess scaled by what its family took."""
@@ -80,16 +57,53 @@ class Plan:
         }
 
 
+@dataclass(frozen=True)
+class Plan:
+    """A study and the stock of its unique stages."""
+
+    study: Study
+    stock: Stock
+
+    def requested(self) -> Counter[Family]:
+        """Stage runs per family if every trial trained its own."""
+        return Counter(
+            stage.family for trial in self.study.trials for stage in trial.stage.lineage()
+        )
+
+    def lines(self) -> Iterator[str]:
+        """The plan as people and scripts read it."""
+        study, stock, requested = self.study, self.stock, self.requested()
+        yield (
+            f"study {study.name}: {len(study.arms)} arms, {len(study.folds)} folds, "
+            f"{len(study.seeds)} seeds = {len(study.trials)} trials"
+        )
+        yield from (f"arm {arm}" for arm in study.arms)
+        yield "stage          requested | unique | stored | damaged"
+        for family in FAMILIES:
+            states = Counter(stock.states[s.key] for s in stock.stages if s.family == family)
+            yield (
+                f"{family:<14} {requested[family]:>9} | {states.total():>6} "
+                f"| {states['stored']:>6} | {states['damaged']:>7}"
+            )
+        costs = stock.costs()
+        left = sum(costs[stage.key] for stage in stock.missing)
+        naive = sum(costs[s.key] for t in study.trials for s in t.stage.lineage())
+        basis = "measured" if stock.seconds else "guessed for one core, nothing measured yet"
+        yield f"work left {hours(left)}; every trial on its own {hours(naive)} ({basis})"
+
+
 def make_plan(study: Study, store: Store) -> Plan:
     """Looks up every stage of a study; reads manifests, never voxels or weights."""
-    stages = tuple(study.stages())
-    states = {stage.key: store.state(stage.key) for stage in stages}
-    seconds = {}
-    for stage in stages:
-        manifest = store.manifest(stage.key)
-        if manifest is not None and "seconds" in manifest.facts:
-            seconds[stage.key] = float(manifest.facts["seconds"])
-    return Plan(study, stages, states, seconds)
+    return Plan(study, take_stock(study.name, study.stages(), store))
+
+
+def take_stock(name: str, stages: Iterable[Stage], store: Store) -> Stock:
+    """Looks up some stages."""
+    every = tuple(stages)
+    states = {stage.key: store.state(stage.key) for stage in every}
+    manifests = {stage.key: store.manifest(stage.key) for stage in every}
+    seconds = {k: float(m.facts["seconds"]) for k, m in manifests.items() if m is not None}
+    return Stock(name, every, states, seconds)
 
 
 def hours(seconds: float) -> str:

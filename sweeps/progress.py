@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.cluster import View
-from sweeps.plan import FAMILIES, Plan, hours
+from sweeps.plan import FAMILIES, Stock, hours
 
 PLAIN_EVERY = 15.0
 
@@ -21,14 +21,14 @@ class Display:
     """A live table in a terminal, a line now and then in a log; used as a with-statement.
 
     Args:
-        plan: What was missing when the sweep began.
+        stock: The stages, as they were when it began.
         side_by_side: Stages that run at a time, for the time left.
     """
 
-    def __init__(self, plan: Plan, side_by_side: int) -> None:
-        self.plan, self.side_by_side = plan, max(1, side_by_side)
+    def __init__(self, stock: Stock, side_by_side: int) -> None:
+        self.stock, self.side_by_side = stock, max(1, side_by_side)
         self.began = self._spoke = time.monotonic()
-        self._missing = Counter(stage.family for stage in plan.missing)
+        self._missing = Counter(stage.family for stage in stock.missing)
         self._last = ""
         console = Console(file=sys.stderr)
         self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
@@ -69,24 +69,24 @@ class Display:
 
     def seconds_left(self, views: list[View]) -> float:
         """From the costs of the stages left, scaled by what the finished part really took."""
-        costs, shares = self.plan.costs(), {v.key: _share(v) for v in views}
-        done = sum(costs[s.key] * shares.get(s.key, 0.0) for s in self.plan.missing)
-        left = sum(costs[s.key] * (1 - shares.get(s.key, 0.0)) for s in self.plan.missing)
-        elapsed = time.monotonic() - self.began
-        return left * elapsed / done if elapsed > 30 and done else left / self.side_by_side
+        costs, shares = self.stock.costs(), {v.key: _share(v) for v in views}
+        done = sum(costs[s.key] * shares.get(s.key, 0.0) for s in self.stock.missing)
+        left = sum(costs[s.key] * (1 - shares.get(s.key, 0.0)) for s in self.stock.missing)
+        known = done > 0.1 * (done + left)  # before that the pace says little
+        return left * self.elapsed / done if known else left / self.side_by_side
 
     def _done(self, views: list[View]) -> Counter[str]:
-        missing = {stage.key for stage in self.plan.missing}
+        missing = {stage.key for stage in self.stock.missing}
         return Counter(v.family for v in views if v.state == "stored" and v.key in missing)
 
     def _table(self, views: list[View]) -> Group:
-        table = Table(title=f"study {self.plan.study.name}", title_justify="left")
+        table = Table(title=f"{self.stock.name}", title_justify="left")
         for column in ("stage", "stored before", "done", "running", "to do", "failed"):
             table.add_column(column, justify="left" if column == "stage" else "right")
         done = self._done(views)
         for family in FAMILIES:
             states = Counter(v.state for v in views if v.family == family)
-            before = sum(s.family == family for s in self.plan.stages) - self._missing[family]
+            before = sum(s.family == family for s in self.stock.stages) - self._missing[family]
             left = self._missing[family] - done[family] - states["running"] - states["failed"]
             numbers = (before, done[family], states["running"], max(left, 0), states["failed"])
             table.add_row(family, *map(str, numbers))

@@ -44,7 +44,7 @@ def patches(volumes):
 
 @pytest.fixture(scope="module")
 def teacher(patches):
-    """Its codes are the tokens of one patch, its head is of two minds: it says different things."""
+    """Its codes are the tokens of one patch, its head is undecided: it says many things."""
     network = build_network(small.NETWORK, 0).eval()
     x = torch.from_numpy(patches["labelled"].image(0))[None, None]
     with torch.no_grad():
@@ -140,9 +140,10 @@ def test_what_the_teacher_says(teacher, patches):
     assert torch.equal(rows, book.vectors[distances.argmin(1)])
     assert len(distances.argmin(1).unique()) > 1, "a teacher that says one thing shows no order"
     with torch.no_grad():
-        wanted = teacher(x).logits.argmax(1, keepdim=True)
-    pseudo = say(teacher, x, "pseudo")
-    assert torch.equal(pseudo, wanted.float())
+        vessel = teacher(x).logits.diff(dim=1)
+    pseudo, clear = say(teacher, x, "pseudo"), vessel.abs() > 1e-6  # nearer, softmax rounds to .5
+    assert torch.equal(pseudo[clear], (vessel > 0)[clear].float())
+    assert clear.float().mean() > 0.999
     assert 0 < pseudo.mean() < 1
 
 

@@ -24,7 +24,7 @@ from vpbsd.pictures import Picture, code_usage, reconstructions
 from vpbsd.randomness import permutation
 
 TOKENS_PER_CODE = 50
-GAP_PATCHES = 32
+GAP_PATCHES = 16
 FLIPS = [Turn(flips, quarters) for quarters in (0, 2) for flips in ((), (0,), (1,), (0, 1))]
 
 
@@ -124,7 +124,9 @@ def _gap(teacher: SwinTeacher, patches: PatchSet) -> tuple[float, float, Picture
         torch.from_numpy(np.stack([read(i) for i in order]))[:, None].to(_device(teacher))
         for read in (patches.image, patches.valid)
     )
-    codes = torch.cat([_quantiser(teacher)(teacher.encode(one)[-1])[0] for one in torch.split(x, 1)])
+    codes = torch.cat(
+        [_quantiser(teacher)(teacher.encode(one)[-1])[0] for one in torch.split(x, 1)]
+    )
     none, all_on = x.new_zeros(len(x), SKIPS), x.new_ones(len(x), SKIPS)
     right = _rebuilt(teacher, x, codes, none)
     shuffled = _rebuilt(teacher, x, codes.roll(1, 0), none)

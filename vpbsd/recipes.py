@@ -88,7 +88,10 @@ def laptop() -> Settings:
             "sampling.patches": 64,
             "protocol.folds": 3,
             "pretrain.network": SwinNet(
-                feature_size=12, window_size=4, depths=(1, 1, 1, 1), codebook=Codebook(size=16, warm=0.3)
+                feature_size=12,
+                window_size=4,
+                depths=(1, 1, 1, 1),
+                codebook=Codebook(size=16, warm=0.3),
             ).model_dump(),
             "pretrain.skip_drop": 0.75,
             "pretrain.optim.final_ratio": 0.1,

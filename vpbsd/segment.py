@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from vpbsd.networks.build import NETWORK, WEIGHTS, load_network
 
 SETTINGS = "segment.json"
 SIDE = 256
+Stored = zarr.Array[Any]
 
 
 def write_settings(folder: Path, patch: Grid, clip_percentile: float) -> None:
@@ -70,12 +72,12 @@ def _refuse_missing_model(model: Path) -> None:
             )
 
 
-def _open_out(out: Path, info: VolumeInfo, settings: object) -> tuple[zarr.Array, zarr.Array]:
+def _open_out(out: Path, info: VolumeInfo, settings: object) -> tuple[Stored, Stored]:
     """The mask and its record of finished blocks; an earlier run's if it was the same work."""
     source = {"fingerprint": info.fingerprint, "settings": json.loads(canonical(settings))}
     if out.exists() and _source(out) != source:
         raise BadInput(f"{out} exists and is no mask of {info.name}: choose another name")
-    attributes = {"vpbsd_source": source, "ome": _ome(info)}
+    attributes: Any = {"vpbsd_source": source, "ome": _ome(info)}
     group = zarr.open_group(out, mode="a", attributes=attributes)
     count = len(blocks(info.shape, SIDE))
     mask = group.require_array("0", shape=info.shape, chunks=(64, 64, 64), dtype="uint8")

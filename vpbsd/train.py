@@ -68,7 +68,9 @@ def fit(
         Diverged: A loss or the gradient is not finite.
         ValueError: The method's losses and weights have different names.
     """
-    method = training.method.to(device, memory_format=torch.channels_last_3d).train()
+    method = training.method.train()
+    # channels last: the backward pass of 3-D convolutions takes 1.5 to 5 times less on a CPU
+    method.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     began = time.monotonic()
     while not training.done:
         clock = training.clock

@@ -87,3 +87,10 @@ def test_stages_of_one_lane_never_run_side_by_side(tmp_path, diary):
     toys = [Toy(f"t{i}", diary, family="pre-training", seconds=0.4) for i in range(3)]
     _, views = fly(toys, store)
     assert max(sum(v.state == "running" for v in seen) for seen in views) == 1
+
+
+def test_stages_fill_every_core_while_trials_wait(tmp_path, diary):
+    """Two cores, six trials alive: coordinators must not take the second core away."""
+    store = Store(str(tmp_path / "store"))
+    _, views = fly([Toy(f"s{i}", diary, seconds=0.6) for i in range(6)], store)
+    assert max(sum(v.state == "running" for v in seen) for seen in views) == 2

@@ -46,7 +46,9 @@ def test_void_and_failed_trials_are_shown_and_not_averaged():
 
 def test_best_is_highest_or_lowest_by_metric():
     trials = [trial("light_unet", 0, 0, [0.6]), trial("vpbsd", 0, 0, [0.8])]
-    row = next(x for x in markdown(trials, ["light_unet", "vpbsd"], "").splitlines() if "Light" in x)
+    row = next(
+        x for x in markdown(trials, ["light_unet", "vpbsd"], "").splitlines() if "Light" in x
+    )
     cells = [c.strip() for c in row.split("|")[2:-1]]
     assert cells == ["0.600", "0.600", "**0.600**", "0.600", "**0.600**", "0.600"]
 

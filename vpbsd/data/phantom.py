@@ -43,13 +43,13 @@ class Style:
     hollow: float = 0.4  # share of the trees whose large vessels are stained at the wall only
     signal: float = 250.0  # photons of a well stained vessel
     tissue: float = 60.0  # photons of the autofluorescence
-    texture: float = 0.7  # standard deviation of the tissue's texture, relative to tissue
+    texture: float = 0.72  # standard deviation of the tissue's texture, relative to tissue
     cells: float = 13.0  # bright bodies that are no vessels, per 10^6 cubic micrometres
     haze: float = 0.25  # out-of-focus light around vessels, relative to signal
     blur_um: float = 1.6  # standard deviation of the point spread in plane; 1.6 times that in z
-    shading: float = 0.25  # standard deviation of the log illumination
+    shading: float = 0.17  # standard deviation of the log illumination
     stripes: float = 0.06  # the same of the shadows along the light sheet (x)
-    read_noise: float = 46.0  # standard deviation of the camera's noise, in photons
+    read_noise: float = 54.0  # standard deviation of the camera's noise, in photons
 
 
 class Network(NamedTuple):

@@ -1,0 +1,95 @@
+"""The MLflow UI as a user sees it, in a real browser: runs, a trial's curves, its overlay."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sweeps.tracking import Tracker
+
+pytestmark = pytest.mark.slow
+
+SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+SWITCHES += ["--disable-component-update", "--disable-sync", "--no-first-run"]
+
+
+@pytest.fixture
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=chromium, args=SWITCHES)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def server(tmp_path):
+    """An MLflow server over a database with one finished trial; yields (url, experiment id)."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    tracker = Tracker(uri, "study", (tmp_path / "artifacts").as_uri())
+    run = tracker.ensure("trial:a", "vpbsd-fold0-seed0", None, {"arm": "vpbsd"}, {})
+    rows = [{"epoch": e, "loss/sup": 1.0 / e, "time": 1e9 + e} for e in range(1, 6)]
+    tracker.rows("trial:a", rows)
+    picture = tmp_path / "overlay.png"
+    from vpbsd.pictures import overlay, save_png
+
+    mask = np.zeros((8, 16, 16), bool)
+    mask[:, 4:9, 4:9] = True
+    save_png(picture, overlay(mask.astype(np.float32), mask, np.roll(mask, 2, 2), "v"))
+    tracker.file(run, picture, "pictures")
+    tracker.end("trial:a", "FINISHED")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["server", "--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
+    quiet = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", *words],
+        env=quiet,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    url = f"http://127.0.0.1:{port}"
+    _wait(url + "/health")
+    yield url, tracker.experiment_id, run
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(30)
+
+
+def _wait(url):
+    for _ in range(120):
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
+    pytest.fail(f"{url} does not answer")
+
+
+def test_runs_curves_and_overlay_are_there(browser, server, tmp_path):
+    url, experiment, run = server
+    page = browser.new_page(viewport={"width": 1400, "height": 900})
+    shots = Path(os.environ.get("VPBSD_SHOTS", tmp_path))
+    page.goto(f"{url}/#/experiments/{experiment}/runs")
+    page.get_by_text("vpbsd-fold0-seed0").first.wait_for(timeout=60_000)
+    page.screenshot(path=shots / "runs.png")
+    page.goto(f"{url}/#/experiments/{experiment}/runs/{run}/model-metrics")
+    page.get_by_text("sup").first.wait_for(timeout=60_000)
+    page.screenshot(path=shots / "curves.png")
+    page.goto(f"{url}/#/experiments/{experiment}/runs/{run}/artifacts/pictures/overlay.png")
+    page.locator("img[alt], canvas, img").first.wait_for(timeout=60_000)
+    page.screenshot(path=shots / "overlay.png")
+    assert (shots / "overlay.png").stat().st_size > 10_000

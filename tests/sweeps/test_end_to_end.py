@@ -1,0 +1,192 @@
+"""A whole study with real training, a real Ray and a real MLflow, as a user meets it."""
+
+import json
+import shutil
+import sys
+from collections import Counter
+
+import mlflow
+import numpy as np
+import pytest
+import zarr
+
+from sweeps import ablation, final
+from sweeps.plan import make_plan
+from sweeps.store import Store
+from sweeps.study import Study
+from sweeps.tables import trial_results
+from sweeps.tracking import open_tracker
+from vpbsd import __main__ as vpbsd_main
+from vpbsd.command import answer
+from vpbsd.config import override, parse_changes
+from vpbsd.data.volumes import list_volumes, open_volume
+from vpbsd.recipes import laptop
+
+SETTINGS = {
+    "data.patch": "[32,32,64]",
+    "protocol.folds": "2",
+    "sampling.patches": "4",
+    "pretrain.network.codebook.size": "2",
+    "pretrain.network.codebook.warm": "0.5",
+    "pretrain.optim.epochs": "2",
+    "pretrain.optim.steps_per_epoch": "10",
+    "finetune.epochs": "2",
+    "finetune.steps_per_epoch": "2",
+    "student.optim.epochs": "2",
+    "student.optim.steps_per_epoch": "3",
+}
+CHANGES = [word for path, value in SETTINGS.items() for word in ("--set", f"{path}={value}")]
+ARMS = "light_unet,vpbsd,baseline_mid_semi"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, folder, two_cores):
+    """A folder in which a study was run to its end; and how to run programs there."""
+    home = tmp_path_factory.mktemp("study")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+
+        def run(main, *words):
+            patch.setattr(sys, "argv", ["program", *map(str, words)])
+            with pytest.raises(SystemExit) as ended:
+                answer(main)
+            return ended.value.code
+
+        places = ["--store", home / "store", "--tracking", f"sqlite:///{home}/mlflow.db"]
+        places += ["--data", folder]
+
+        def sweep(*words):
+            return run(ablation.main, *places, "--arms", ARMS, "--study", "s", *CHANGES, *words)
+
+        def finish(*words):
+            return run(final.main, *places, "--study", "s", "--out", home / "model", *words)
+
+        assert sweep() == 0
+        yield home, sweep, finish, run
+
+
+def tracker(home):
+    return open_tracker(f"sqlite:///{home}/mlflow.db", "s")
+
+
+def kinds(home):
+    return Counter((r.data.tags["vpbsd.kind"], r.info.status) for r in tracker(home).runs())
+
+
+def test_every_trial_and_every_unique_stage_has_one_finished_run(study):
+    home = study[0]
+    # per fold: fine-tuning, 5 targets, 3 students, 3 evaluations; one pre-training for both
+    assert kinds(home) == {
+        ("sweep", "FINISHED"): 1,
+        ("trial", "FINISHED"): 6,
+        ("stage", "FINISHED"): 25,
+    }
+
+
+def test_trials_carry_curves_metrics_pictures_and_links(study):
+    home = study[0]
+    tracked = tracker(home)
+    run = next(tracked.runs("tags.`vpbsd.arm` = 'vpbsd' and tags.`vpbsd.fold` = '0'"))
+    curve = tracked.client.get_metric_history(run.info.run_id, "loss/dis")
+    assert [point.step for point in curve] == [1, 2]
+    volumes = [m for m in run.data.metrics if m.startswith("test/dsc/vol_")]
+    values = [run.data.metrics[m] for m in volumes]
+    assert run.data.metrics["test/dsc"] == pytest.approx(np.mean(values))
+    pictures = [f.path for f in tracked.client.list_artifacts(run.info.run_id, "pictures")]
+    assert len(pictures) == len(volumes)
+    assert run.data.params["student.gamma"] == "1.0"
+    assert "pre-training" in run.data.tags["vpbsd.stages"]
+
+
+def test_the_same_command_again_trains_and_doubles_nothing(study, capsys):
+    home, sweep, _, _ = study
+    before = kinds(home)
+    stored = sorted((home / "store" / "results").glob("*/manifest.json"))
+    times = [path.stat().st_mtime for path in stored]
+    capsys.readouterr()
+    assert sweep() == 0
+    told = capsys.readouterr().out
+    assert kinds(home) == before
+    assert [path.stat().st_mtime for path in stored] == times
+    assert "| VpbSD" in told
+    run = next(tracker(home).runs("tags.`vpbsd.arm` = 'vpbsd' and tags.`vpbsd.fold` = '0'"))
+    curve = tracker(home).client.get_metric_history(run.info.run_id, "loss/dis")
+    assert len(curve) == 2
+
+
+def test_another_configuration_under_the_same_name_is_refused(study, capsys):
+    _, sweep, _, _ = study
+    assert sweep("--set", "student.gamma=0.5") == 2
+    told = capsys.readouterr().err
+    assert "settings.student.gamma: 1.0 before, 0.5 now" in told
+
+
+def test_a_damaged_result_is_shown_and_trained_again(study, capsys):
+    home, sweep, _, _ = study
+    store = Store(str(home / "store"))
+    result = trial_results(tracker(home))[0]
+    tags = tracker(home).client.get_run(result.run_id).data.tags
+    key = next(k for label, k in json.loads(tags["vpbsd.stages"]).items() if "evaluate" in label)
+    rows = store.open(key) / "rows.json"
+    rows.write_text(rows.read_text()[:-5])
+    assert sweep("--plan") == 0
+    plan = capsys.readouterr().out
+    line = next(x for x in plan.splitlines() if x.startswith("evaluation"))
+    assert [w for w in line.split() if w.isdigit()] == ["6", "6", "5", "1"]
+    assert sweep() == 0
+    assert store.state(key) == "stored"
+
+
+def test_final_trains_registers_and_segments(study, folder, capsys):
+    home, _, finish, run = study
+    assert finish() == 0
+    assert finish() == 0, "again: found, not registered twice"
+    told = capsys.readouterr().out
+    assert "version 1" in told
+    assert "version 2" not in told
+    card = (home / "model" / "card.md").read_text()
+    assert "highest mean test DSC over folds" in card
+    assert "optimistic" in card
+    volume = list_volumes(folder)[0]
+    mask = home / "mask.ome.zarr"
+    assert run(vpbsd_main.main, "segment", home / "model", volume.path, mask) == 0
+    mlflow.set_tracking_uri(f"sqlite:///{home}/mlflow.db")
+    model = mlflow.pyfunc.load_model("models:/s/1")
+    image = open_volume(volume).image_block((slice(None),) * 3).astype(np.float32)
+    assert np.array_equal(model.predict(image), zarr.open_array(mask / "0")[:])
+    shutil.rmtree(mask)
+
+
+def test_final_on_other_data_is_refused(study, tmp_path, folder, capsys):
+    _, _, _, run = study
+    home = study[0]
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in sorted(folder.glob("*.zarr"))[:3]:
+        shutil.copytree(path, other / path.name)
+    words = ["--store", home / "store", "--tracking", f"sqlite:///{home}/mlflow.db"]
+    assert run(final.main, *words, "--data", other, "--study", "s") == 2
+    assert "was run on other volumes" in capsys.readouterr().err
+
+
+def test_an_unknown_study_names_the_known_ones(study, capsys):
+    home, _, _, run = study
+    words = ["--tracking", f"sqlite:///{home}/mlflow.db", "--study", "t"]
+    assert run(final.main, *words) == 2
+    assert "known are s" in capsys.readouterr().err
+
+
+def test_a_plan_counts_requested_unique_and_stored(study, volumes):
+    home = study[0]
+    settings = override(laptop(), parse_changes([f"{k}={v}" for k, v in SETTINGS.items()]))
+    plan = make_plan(
+        Study("s", settings, volumes, tuple(ARMS.split(","))), Store(str(home / "store"))
+    )
+    assert plan.requested() == {
+        "pre-training": 4,
+        "fine-tuning": 4,
+        "targets": 12,
+        "student": 6,
+        "evaluation": 6,
+    }
+    assert plan.stock.missing == []
