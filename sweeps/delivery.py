@@ -68,8 +68,7 @@ class Delivery:
             "vpbsd.groups": json.dumps({v.name: v.group for v in study.volumes if v.labelled}),
         }
         params = {**flat(study.settings.model_dump(mode="json")), "arms": " ".join(study.arms)}
-        if self.tracker.is_over("sweep"):
-            self.tracker.reopen("sweep")
+        self.tracker.reopen("sweep")
         run_id = self.tracker.ensure("sweep", study.name, None, params, tags)
         requested = self.plan.requested()
         counts = {f"stages/requested/{f}": float(n) for f, n in requested.items()}
@@ -81,7 +80,7 @@ class Delivery:
         manifest = self.store.manifest(stage.key)
         if manifest is None and not self.store.list_running(stage.key):
             return
-        if self.tracker.is_over(unit):
+        if self.tracker.is_finished(unit):
             self._told.add(unit)
             return
         reused = self.plan.stock.states[stage.key] == "stored"
@@ -138,13 +137,14 @@ class Delivery:
         """A trial is told once its result is there: curve, metrics per volume, pictures."""
         unit = f"trial:{trial.id}"
         if self.store.state(trial.stage.key) != "stored":
-            begun = any(f"stage:{s.key}" in self._told for s in trial.stage.lineage())
-            if begun and not self.tracker.is_over(unit):
+            if any(f"stage:{s.key}" in self._told for s in trial.stage.lineage()):
                 self._open_trial(trial)
             return
         run_id = self._open_trial(trial)
         manifest = self.store.manifest(trial.stage.key)
-        if manifest is None or self.tracker.is_over(unit) and not self._failed_before(unit):
+        if manifest is None:
+            return
+        if self.tracker.is_finished(unit):
             self._told.add(unit)
             return
         folder = self.store.open(trial.stage.key)
@@ -160,10 +160,6 @@ class Delivery:
         self._pictures(run_id, folder)
         self.tracker.end(unit, "FINISHED")
         self._told.add(unit)
-
-    def _failed_before(self, unit: str) -> bool:
-        run = self.tracker.client.get_run(self.tracker.ensure(unit, "", None, {}, {}))
-        return bool(run.info.status != "FINISHED")
 
     def _void(self, trial: Trial) -> str:
         """Why a trial does not count: the first of its stages that is void says so."""

@@ -76,16 +76,15 @@ class Tracker:
             self.params(run.info.run_id, params)
         return str(self._runs[unit].info.run_id)
 
-    def is_over(self, unit: str) -> bool:
-        """Whether the unit's run has ended."""
+    def is_finished(self, unit: str) -> bool:
+        """Whether the unit's run has ended with a result."""
         run = self._runs.get(unit)
-        return run is not None and run.info.status != "RUNNING"
+        return run is not None and run.info.status == "FINISHED"
 
     def reopen(self, unit: str) -> None:
-        """A unit that failed before runs again."""
-        run_id = self._runs[unit].info.run_id
-        self.client.update_run(run_id, status="RUNNING")
-        self._runs[unit] = self.client.get_run(run_id)
+        """A unit that ended runs again; nothing where there is none."""
+        if unit in self._runs:
+            self.client.update_run(self._runs[unit].info.run_id, status="RUNNING")
 
     def params(self, run_id: str, params: Values) -> None:
         """Flat parameters, in batches."""

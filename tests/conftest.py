@@ -88,8 +88,8 @@ def trial(tiny, folds, tmp_path_factory):
 
 
 def _cheapen(patch):
-    patch.setattr(recipes, "TOKENS_PER_CODE", 2)
-    patch.setattr(examine, "TOKENS_PER_CODE", 2)
+    patch.setattr(recipes, "TOKENS_PER_CODE", 1)
+    patch.setattr(examine, "TOKENS_PER_CODE", 1)
 
 
 def _run(stage, done, home):

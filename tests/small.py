@@ -21,12 +21,13 @@ def settings(**changes):
     """Two or four steps per stage; `changes` have __ for the dots of their paths."""
     base = {
         "data.patch": PATCH,
-        "sampling.patches": 3,
+        "sampling.patches": 2,
         "sampling.background_share": 1.0,
         "protocol.folds": 3,
         "pretrain.network": NETWORK.model_dump(),
         "pretrain.optim.epochs": 2,
         "pretrain.optim.steps_per_epoch": 2,
+        "pretrain.optim.batch": 1,
         "finetune.epochs": 1,
         "finetune.steps_per_epoch": 2,
         "student.ramp_epochs": 1,

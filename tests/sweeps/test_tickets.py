@@ -9,12 +9,12 @@ def test_the_engine_imports_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_science_imports_no_ray_optuna_or_mlflow():
+def test_the_science_runs_without_ray_optuna_and_mlflow():
     code = (
         "import pkgutil, importlib, sys, vpbsd\n"
+        "sys.modules |= dict.fromkeys(('ray', 'optuna', 'mlflow'))  # importing them fails\n"
         "for m in pkgutil.walk_packages(vpbsd.__path__, 'vpbsd.'):\n"
         "    if not m.name.endswith('__main__'):\n"
         "        importlib.import_module(m.name)\n"
-        "sys.exit(any(n in sys.modules for n in ('ray', 'optuna', 'mlflow')))\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,8 @@
-"""Phantoms: procedural vascular volumes with exact labels, the data set that needs no download."""
+"""Phantoms: procedural vascular volumes with exact labels, the data set that needs no download.
+
+One file from the branch points to the camera, so that one integer, NUMERICS, answers for every
+voxel. The order is that of the functions' calls: grow, trace, inflate, render, expose.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -43,7 +47,7 @@ class Style:
     hollow: float = 0.4  # share of the trees whose large vessels are stained at the wall only
     signal: float = 250.0  # photons of a well stained vessel
     tissue: float = 60.0  # photons of the autofluorescence
-    texture: float = 0.72  # standard deviation of the tissue's texture, relative to tissue
+    texture: float = 0.72  # standard deviation of the log brightness of the tissue
     cells: float = 13.0  # bright bodies that are no vessels, per 10^6 cubic micrometres
     haze: float = 0.25  # out-of-focus light around vessels, relative to signal
     blur_um: float = 1.6  # standard deviation of the point spread in plane; 1.6 times that in z
@@ -67,7 +71,7 @@ class Segments(NamedTuple):
     """Straight pieces of vessels; every array has one row per piece and a column per end."""
 
     ends: Floats  # (s, 2, 3), micrometres
-    radius: Floats  # (s, 2), micrometres
+    radius: Floats  # (s, 2), in radii of a capillary, until they are inflated to micrometres
     brightness: Floats  # (s, 2), relative
     lumen: Floats  # (s,), brightness of the inside relative to the wall
 
@@ -136,7 +140,7 @@ def animal(rng: np.random.Generator) -> Style:
     return replace(style, trees=int(rng.integers(2, 5)), **drawn)
 
 
-_TEXTURE = {3.0: 0.3, 9.0: 0.3, 24.0: 0.9}  # scale in micrometres: weight; squares sum to 1
+_TEXTURE = {3.0: 0.3, 9.0: 0.3, 24.0: 0.9}  # scale in micrometres: weight; squares sum to about 1
 _SPANS = {  # factors on the default; what moves the share of vessels moves little
     "mesh_um": (0.92, 1.08),
     "share": (0.88, 1.12),
@@ -161,8 +165,8 @@ def grow(rng: np.random.Generator, shape: Shape, style: Style) -> Network:
     """Grows a connected capillary mesh fed by a few trees, and its radii by Murray's law.
 
     The trees are the shortest ways from roots on the border through the mesh. A vessel that feeds n
-    branch points has radius r * n^(1/3), so that the cubes of the radii are conserved where it
-    branches (Murray 1926).
+    branch points has a radius in proportion to n^(1/3), so that the cubes of the radii add up where
+    it branches (Murray 1926), but for capillaries and the largest trunks.
     """
     nodes = _scatter(rng, shape, style.mesh_um)
     mesh = _mesh(nodes)
