@@ -16,7 +16,7 @@ from vpbsd.methods.vpbsd import VpbSDConfig
 from vpbsd.recipes import FROZEN_IN_FINE_TUNING
 
 METHODS = {
-    "patterns": PatternsConfig(network=small.NETWORK),
+    "patterns": PatternsConfig(network=small.NETWORK, skip_drop=0.2),
     "light_unet": SupervisedConfig(network=LightNet()),
     "teacher": SupervisedConfig(network=small.NETWORK, frozen=FROZEN_IN_FINE_TUNING),
     "vpbsd": VpbSDConfig(ramp_epochs=1),
@@ -45,9 +45,9 @@ def kept(volumes):
 def case_of(name, kept):
     config = METHODS[name]
     asks = getattr(config, "asks", ())
-    pool = kept.pool(
-        asks, unlabelled=name == "patterns" or any(r == "unlabelled" for _, r in asks)
-    )
+    unlabelled = name == "patterns" or any(role == "unlabelled" for _, role in asks)
+    batch = 1 if name in ("patterns", "teacher") else 2  # large networks take their time
+    pool = kept.pool(asks, unlabelled=unlabelled, batch=batch)
     optim = Optim(lr=1e-3, epochs=2, clip=1.0)
     clocks = (LATE,) if name == "teacher" else (Clock(0, 2, 4), LATE)
     return contract.Case(lambda: config.build(3), pool, optim, FROZEN.get(name, ()), clocks)

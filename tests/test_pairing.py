@@ -250,7 +250,7 @@ def test_names_paths_and_fold_numbers_are_in_no_key(tiny, folds):
 
 
 def test_a_warm_up_too_short_for_its_codebook_is_refused(tiny, folds, monkeypatch):
-    """2 warm steps of 2 patches with 2 tokens each are 8, and 4 codes ask for 20 each."""
+    """2 warm steps of a patch with 2 tokens are 4, and 4 codes ask for 20 each."""
     monkeypatch.setattr(recipes, "TOKENS_PER_CODE", 20)
-    with pytest.raises(recipes.BadInput, match="sees 8 tokens, but 4 codes start from 80"):
+    with pytest.raises(recipes.BadInput, match="sees 4 tokens, but 4 codes start from 80"):
         trial(tiny, "vpbsd", folds[0], seed=0)

@@ -40,6 +40,15 @@ class Findings:
 
 
 @torch.no_grad()
+def settle_codebook(teacher: SwinTeacher, patches: PatchSet) -> None:
+    """Fixes what tokens are standardised by, from all patches as the trained encoder sees them."""
+    teacher.eval()
+    quantiser = _quantiser(teacher)
+    every = _images(patches, list(range(len(patches))), teacher)
+    quantiser.codebook.settle(torch.cat([quantiser.dn(teacher.encode(x)[-1]) for x, _ in every]))
+
+
+@torch.no_grad()
 def examine_codebook(teacher: SwinTeacher, patches: PatchSet) -> Findings:
     """Numbers, verdict and pictures of a pre-trained teacher.
 

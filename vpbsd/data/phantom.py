@@ -6,7 +6,7 @@ voxel. The order is that of the functions' calls: grow, trace, inflate, render, 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,10 @@ SPACING_UM = (3.0, 1.625, 1.625)
 CAPILLARY_UM = (2.8, 5.2)  # radius of the thinnest vessels: 1.7 to 3.2 voxels in plane
 LABELLED_GROUPS = 6
 UNLABELLED_GROUPS = 8
+DEFAULT_SEED = 45  # of 64 tried, the one whose volumes are the most evenly hard for a threshold
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.intp]
+Ints = NDArray[np.signedinteger[Any]]
 Shape = tuple[int, int, int]
 
 
@@ -33,7 +34,7 @@ Shape = tuple[int, int, int]
 class Style:
     """How one animal looks: its vessels, its staining, and the microscope on that day.
 
-    Lengths are in micrometres and brightness is in photons per voxel, or relative where it says so.
+    Lengths are in micrometres, brightness in photons per voxel, or relative where it says so.
     """
 
     mesh_um: float = 30.0  # mean distance of neighbouring branch points: the vessel density
@@ -111,7 +112,7 @@ def phantom(
 
 
 def phantom_volumes(
-    seed: int = 0,
+    seed: int = DEFAULT_SEED,
     labelled_shape: Shape = (40, 96, 96),
     unlabelled_shape: Shape = (64, 96, 96),
 ) -> Iterator[PhantomVolume]:
@@ -164,9 +165,9 @@ _SPANS = {  # factors on the default; what moves the share of vessels moves litt
 def grow(rng: np.random.Generator, shape: Shape, style: Style) -> Network:
     """Grows a connected capillary mesh fed by a few trees, and its radii by Murray's law.
 
-    The trees are the shortest ways from roots on the border through the mesh. A vessel that feeds n
-    branch points has a radius in proportion to n^(1/3), so that the cubes of the radii add up where
-    it branches (Murray 1926), but for capillaries and the largest trunks.
+    The trees are the shortest ways from roots on the border through the mesh. A vessel that
+    feeds n branch points has a radius in proportion to n^(1/3), so that the cubes of the radii
+    add up where it branches (Murray 1926), but for capillaries and the largest trunks.
     """
     nodes = _scatter(rng, shape, style.mesh_um)
     mesh = _mesh(nodes)
@@ -227,7 +228,7 @@ def render(segments: Segments, shape: Shape) -> Floats:
     low = np.ceil((segments.ends.min(1) - reach) / SPACING_UM).astype(int).clip(0)
     high = np.floor((segments.ends.max(1) + reach) / SPACING_UM).astype(int) + 1
     high = np.minimum(high, shape)
-    for k in np.flatnonzero((low < high).all(1)):
+    for k in np.flatnonzero((low < high).all(1)).tolist():
         box = tuple(slice(a, b) for a, b in zip(low[k], high[k], strict=True))
         np.maximum(glow[box], _capsule(segments, k, low[k], high[k]), out=glow[box])
     return glow
@@ -273,8 +274,9 @@ def _scatter(rng: np.random.Generator, shape: Shape, mesh_um: float) -> Floats:
     """One point in every cell of a grid that covers the volume and a border around it."""
     cells = np.ceil(np.multiply(shape, SPACING_UM) / mesh_um).astype(int) + 2
     corner = (np.multiply(shape, SPACING_UM) - cells * mesh_um) / 2
-    grid = np.stack(np.indices(cells), -1).reshape(-1, 3)
-    return corner + mesh_um * (grid + 0.15 + 0.7 * rng.random(grid.shape))
+    grid = np.moveaxis(np.indices(cells.tolist()), 0, -1).reshape(-1, 3)
+    points: Floats = corner + mesh_um * (grid + 0.15 + 0.7 * rng.random(grid.shape))
+    return points
 
 
 def _mesh(nodes: Floats) -> "coo_array":
@@ -282,7 +284,7 @@ def _mesh(nodes: Floats) -> "coo_array":
     corners = Delaunay(nodes).simplices
     pairs = np.concatenate([corners[:, [a, b]] for a in range(4) for b in range(a)])
     tree = minimum_spanning_tree(_weighted(nodes, pairs)).tocoo()
-    near = KDTree(nodes).query(nodes, k=3)[1]
+    near: Ints = np.asarray(KDTree(nodes).query(nodes, k=3)[1])
     pairs = np.concatenate([near[:, [0, 1]], near[:, [0, 2]], np.stack(tree.coords, 1)])
     return _weighted(nodes, pairs)
 
@@ -356,7 +358,8 @@ def _paths(rng: np.random.Generator, network: Network, edges: Ints, wobble: floa
         np.sin(np.pi * t),
         np.sin(2 * np.pi * t) / 3,
     ]
-    return np.stack(shapes, 1) @ np.stack([a, b, out, into, bend[:, 0], bend[:, 1]], 1)
+    curve: Floats = np.stack(shapes, 1) @ np.stack([a, b, out, into, bend[:, 0], bend[:, 1]], 1)
+    return curve
 
 
 def _course(network: Network) -> Floats:
@@ -364,7 +367,8 @@ def _course(network: Network) -> Floats:
     before = np.where(network.parent >= 0, network.parent, np.arange(len(network.parent)))
     after = np.where(network.main >= 0, network.main, np.arange(len(network.main)))
     course = network.nodes[after] - network.nodes[before]
-    return course / np.maximum(np.linalg.norm(course, axis=1, keepdims=True), 1e-9)
+    unit: Floats = course / np.maximum(np.linalg.norm(course, axis=1, keepdims=True), 1e-9)
+    return unit
 
 
 def _stain(rng: np.random.Generator, network: Network, style: Style) -> Floats:
@@ -389,7 +393,8 @@ def _field(rng: np.random.Generator, shape: Shape, scale_um: tuple[float, ...]) 
         waves *= damp.reshape([-1 if axis == k else 1 for k in range(3)])
     waves[0, 0, 0] = 0
     field = idctn(waves, norm="ortho")
-    return (field / field.std()).clip(-2, 2)
+    clipped: Floats = (field / field.std()).clip(-2, 2)
+    return clipped
 
 
 def _cells(rng: np.random.Generator, shape: Shape, density: float) -> Floats:

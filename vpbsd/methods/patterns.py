@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vpbsd.config import Codebook as CodebookConfig
 from vpbsd.config import Section, SwinNet
 from vpbsd.data.patches import Pool, Unlabelled, draw_unlabelled
-from vpbsd.examine import Findings, examine_codebook
+from vpbsd.examine import Findings, examine_codebook, settle_codebook
 from vpbsd.losses.codebook import codebook_loss
 from vpbsd.losses.schedule import temperature
 from vpbsd.losses.segmentation import reconstruction_loss
@@ -104,7 +104,7 @@ class Patterns(Method[Unlabelled]):
             quantiser.dn.select(z.detach().float().var((0, 2, 3, 4)))
         tau = self._temperature(clock)
         noise, mode = self._noise(len(share), clock), self._mode(clock)
-        u, record = quantiser(z, noise, tau, mode, settling=True)
+        u, record = quantiser(z, noise, tau, mode, settled=False)
         rebuilt = self.teacher.reconstruct(batch.image, hidden, u, self._keep(len(z), clock))
         kind = self.config.reconstruction
         rec = reconstruction_loss(batch.image, rebuilt, batch.valid, kind)
@@ -139,8 +139,9 @@ class Patterns(Method[Unlabelled]):
         return read
 
     def examine(self, pool: Pool) -> Findings:
-        """Argmin perplexity, bypass gap, pictures; void where the codebook is not in use."""
+        """Settles the codebook, then looks whether it is alive; void if it is not."""
         assert pool.unlabelled is not None
+        settle_codebook(self.teacher, pool.unlabelled.patches)
         return examine_codebook(self.teacher, pool.unlabelled.patches)
 
     def _warming(self, clock: Clock) -> bool:

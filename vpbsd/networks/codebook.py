@@ -49,7 +49,6 @@ class Codebook(nn.Module):
     kappa: Tensor
     centre: Tensor
     spread: Tensor
-    settled: Tensor
 
     def __init__(self, size: int, width: int, kappa: float = 1.0) -> None:
         """Starts with layer-normed Gaussian rows; ``start`` replaces them by k-means centres.
@@ -69,35 +68,41 @@ class Codebook(nn.Module):
         self.register_buffer("kappa", torch.tensor(float(kappa)))
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
-        self.register_buffer("settled", torch.zeros((), dtype=torch.int64))
 
-    def tokens(self, e: Tensor, *, settling: bool = False) -> Tensor:
+    def tokens(self, e: Tensor, *, settled: bool = True) -> Tensor:
         """Standardises each channel over tokens, then layer-norms each token; no affine.
 
         A fresh encoder answers all patches nearly alike, and training then drives layer-normed
         tokens together (a deviation of .001 was measured after 40 steps): the codes would have
-        nothing to tell apart. Standardised by their batch, tokens cannot all become one.
+        nothing to tell apart. Standardised by their own batch, tokens cannot all become one.
 
         Args:
             e: (B, d, z, y, x), aligned states.
-            settling: Use the batch's own mean and deviation, and follow them with a running
-                average; while pre-training. Otherwise that average is used and stays.
+            settled: By the mean and deviation that `settle` found; else by the batch's own, as
+                all through pre-training. A running average is of no use there: the encoder
+                drifts faster between steps than tokens differ within one (codes collapsed to 1
+                of 16 at once, measured).
 
         Returns:
             (T, d), in full precision.
         """
-        flat = e.movedim(1, -1).flatten(0, -2).to(self.vectors.dtype)
-        centre, spread = self.centre, self.spread
-        if settling:
-            centre, spread = flat.mean(0), flat.std(0, correction=0).clamp_min(1e-5)
-            self._follow(centre.detach(), spread.detach())
+        flat = self._flat(e)
+        centre, spread = (self.centre, self.spread) if settled else _moments(flat)
         return F.layer_norm((flat - centre) / spread, flat.shape[-1:])
 
-    def _follow(self, centre: Tensor, spread: Tensor) -> None:
-        weight = 0.1 if self.settled > 0 else 1.0  # the first batch counts in full
-        self.centre.lerp_(centre, weight)
-        self.spread.lerp_(spread, weight)
-        self.settled += 1
+    @torch.no_grad()
+    def settle(self, e: Tensor) -> None:
+        """Fixes what tokens are standardised by from now on: the moments of these states.
+
+        Args:
+            e: (B, d, z, y, x), aligned states of as many patches as there are.
+        """
+        centre, spread = _moments(self._flat(e))
+        self.centre.copy_(centre)
+        self.spread.copy_(spread)
+
+    def _flat(self, e: Tensor) -> Tensor:
+        return e.movedim(1, -1).flatten(0, -2).to(self.vectors.dtype)
 
     def squared_distances(self, tokens: Tensor) -> Tensor:
         """(T, d) -> (T, N); by differences, so that a token on a code has distance 0."""
@@ -260,6 +265,11 @@ def perplexity(counts: Tensor) -> float:
         return 0.0
     shares = counts.double() / counts.double().sum()
     return float(torch.special.entr(shares).sum().exp())
+
+
+def _moments(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel, (T, d) -> (d,) and (d,); deviations are not 0."""
+    return flat.mean(0), flat.std(0, correction=0).clamp_min(1e-5)
 
 
 def _centres(tokens: Tensor, weights: Tensor, size: int, seed: int) -> Tensor:

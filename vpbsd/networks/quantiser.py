@@ -25,9 +25,9 @@ class PatternQuantiser(nn.Module):
         self.up = up
         self.codebook = codebook
 
-    def align(self, z: Tensor, *, settling: bool = False) -> Tensor:
+    def align(self, z: Tensor, *, settled: bool = True) -> Tensor:
         """(B, d_t, z, y, x) -> normalised tokens (T, d_s) in the order b, z, y, x."""
-        return self.codebook.tokens(self.dn(z), settling=settling)
+        return self.codebook.tokens(self.dn(z), settled=settled)
 
     def project(self, vectors: Tensor, grid: tuple[int, ...]) -> Tensor:
         """(T, d_s) -> (B, d_t, *grid), what the decoder takes."""
@@ -41,7 +41,7 @@ class PatternQuantiser(nn.Module):
         tau: float = 1.0,
         mode: Selection = "post",
         *,
-        settling: bool = False,
+        settled: bool = True,
     ) -> tuple[Tensor, Quantised]:
         """Passes a bottleneck through the codebook.
 
@@ -50,12 +50,12 @@ class PatternQuantiser(nn.Module):
             noise: (T, N), see ``Codebook.forward``, as are ``tau`` and ``mode``.
             tau: temperature.
             mode: how codes are chosen.
-            settling: see ``Codebook.tokens``; while pre-training.
+            settled: see ``Codebook.tokens``.
 
         Returns:
             u: (B, d_t, z, y, x) for the decoder, and the record of the choice.
         """
-        record: Quantised = self.codebook(self.align(z, settling=settling), noise, tau, mode)
+        record: Quantised = self.codebook(self.align(z, settled=settled), noise, tau, mode)
         return self.project(record.vectors, tuple(z.shape[2:])), record
 
 

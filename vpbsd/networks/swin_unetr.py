@@ -19,8 +19,9 @@ class SwinTeacher(nn.Module):
     """Swin UNETR whose bottleneck may be quantised and whose skips may be dropped.
 
     With all skips and no quantiser it is MONAI's network on the ``centred`` image, bit for bit.
-    There are two heads on the same decoder: ``reconstruction``, one linear channel for pre-training, and ``net.out``, two
-    classes for fine-tuning; whoever trains one switches the gradient of the other off.
+    There are two heads on the same decoder: ``reconstruction``, one linear channel for
+    pre-training, and ``net.out``, two classes for fine-tuning; whoever trains one switches the
+    gradient of the other off.
 
     References: Hatamizadeh et al. 2022, Swin UNETR; VpbSD, sections 3.3 and 4.1.2.
     """
