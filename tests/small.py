@@ -25,6 +25,7 @@ def settings(**changes):
         "sampling.background_share": 1.0,
         "protocol.folds": 3,
         "pretrain.network": NETWORK.model_dump(),
+        "pretrain.skip_drop": 0.5,
         "pretrain.optim.epochs": 2,
         "pretrain.optim.steps_per_epoch": 2,
         "pretrain.optim.batch": 1,

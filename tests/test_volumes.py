@@ -322,6 +322,12 @@ def test_a_foreign_volume_is_named(tmp_path):
         list_volumes(tmp_path)
 
 
+def test_a_file_in_the_place_of_a_volume_is_named(tmp_path):
+    (tmp_path / "a.ome.zarr").write_text("")
+    with pytest.raises(BadInput, match=r"a\.ome\.zarr is not a whole volume"):
+        list_volumes(tmp_path)
+
+
 def test_a_volume_that_changed_since_it_was_listed_is_refused(tmp_path):
     info = _write(tmp_path)
     shutil.rmtree(info.path)

@@ -80,7 +80,12 @@ def paper() -> Settings:
 
 
 def laptop() -> Settings:
-    """Small networks and budgets: the whole ablation in minutes on two cores."""
+    """Small networks and budgets: the whole ablation in minutes on two cores.
+
+    200 steps of pre-training keep the codebook alive only with every skip dropped and codes
+    sampled near their best (perplexity 7.5 of 16, bypass gap .0061 of .044; with skip_drop .75:
+    3.9 and .0026, void).
+    """
     return override(
         paper(),
         {
@@ -91,9 +96,10 @@ def laptop() -> Settings:
                 feature_size=12,
                 window_size=4,
                 depths=(1, 1, 1, 1),
-                codebook=Codebook(size=16, warm=0.3),
+                codebook=Codebook(size=16, warm=0.3, kappa_factor=4.0),
             ).model_dump(),
-            "pretrain.skip_drop": 0.75,
+            "pretrain.skip_drop": 1.0,
+            "pretrain.optim.lr": 2e-3,
             "pretrain.optim.final_ratio": 0.1,
             "pretrain.optim.epochs": 20,
             "pretrain.optim.steps_per_epoch": 10,

@@ -187,7 +187,7 @@ def read_info(path: str | Path) -> VolumeInfo:
             label_voxels=ours["label_voxels"],
             fingerprint=ours["fingerprint"],
         )
-    except (FileNotFoundError, NotADirectoryError, LookupError, TypeError, ValueError) as error:
+    except (FileNotFoundError, LookupError, TypeError, ValueError) as error:
         raise BadInput(
             f"{path} is not a whole volume that vpbsd wrote: delete it and import its source again"
         ) from error
