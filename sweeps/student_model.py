@@ -13,7 +13,6 @@ import mlflow
 import numpy as np
 import torch
 from mlflow.pyfunc import PythonModel
-from numpy.typing import NDArray
 
 from vpbsd.data.intensity import normalise
 from vpbsd.infer import blocks, predict_block
@@ -31,13 +30,9 @@ class Student(PythonModel):  # type: ignore[misc]
         self.patch, self.percentile = tuple(settings["patch"]), settings["clip_percentile"]
         self.network = load_network(folder)
 
-    def predict(
-        self,
-        context: Any,  # noqa: ANN401 (MLflow's)
-        model_input: NDArray[np.generic],
-        params: dict[str, Any] | None = None,
-    ) -> NDArray[np.uint8]:
-        """Clips and scales the volume as in training, then segments it."""
+    # without type hints: MLflow would take them for a schema of its own
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        """Clips and scales a volume (z, y, x) as in training, then segments it: uint8, 0 or 1."""
         volume = np.asarray(model_input)
         low, high = float(volume.min()), float(np.percentile(volume, self.percentile))
         mask = np.zeros(volume.shape, np.uint8)
