@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 os.environ.setdefault("RAY_AUTH_MODE", "token")  # one mode on every node and in every script
@@ -32,6 +33,7 @@ from sweeps.store import Damaged, Store  # noqa: E402
 from sweeps.tickets import Order, Ticket  # noqa: E402
 
 NAMESPACE = "vpbsd"
+HEAD_ON_THIS_HOST = Path("/tmp/ray/ray_current_cluster")  # written by `ray start --head`
 OBJECT_STORE_BYTES = 256 * 2**20  # rows and tickets only: weights go through the store
 COORDINATOR_CPU = 0.0001  # Tune wants something; hundreds of trials still leave every core free
 SPARED_CPU = 0.01  # what a stage asks less than whole cores, so that coordinators fit beside it
@@ -280,7 +282,10 @@ def _follow(
 
 
 def connect(cpus: int | None = None, *, local: bool = False) -> None:
-    """Joins the cluster at RAY_ADDRESS or on this host, else starts a local Ray.
+    """Joins the cluster at RAY_ADDRESS or a head on this host, else starts a local Ray.
+
+    A head is what `ray start --head` left; another program's own local Ray is none, and it would
+    end with that program.
 
     Args:
         cpus: Cores of a local Ray; all by default.
@@ -293,13 +298,11 @@ def connect(cpus: int | None = None, *, local: bool = False) -> None:
         "logging_level": logging.ERROR,
         "namespace": NAMESPACE,
     }
+    if not local and ("RAY_ADDRESS" in os.environ or HEAD_ON_THIS_HOST.exists()):
+        ray.init(**quiet)
+        return
     own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-    try:
-        if local:
-            raise ConnectionError
-        ray.init(address="auto", **quiet)
-    except ConnectionError:
-        ray.init(address="local", num_cpus=cpus, **quiet, **own)
+    ray.init(address="local", num_cpus=cpus, **quiet, **own)
 
 
 def default_slices() -> dict[str, Slice]:

@@ -276,7 +276,7 @@ def test_an_agreement_out_of_reach_is_refused():
 
 def test_kappa_is_saved_with_the_codes():
     codes = book(kappa=3.5)
-    assert set(codes.state_dict()) == {"vectors", "kappa"}
+    assert set(codes.state_dict()) == {"vectors", "kappa", "centre", "spread"}
     other = book()
     other.load_state_dict(codes.state_dict())
     assert other.kappa.item() == 3.5
