@@ -306,3 +306,27 @@ def test_histogram_counts_shares():
     indices = torch.tensor([1, 1, 3])
     assert histogram(indices, 5).tolist() == [0, 2, 0, 1, 0]
     assert histogram(indices, 5, torch.tensor([1.0, 0.5, 0.0])).tolist() == [0, 1.5, 0, 0, 0]
+
+
+def test_unsettled_tokens_are_standardised_by_their_own_batch():
+    """A batch that is one constant plus a little: every channel gets unit spread all the same."""
+    codes = Codebook(4, 2)
+    e = torch.tensor([[5.0, 7.0], [5.002, 7.0], [5.0, 7.004], [5.002, 7.004]])
+    e = e.T.reshape(1, 2, 1, 2, 2)
+    tokens = codes.tokens(e, settled=False)
+    # (x - mean) / deviation is -1 or 1 in each channel; layer norm keeps (-1, 1) and zeroes (1, 1)
+    expected = torch.tensor([[0.0, 0.0], [1.0, -1.0], [-1.0, 1.0], [0.0, 0.0]])
+    assert torch.allclose(tokens, expected, atol=0.05)
+    plain = codes.tokens(e)
+    assert plain.std(0).max() < 0.01, "unsettled it would be one constant"
+
+
+def test_settling_makes_evaluation_see_what_training_saw():
+    codes = Codebook(4, 3)
+    e = torch.randn(2, 3, 1, 2, 2, generator=torch.Generator().manual_seed(0)) * 0.01 + 3
+    own = codes.tokens(e, settled=False)
+    codes.settle(e)
+    assert torch.allclose(codes.tokens(e), own)
+    fresh = Codebook(4, 3)
+    fresh.load_state_dict(codes.state_dict())
+    assert torch.equal(fresh.tokens(e), codes.tokens(e))
