@@ -106,10 +106,10 @@ def laptop() -> Settings:
             "finetune.lr": 2e-3,
             "finetune.final_ratio": 0.1,
             "finetune.lr_of": {"network.net.swinViT": 1e-4},
-            "finetune.epochs": 8,
+            "finetune.epochs": 5,
             "finetune.steps_per_epoch": 10,
-            "student.ramp_epochs": 8,
-            "student.optim.epochs": 25,
+            "student.ramp_epochs": 5,
+            "student.optim.epochs": 15,
             "student.optim.steps_per_epoch": 10,
         },
     )
