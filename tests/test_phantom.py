@@ -110,13 +110,14 @@ def test_another_microscope_shows_the_same_vessels():
     image, label = ph.phantom(3, SMALL)
     other_image, other_label = ph.phantom(3, SMALL, ph.Style(blur_um=3.0, read_noise=5.0))
     np.testing.assert_array_equal(label, other_label)
+    assert label.any()
     assert (image != other_image).any()
 
 
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**63 - 1))
 def test_any_seed_fills_a_sensible_share(seed):
-    assert 0.04 < ph.phantom(seed, (24, 48, 48))[1].mean() < 0.20
+    assert 0.06 < ph.phantom(seed, (24, 48, 48))[1].mean() < 0.14
 
 
 def test_too_small_a_volume_is_refused():
@@ -157,6 +158,9 @@ def test_hollow_vessel_by_hand():
 def test_vessels_may_leave_the_volume():
     inside = ph.render(capsule(), (12, 17, 17))
     np.testing.assert_array_equal(ph.render(capsule(), (4, 9, 17)), inside[:4, :9])
+    vessel = capsule()
+    moved = vessel._replace(ends=vessel.ends - np.multiply((3, 8, 7), ph.SPACING_UM))
+    np.testing.assert_allclose(ph.render(moved, (9, 9, 10)), inside[3:, 8:, 7:])
 
 
 def test_radii_obey_murray():
