@@ -209,8 +209,8 @@ def _volume_signature() -> ModelSignature:
     """A raw volume (z, y, x) in, a mask of that shape out."""
     free = (-1, -1, -1)
     return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("float32"), free, "volume")]),
-        outputs=Schema([TensorSpec(np.dtype("uint8"), free, "vessels")]),
+        inputs=Schema([TensorSpec(np.dtype("float32"), free)]),
+        outputs=Schema([TensorSpec(np.dtype("uint8"), free)]),
     )
 
 

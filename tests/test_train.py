@@ -103,6 +103,21 @@ def test_gradients_are_clipped_to_their_norm():
     assert float(method.y.detach()) == pytest.approx(-0.1 * 2 / norm, rel=1e-5)
 
 
+def test_weights_decay_as_told():
+    """Of one plain step: x falls by 0.1 * (3 + 0.5 * 2) from where it starts, at 2."""
+    method = Line(late=9)
+    with torch.no_grad():
+        method.x.fill_(2)
+    rows(method, changed(SGD, weight_decay=0.5, epochs=1), steps_per_epoch=1)
+    assert float(method.x.detach()) == pytest.approx(2 - 0.1 * 4)
+
+
+def test_only_what_takes_a_gradient_is_given_to_the_optimiser():
+    method = Line()
+    groups = Training(method, SGD, 1).optimiser.param_groups
+    assert {p for group in groups for p in group["params"]} == {method.x, method.y}
+
+
 def test_the_longest_prefix_decides_a_rate_of_its_own():
     class Deep(Line):
         def __init__(self):
