@@ -65,6 +65,7 @@ def test_vessels_fill_a_tenth_of_every_default_volume(default_set):
 
 @pytest.mark.parametrize("number", range(ph.LABELLED_GROUPS))
 def test_one_threshold_is_not_enough_nor_hopeless(default_set, number):
+    """Labelled volumes only: unlabelled 7 and 8 of the default set reach .599 and .590."""
     assert 0.60 <= best_threshold_dice(*default_set[number]) <= 0.80
 
 

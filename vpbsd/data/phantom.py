@@ -23,7 +23,7 @@ SPACING_UM = (3.0, 1.625, 1.625)
 CAPILLARY_UM = (2.8, 5.2)  # radius of the thinnest vessels: 1.7 to 3.2 voxels in plane
 LABELLED_GROUPS = 6
 UNLABELLED_GROUPS = 8
-DEFAULT_SEED = 0
+DEFAULT_SEED = 0  # the one pre-training was tuned on, not a typical one
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.signedinteger[Any]]
