@@ -10,7 +10,7 @@ from vpbsd import checkpoint
 from vpbsd.config import Optim
 from vpbsd.data.patches import Pool
 from vpbsd.methods.method import Clock
-from vpbsd.networks.roles import Frozen
+from vpbsd.networks.roles import Ema, Frozen
 from vpbsd.train import Training, fit
 
 CPU = torch.device("cpu")
@@ -133,6 +133,25 @@ def _frozen(case, method):
     parts = [(p, method.get_submodule(p).state_dict()) for p in case.frozen]
     hidden = [(n, m.inner.state_dict()) for n, m in method.named_modules() if type(m) is Frozen]
     return parts + hidden
+
+
+def averages_move_as_their_formula_says(case, monkeypatch, steps=3):
+    """theta <- a theta + (1 - a) theta_student after each step, a = min(1 - 1/(t + 1), cap)."""
+    monkeypatch.setattr("vpbsd.train.MOST_SECONDS_BETWEEN_YIELDS", -1.0)
+    training = case.training()
+    student = training.method.deliverable
+    averages = [m for m in training.method.modules() if isinstance(m, Ema)]
+    assert averages, "no average"
+    expected = [{n: p.double() for n, p in m.inner.named_parameters()} for m in averages]
+    for t, _ in enumerate(_steps(training, case.pool, steps)):
+        for mean, before in zip(averages, expected, strict=True):
+            a = min(1 - 1 / (t + 1), mean.cap)
+            for name, weight in student.named_parameters():
+                before[name] = a * before[name] + (1 - a) * weight.detach().double()
+                found = dict(mean.inner.named_parameters())[name].double()
+                assert torch.allclose(found, before[name], atol=1e-6), (
+                    f"average of '{name}' is wrong after step {t}"
+                )
 
 
 def saved_state_is_all_the_state(case, home, monkeypatch, stops):

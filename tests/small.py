@@ -4,17 +4,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vpbsd.config import Codebook, Data, SwinNet, override
+from vpbsd.config import Codebook, Data, SwinNet, UnetrNet, override
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import Asked, Pool
-from vpbsd.recipes import laptop
+from vpbsd.settings import laptop
 
 PATCH = (32, 32, 64)
 CODES = 4
 NETWORK = SwinNet(
     feature_size=12, window_size=4, depths=(1, 1, 1, 1), codebook=Codebook(size=CODES, warm=0.5)
 )
+UNETR = UnetrNet(feature_size=2, hidden_size=8, mlp_dim=8, num_heads=2, patch=PATCH)
 SHAPES = {"codes": (32, 1, 1, 2), "pseudo": (1, *PATCH), "features": (192, 1, 1, 2)}
+SHAPES |= {"features16": (96, 2, 2, 4), "margin": (1, *PATCH)}
 
 
 def settings(**changes):
@@ -26,9 +28,11 @@ def settings(**changes):
         "protocol.folds": 3,
         "pretrain.network": NETWORK.model_dump(),
         "pretrain.skip_drop": 0.5,
+        "pretrain.rebuilt_at": 1,
         "pretrain.optim.epochs": 2,
         "pretrain.optim.steps_per_epoch": 2,
         "pretrain.optim.batch": 1,
+        "unetr": UNETR.model_dump(),
         "finetune.epochs": 1,
         "finetune.steps_per_epoch": 2,
         "student.ramp_epochs": 1,

@@ -11,7 +11,7 @@ from vpbsd.data.patches import draw_labelled
 from vpbsd.losses.segmentation import dice_loss, vessel_probability
 from vpbsd.methods.method import Clock, Method
 from vpbsd.networks.build import build_network
-from vpbsd.networks.roles import Frozen, bypass
+from vpbsd.networks.roles import Ema, Frozen, bypass
 from vpbsd.randomness import initialising
 
 CLOCKS = (Clock(0, 2, 4), Clock(3, 2, 4))
@@ -135,6 +135,35 @@ class FrozenNetworkInTrainMode(Sound):
         self.teacher.inner.train()
 
 
+class Averaged(Sound):
+    """Its student is compared with the average of itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean = Ema(self.student)
+
+    def after_step(self, clock):
+        self.mean.update(self.student, clock.step)
+
+
+class AverageForgotten(Averaged):
+    def after_step(self, clock):
+        pass
+
+
+class AverageOutOfStep(Averaged):
+    """Counts from 1, so that its first step averages where it should copy."""
+
+    def after_step(self, clock):
+        self.mean.update(self.student, clock.step + 1)
+
+
+class AverageTrained(Averaged):
+    def __init__(self):
+        super().__init__()
+        self.mean.inner.requires_grad_(True)
+
+
 @pytest.fixture(scope="module")
 def pool(volumes):
     thin = next(v for v in volumes if v.name == "v1")
@@ -153,6 +182,8 @@ def report(case, home, monkeypatch):
         "frozen": lambda: contract.frozen_parts_stay(case),
         "state": lambda: contract.saved_state_is_all_the_state(case, home, monkeypatch, (1, 3)),
     }
+    if isinstance(method, Averaged):
+        checks["average"] = lambda: contract.averages_move_as_their_formula_says(case, monkeypatch)
     said = {}
     for name, check in checks.items():
         try:
@@ -166,6 +197,7 @@ NAMES = "losses ['mid', 'sup'] and weights ['dis', 'sup'] differ in name"
 LOST = "losses ['dis', 'sup'] and weights ['sup'] differ in name"
 DEAD = "no loss ever moves ['lift.bias', 'lift.weight']"
 STATE = "rows differ after a stop at step 1"
+AVERAGE = "average of 'encoder.0.0.weight' is wrong after step 0"
 
 
 @pytest.mark.parametrize(
@@ -183,6 +215,10 @@ STATE = "rows differ after a stop at step 1"
         (FrozenPartTrained, {"frozen": "frozen part 'fixed' changed: weight"}),
         (FrozenNetworkMoves, {"frozen": "frozen part 'teacher' changed", "state": STATE}),
         (FrozenNetworkInTrainMode, {"frozen": "frozen part is training"}),
+        (Averaged, {}),
+        (AverageForgotten, {"average": AVERAGE}),
+        (AverageOutOfStep, {"average": AVERAGE}),
+        (AverageTrained, {"dead": "no loss ever moves ['mean.inner.decoder.0.0.weight'"}),
     ],
 )
 def test_each_defect_is_reported_and_a_sound_method_is_not(

@@ -1,5 +1,6 @@
 """Manners of the command line, and the default data set it makes when none is given."""
 
+import signal
 import sys
 
 import numpy as np
@@ -98,3 +99,24 @@ def test_a_phantom_left_half_made_is_made_anew(tmp_path, monkeypatch):
     made = [PhantomVolume("b", "B", image, None)]
     monkeypatch.setattr(phantom_set, "phantom_volumes", lambda: iter(made))
     assert [v.name for v in list_volumes(phantom_set.phantom_folder(tmp_path))] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("how", "interrupts", "code", "says"),
+    [
+        (signal.SIGINT, signal.default_int_handler, 130, "interrupted"),
+        (signal.SIGTERM, signal.default_int_handler, 143, "terminated"),
+        (signal.SIGTERM, signal.SIG_IGN, 143, "terminated"),  # started in a script's background
+    ],
+)
+def test_a_signal_ends_in_one_line(how, interrupts, code, says, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    had = signal.signal(signal.SIGINT, interrupts)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            answer(lambda: signal.raise_signal(how))
+    finally:
+        signal.signal(signal.SIGINT, had)
+    assert ended.value.code == code
+    assert capsys.readouterr().err == f"{says}: the same command goes on from here\n"
+    assert signal.getsignal(signal.SIGTERM) is before

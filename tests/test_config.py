@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from vpbsd.config import Codebook, Data, Optim, canonical, digest, nearest, override, parse_changes
 from vpbsd.errors import BadInput
-from vpbsd.recipes import PRESETS, Settings, paper
+from vpbsd.settings import PRESETS, Settings, paper
 
 PLAIN = st.recursive(
     st.none()

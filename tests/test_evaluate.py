@@ -9,9 +9,10 @@ from tests import toys
 from vpbsd.config import Data, LightNet
 from vpbsd.data.folds import Part, whole
 from vpbsd.data.volumes import open_volume, write_array
-from vpbsd.evaluate import evaluate, size_of
+from vpbsd.evaluate import evaluate
 from vpbsd.networks.build import build_network
 from vpbsd.pictures import code_usage, overlay, reconstructions, save_png
+from vpbsd.timing import size_of
 
 DATA = Data(patch=(32, 32, 64), clip_percentile=100.0)
 

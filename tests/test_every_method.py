@@ -8,29 +8,60 @@ from vpbsd.config import LightNet, Optim
 from vpbsd.data.folds import whole
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import Labelled, Said, Semi, Unlabelled
+from vpbsd.methods.ab import AbConfig
+from vpbsd.methods.entropy import EntropyConfig
 from vpbsd.methods.fitnets import FitNetsConfig
+from vpbsd.methods.hints import HintsConfig
+from vpbsd.methods.kd import KdConfig
+from vpbsd.methods.mean_teacher import MeanTeacherConfig
 from vpbsd.methods.method import Clock
 from vpbsd.methods.patterns import PatternsConfig
 from vpbsd.methods.supervised import SupervisedConfig
+from vpbsd.methods.uncertain_teacher import UncertainTeacherConfig
+from vpbsd.methods.vid import Vid, VidConfig
 from vpbsd.methods.vpbsd import VpbSDConfig
 from vpbsd.recipes import FROZEN_IN_FINE_TUNING
 
 METHODS = {
     "patterns": PatternsConfig(network=small.NETWORK, skip_drop=0.2),
+    "patterns_at_half": PatternsConfig(network=small.NETWORK, skip_drop=0.2, rebuilt_at=2),
     "light_unet": SupervisedConfig(network=LightNet()),
     "teacher": SupervisedConfig(network=small.NETWORK, frozen=FROZEN_IN_FINE_TUNING),
     "vpbsd": VpbSDConfig(ramp_epochs=1),
     "vpbsd_wo_semi": VpbSDConfig(beta=0, distil_on="labelled"),
     "baseline_mid": FitNetsConfig(teacher_width=192),
     "baseline_mid_semi": FitNetsConfig(teacher_width=192, beta=0.5, distil_on="both"),
+    "unetr": SupervisedConfig(network=small.UNETR),
+    "teacher_no_pretrain": SupervisedConfig(
+        network=small.NETWORK.model_copy(update={"decode_codes": False}),
+        frozen=FROZEN_IN_FINE_TUNING,
+        starts_codebook=True,
+    ),
+    "vpbsd_soft_pseudo": VpbSDConfig(ramp_epochs=1, pseudo="soft", gamma=0),
+    "vpbsd_cldice": VpbSDConfig(beta=0, gamma=0, cldice=0.5, cldice_iterations=2),
+    "mt": MeanTeacherConfig(),
+    "uamt": UncertainTeacherConfig(ramp_share=0.5, passes=2),
+    "me": EntropyConfig(),
+    "kd": KdConfig(distil_on="both"),
+    "vid": VidConfig(teacher_width=192, vid=Vid(hidden=8)),
+    "hints": HintsConfig(teacher_width=192),
+    "ab": AbConfig(teacher_width=192),
 }
+PATTERNS = ("patterns", "patterns_at_half")
+LARGE = (*PATTERNS, "teacher", "teacher_no_pretrain", "unetr")
+AVERAGED = ("mt", "uamt")
 FROZEN = {
     "patterns": ("teacher.net.out",),
+    "patterns_at_half": ("teacher.net.out", "teacher.net.encoder1", "teacher.net.decoder1"),
     "teacher": tuple(f"network.{part}" for part in FROZEN_IN_FINE_TUNING),
+    "teacher_no_pretrain": tuple(f"network.{part}" for part in FROZEN_IN_FINE_TUNING),
+    "hints": ("student.decoder", "student.head"),
+    "ab": ("student.decoder", "student.head"),
 }
-BATCHES = {"patterns": Unlabelled, "light_unet": Labelled, "teacher": Labelled}
-STUDENTS = [name for name in METHODS if name not in ("patterns", "teacher")]
-LABELS = [name for name in METHODS if name != "patterns"]
+SUPERVISED = ("light_unet", "teacher", "teacher_no_pretrain", "unetr")
+BATCHES = {**dict.fromkeys(PATTERNS, Unlabelled), **dict.fromkeys(SUPERVISED, Labelled)}
+STUDENTS = [name for name in METHODS if name not in LARGE]
+LABELS = [name for name in METHODS if name not in PATTERNS]
 LATE = Clock(3, 2, 4)
 
 
@@ -45,11 +76,14 @@ def kept(volumes):
 def case_of(name, kept):
     config = METHODS[name]
     asks = getattr(config, "asks", ())
-    unlabelled = name == "patterns" or any(role == "unlabelled" for _, role in asks)
-    batch = 1 if name in ("patterns", "teacher") else 2  # large networks take their time
+    unlabelled = name in PATTERNS or any(role == "unlabelled" for _, role in asks)
+    unlabelled = unlabelled or getattr(config, "unlabelled", False)
+    batch = 1 if name in LARGE else 2  # large networks take their time
     pool = kept.pool(asks, unlabelled=unlabelled, batch=batch)
     optim = Optim(lr=1e-3, epochs=2, clip=1.0)
-    clocks = (LATE,) if name == "teacher" else (Clock(0, 2, 4), LATE)
+    # a fresh student is certain of nothing, so that UA-MT's first threshold lets no voxel pass
+    once = (*SUPERVISED, "uamt")
+    clocks = (LATE,) if name in once else (Clock(0, 2, 4), LATE)
     return contract.Case(lambda: config.build(3), pool, optim, FROZEN.get(name, ()), clocks)
 
 
@@ -93,7 +127,7 @@ def test_no_parameter_hides_from_registration(seen):
     contract.no_parameter_hides(*seen)
 
 
-@pytest.mark.parametrize("name", ["patterns", "teacher"])
+@pytest.mark.parametrize("name", FROZEN)
 def test_frozen_parts_stay_bit_identical(name, kept):
     contract.frozen_parts_stay(case_of(name, kept))
 
@@ -101,6 +135,11 @@ def test_frozen_parts_stay_bit_identical(name, kept):
 @pytest.mark.parametrize("name", STUDENTS)
 def test_saved_state_is_all_the_state(name, kept, tmp_path, monkeypatch):
     contract.saved_state_is_all_the_state(case_of(name, kept), tmp_path, monkeypatch, (1, 2, 4))
+
+
+@pytest.mark.parametrize("name", AVERAGED)
+def test_averages_move_as_their_formula_says(name, kept, monkeypatch):
+    contract.averages_move_as_their_formula_says(case_of(name, kept), monkeypatch)
 
 
 def test_saved_state_of_patterns_spans_the_start_of_its_codebook(kept, tmp_path, monkeypatch):
@@ -120,7 +159,7 @@ def test_batches_of_the_declared_kind_are_enough(name, kept):
     assert losses(method, batch).keys() == method.weights(LATE).keys()
 
 
-@pytest.mark.parametrize("name", ["patterns", "vpbsd", "baseline_mid_semi"])
+@pytest.mark.parametrize("name", ["patterns", "vpbsd", "baseline_mid_semi", "kd", "mt", "me"])
 def test_labels_of_unlabelled_patches_are_never_read(name, kept, volumes, monkeypatch):
     labelled = next(v for v in volumes if v.name == "v2")
     case = case_of(name, kept._replace(unlabelled=(whole(labelled),)))
@@ -170,17 +209,18 @@ def test_padded_labels_and_pseudo_labels_change_no_loss(name, kept):
     assert losses(method, with_labels(batch, flipped_in(0))) == plain
     changed = losses(method, with_labels(batch, flipped_in(1)))
     assert {n for n in plain if changed[n] != plain[n]} == {
-        n for n in plain if n in ("sup", "semi")
+        n for n in plain if n in ("sup", "semi", "kd", "cldice")
     }
 
 
 def with_labels(batch, change):
-    """The batch with its labels and pseudo-labels changed: change(label, valid)."""
+    """The batch with its labels and what was said of voxels changed: change(label, valid)."""
     if isinstance(batch, Semi):
         return Semi(*(part and with_labels(part, change) for part in batch))
     said, valid = batch.said, batch.valid
-    if said.pseudo is not None:
-        batch = batch._replace(said=said._replace(pseudo=change(said.pseudo, valid)))
+    voxels = {"pseudo": said.pseudo, "margin": said.margin}
+    told = {name: change(x, valid) for name, x in voxels.items() if x is not None}
+    batch = batch._replace(said=said._replace(**told))
     return batch._replace(label=change(batch.label, valid)) if "label" in batch._fields else batch
 
 

@@ -11,7 +11,9 @@ from vpbsd.config import Data
 from vpbsd.data.folds import whole
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.volumes import write_array
-from vpbsd.examine import code_drift, examine_codebook, verdict
+from vpbsd.errors import BadInput
+from vpbsd.examine import code_drift, examine_codebook, start_codebook, verdict
+from vpbsd.networks.alignment import ChannelScatter, ChannelSelection
 from vpbsd.networks.codebook import Codebook
 from vpbsd.networks.quantiser import PatternQuantiser
 
@@ -51,9 +53,9 @@ def test_verdicts_by_hand(perplexity, gap, shuffled, size, says):
 
 
 class Brightness(nn.Module):
-    """A teacher whose token is the mean of its 32^3 voxels, as a direction in the plane.
+    """A teacher whose token is the mean of its 32^3 voxels, as a place on a line in the plane.
 
-    Layer norm leaves +-1 for a token of two channels: dark ones are (-1, 1), bright ones (1, -1).
+    Dark ones (0.25) are at (-1, 1), bright ones (0.75) at (1, -1), up to what sets the scale.
     With skips it rebuilds the image; without, each token's square from its code.
     """
 
@@ -66,13 +68,14 @@ class Brightness(nn.Module):
         self.uses_codes = uses_codes
 
     def encode(self, x):
-        mean = nn.functional.avg_pool3d(x, 32) - 0.5
+        mean = 4 * (nn.functional.avg_pool3d(x, 32) - 0.5)
         return (torch.cat([mean, -mean], 1),)
 
-    def reconstruct(self, x, hidden, codes, keep):
+    def reconstruct(self, x, hidden, codes, keep, scale=1):
         level = 0.5 + 0.25 * codes[:, :1] if self.uses_codes else 0.5 + 0 * codes[:, :1]
-        coarse = nn.functional.interpolate(level, scale_factor=32)
-        return torch.where(keep[:, :1, None, None, None] > 0, x, coarse)
+        coarse = nn.functional.interpolate(level, scale_factor=32 // scale)
+        seen = nn.functional.avg_pool3d(x, scale)
+        return torch.where(keep[:, :1, None, None, None] > 0, seen, coarse)
 
 
 DARK, BRIGHT, FAR = [-1.0, 1.0], [1.0, -1.0], [9.0, 9.0]
@@ -151,6 +154,36 @@ def test_padding_counts_for_nothing(tmp_path, monkeypatch):
     patches = PatchSet(parts, Data(patch=(32, 32, 64), clip_percentile=CLIPPED))
     found = examine_codebook(Brightness([DARK, BRIGHT]), patches)
     assert found.numbers["tokens_examined"] == 16  # 2 patches, 2 tokens, 8 turns, half of each
+
+
+def test_a_codebook_without_pretraining_starts_from_the_tokens_of_all_patches(patches):
+    """Nearly two kinds of tokens: two codes, one on each, and no bypass to speak of."""
+    teacher = Brightness([FAR, FAR], uses_codes=False)
+    found = start_codebook(teacher, patches, seed=0)
+    codes = sorted(teacher.quantiser.codebook.vectors.tolist())
+    assert codes[0] == pytest.approx(DARK, abs=1e-3)
+    assert codes[1] == pytest.approx(BRIGHT, abs=1e-3)
+    wanted = {"perplexity": 2.0, "code_usage": 1.0, "quant_mse": 0.0, "tokens_examined": 64.0}
+    assert found.numbers == pytest.approx(wanted, abs=1e-3)
+    assert found.void is None
+    assert set(found.pictures) == {"code_usage"}
+
+
+def test_tokens_that_are_all_alike_start_no_codebook(patches):
+    with pytest.raises(BadInput, match="cannot start from"):
+        start_codebook(Brightness([FAR] * 40), patches, seed=0)
+
+
+def test_channels_are_selected_by_variance_where_no_pretraining_did(patches):
+    """The two channels that tell patches apart are the last of three."""
+    teacher = Brightness([FAR, FAR])
+    encode = teacher.encode
+    teacher.encode = lambda x: (torch.cat([0 * x[:, :, :1, :1, :2], encode(x)[0]], 1),)
+    selection = ChannelSelection(3, 2)
+    teacher.quantiser.dn, teacher.quantiser.up = selection, ChannelScatter(selection, 3)
+    start_codebook(teacher, patches, seed=0)
+    assert selection.index.tolist() == [1, 2]
+    assert sorted(teacher.quantiser.codebook.vectors.tolist())[0] == pytest.approx(DARK, abs=1e-3)
 
 
 def test_drift_is_the_share_of_tokens_that_changed_their_code(patches):

@@ -272,6 +272,7 @@ def test_a_table_goes_before_options_and_options_before_headers(tmp_path):
     ("rows", "columns", "message"),
     [
         ([("a.npz",)], ("name",), "has the columns name: use file and any of group"),
+        ([("g", "A")], ("group", "channel"), "has the columns group, channel: use file"),
         ([("a.npz", "g")], ("file", "grp"), "has the columns file, grp: use file"),
         ([("b.npz",)], ("file",), r"line 2: file .*/b\.npz does not exist"),
         ([("a.npz",), ("./a.npz",)], ("file",), r"line 3: file .*/a\.npz is there twice"),

@@ -150,7 +150,7 @@ def test_what_is_background_does_not_depend_on_the_clip_limit(clip, tmp_path):
 
 def test_all_stages_draw_the_same_cells(half_empty):
     sampling = Sampling(patches=4, background_share=0.5)
-    assert sample(half_empty, DATA, sampling) == sample(half_empty, DATA, sampling)
+    assert len({tuple(sample(half_empty, DATA, sampling)) for _ in range(4)}) == 1
     assert sample(half_empty, DATA, sampling) != sorted(cells(half_empty, PATCH))[:4]
 
 

@@ -7,19 +7,29 @@ import torch
 
 from tests import small
 from vpbsd import metrics, recipes
+from vpbsd.arms import ARMS, FIRST_PHASES, FIXED, GROUPS, HEADINGS, TITLES
 from vpbsd.config import LightNet, Optim
 from vpbsd.data.folds import Fold, Part, make_folds, whole
 from vpbsd.data.patches import draw_labelled
+from vpbsd.methods.ab import AbConfig
+from vpbsd.methods.entropy import EntropyConfig
 from vpbsd.methods.fitnets import FitNetsConfig
+from vpbsd.methods.hints import HintsConfig
+from vpbsd.methods.kd import Kd, KdConfig
+from vpbsd.methods.mean_teacher import MeanTeacherConfig
 from vpbsd.methods.supervised import SupervisedConfig
+from vpbsd.methods.uncertain_teacher import UncertainTeacherConfig
+from vpbsd.methods.vid import Vid, VidConfig
 from vpbsd.methods.vpbsd import VpbSDConfig
-from vpbsd.recipes import ARMS, deliverable, trial
+from vpbsd.recipes import REFERENCES, deliverable, trial
 from vpbsd.run import make_pool
-from vpbsd.stages import Targets
+from vpbsd.stages import Evaluate, Targets
 from vpbsd.train import Training, fit
 
 CPU = torch.device("cpu")
-STUDENTS = [arm for arm in ARMS if arm != "teacher"]
+STUDENTS = [arm for arm in ARMS if arm not in REFERENCES]
+ALIGNMENTS = ("da_linear", "da_chsel", "da_linear_flat")
+PHASES = {f"{arm}, first phase" for arm in FIRST_PHASES}
 PRE, FINE, EVALUATE = "pre-training", "fine-tuning", "evaluate vpbsd"
 SAID = {
     f"{what} patches"
@@ -51,25 +61,63 @@ def baseline(kept):
 
 
 @pytest.mark.parametrize("unlabelled", [True, False])
-def test_without_its_terms_vpbsd_is_the_baseline_bit_for_bit(unlabelled, kept, baseline):
-    config = VpbSDConfig(beta=0, gamma=0)
+@pytest.mark.parametrize(
+    "config",
+    [
+        VpbSDConfig(beta=0, gamma=0),
+        KdConfig(kd=Kd(weight=0), distil_on="both"),
+        VidConfig(vid=Vid(weight=0), distil_on="both"),
+    ],
+)
+def test_without_its_terms_a_method_is_the_baseline_bit_for_bit(
+    config, unlabelled, kept, baseline
+):
     assert config.asks == ()
     weights = weights_after(config, kept.pool(unlabelled=unlabelled))
     assert weights.keys() == baseline.keys()
     assert all(torch.equal(weights[name], baseline[name]) for name in baseline)
 
 
+@pytest.mark.parametrize("config", [MeanTeacherConfig, UncertainTeacherConfig, EntropyConfig])
+def test_without_its_term_a_semi_supervised_arm_is_the_baseline(config, kept, baseline):
+    plain = config(weight=0, sup="dice")
+    assert not plain.unlabelled
+    weights = weights_after(plain, kept.pool())
+    assert all(torch.equal(weights[name], baseline[name]) for name in baseline)
+
+
 @pytest.mark.parametrize(
     "config",
-    [VpbSDConfig(beta=0), VpbSDConfig(gamma=0, ramp_epochs=0), FitNetsConfig(teacher_width=192)],
+    [
+        VpbSDConfig(beta=0),
+        VpbSDConfig(gamma=0, ramp_epochs=0),
+        VpbSDConfig(gamma=0, ramp_epochs=0, pseudo="soft"),
+        VpbSDConfig(beta=0, gamma=0, cldice=0.5, cldice_iterations=1),
+        FitNetsConfig(teacher_width=192),
+        MeanTeacherConfig(sup="dice"),
+        MeanTeacherConfig(weight=0),
+        UncertainTeacherConfig(sup="dice", certain=1, passes=1),
+        EntropyConfig(sup="dice"),
+        KdConfig(),
+        VidConfig(teacher_width=192, vid=Vid(hidden=8)),
+    ],
 )
 def test_each_term_alone_leads_away_from_the_baseline(config, kept, baseline):
-    weights = weights_after(config, kept.pool(config.asks), steps=5)
+    weights = weights_after(config, kept.pool(getattr(config, "asks", ())), steps=5)
     assert any(not torch.equal(weights[name], baseline[name]) for name in baseline)
 
 
 @pytest.mark.parametrize(
-    "config", [VpbSDConfig(), FitNetsConfig(), SupervisedConfig(network=LightNet())]
+    "config",
+    [
+        VpbSDConfig(),
+        FitNetsConfig(),
+        SupervisedConfig(network=LightNet()),
+        KdConfig(),
+        VidConfig(),
+        HintsConfig(),
+        AbConfig(),
+    ],
 )
 def test_all_arms_start_from_one_student(config):
     start = VpbSDConfig().build(0).deliverable.state_dict()
@@ -80,9 +128,12 @@ def test_all_arms_start_from_one_student(config):
 
 def test_all_arms_see_the_same_labelled_patches_in_the_same_order(tiny, folds):
     pools = {}
-    for arm in STUDENTS:
+    for arm in [arm for arm in STUDENTS if arm not in FIXED]:
         stage = deliverable(tiny, arm, folds[0], seed=3)
         pools[arm] = make_pool(stage, stage.config, {}), stage.config.method.build(3)
+    for arm in FIRST_PHASES:  # both phases draw by the steps of one schedule
+        stage = deliverable(tiny, arm, folds[0], seed=3).upstream["start"]
+        pools[stage.label] = make_pool(stage, stage.config, {}), stage.config.method.build(3)
     for step in range(6):
         wanted = draw_labelled(pools["light_unet"][0], step)
         for arm, (pool, method) in pools.items():
@@ -126,6 +177,8 @@ def test_an_arm_is_another_one_with_a_weight_of_0(tiny, folds):
         ("baseline_mid", {"features_labelled"}),
         ("baseline_mid_semi", {"features_labelled", "features_unlabelled", "pseudo_unlabelled"}),
         ("vpbsd", {"codes_labelled", "codes_unlabelled", "pseudo_unlabelled"}),
+        ("kd", {"margin_labelled"}),
+        ("vid", {"features_labelled"}),
     ],
 )
 def test_only_what_a_weight_makes_use_of_is_an_upstream_stage(arm, upstream, tiny, folds):
@@ -135,14 +188,107 @@ def test_only_what_a_weight_makes_use_of_is_an_upstream_stage(arm, upstream, tin
     assert ("unlabelled" in stage.parts) == any("unlabelled" in name for name in upstream)
 
 
+@pytest.mark.parametrize(("arm", "unlabelled"), [("mt", True), ("uamt", True), ("me", True)])
+@pytest.mark.parametrize("weight", [0.1, 0])
+def test_semi_supervised_arms_ask_nothing(arm, unlabelled, weight, tiny, folds):
+    s = recipes.override(tiny, {"consistency.weight": weight})
+    stage = deliverable(s, arm, folds[0], 0)
+    assert not stage.upstream
+    assert ("unlabelled" in stage.parts) == (weight > 0) == (stage.config.sampling is not None)
+
+
+def test_the_table_of_the_paper_and_the_other_arms_have_titles():
+    assert TITLES.keys() == ARMS.keys()
+    assert set(ARMS) >= FIXED.keys() | REFERENCES.keys()
+    assert set(ARMS) == {arm for group in GROUPS.values() for arm in group}
+    assert GROUPS.keys() == HEADINGS.keys()
+    assert len(set(TITLES.values())) == len(TITLES)
+
+
 def test_all_arms_share_one_teacher_and_one_word_of_it(tiny, folds):
     seen = {}
-    for arm in ARMS:
+    for arm in ARMS.keys() - FIXED.keys():
         for label, key in keys(tiny, arm, folds[0]).items():
             assert seen.setdefault(label, key) == key
-    stages = {PRE, FINE, "features of labelled patches", "features of unlabelled patches"}
-    assert set(seen) == SAID | stages | set(STUDENTS) | {f"evaluate {arm}" for arm in ARMS}
+    of = {"features of labelled", "features of unlabelled", "features16 of labelled"}
+    stages = {PRE, FINE} | {f"{what} patches" for what in of | {"margin of labelled"}} | PHASES
+    arms = set(ARMS) - FIXED.keys()
+    students = arms - REFERENCES.keys()
+    assert set(seen) == SAID | stages | students | {"unetr"} | {f"evaluate {arm}" for arm in arms}
+    assert seen.pop("fitnets") == seen["baseline_mid"]  # one run under two names
+    assert seen.pop("evaluate fitnets") == seen["evaluate baseline_mid"]
     assert len(set(seen.values())) == len(seen)
+
+
+@pytest.mark.parametrize(
+    ("arm", "first", "last"),
+    [
+        ("fitnets_two_stage", {"features_labelled"}, {"margin_labelled", "start"}),
+        ("ab", {"features_labelled", "features16_labelled"}, {"start"}),
+    ],
+)
+def test_two_phases_share_one_budget(arm, first, last, tiny, folds):
+    """3 of 15 epochs and the other 12, of the schedule that every arm has."""
+    s = recipes.override(tiny, {"student.optim.epochs": 15})
+    end, whole_run = (deliverable(s, name, folds[0], 0) for name in (arm, "light_unet"))
+    begin, optim = end.upstream["start"], whole_run.config.optim
+    assert (set(begin.upstream), set(end.upstream)) == (first, last)
+    assert [*begin.config.optim.span, *end.config.optim.span] == [*optim.span]
+    assert len(begin.config.optim.span) == 3
+    for stage in (begin, end):
+        changes = {"from_epoch": 0, "until_epoch": None}
+        assert stage.config.optim.model_copy(update=changes) == optim
+        assert (stage.parts, stage.seed) == (whole_run.parts, whole_run.seed)
+    assert begin.key != end.key
+    assert [p.family for p in (begin, end)] == ["student", "student"]
+
+
+def test_the_last_phase_of_an_arm_is_the_plain_method_from_another_start(tiny, folds):
+    for arm, plain in (("fitnets_two_stage", "kd"), ("ab", "light_unet")):
+        two, one = (deliverable(tiny, name, folds[0], 0) for name in (arm, plain))
+        assert two.config.method == one.config.method
+
+
+@pytest.mark.parametrize(("share", "first"), [(0.01, 1), (0.5, 1), (0.99, 1)])
+def test_each_phase_has_an_epoch(share, first, tiny, folds):
+    s = recipes.override(tiny, {"student.first_phase": share})
+    end = deliverable(s, "ab", folds[0], 0)
+    spans = [stage.config.optim.span for stage in (end.upstream["start"], end)]
+    assert [len(span) for span in spans] == [first, 2 - first]
+
+
+def test_two_phases_in_one_epoch_are_refused(tiny, folds):
+    s = recipes.override(tiny, {"student.optim.epochs": 1})
+    with pytest.raises(recipes.BadInput, match="an arm of two phases needs 2 or more"):
+        deliverable(s, "ab", folds[0], 0)
+
+
+@pytest.mark.parametrize(
+    ("arm", "path", "value", "wanted"),
+    [
+        ("kd", "student.kd.temperature", 2.0, {"kd"}),
+        ("kd", "student.kd.weight", 2.0, {"kd"}),
+        ("vid", "student.vid.hidden", 7, {"vid"}),
+        ("ab", "student.ab.margin", 2.0, {"ab", "ab, first phase"}),
+        ("ab", "student.kd.weight", 2.0, set()),
+        ("fitnets_two_stage", "student.kd.weight", 2.0, {"fitnets_two_stage"}),
+        ("fitnets_two_stage", "student.mid", 2.0, set()),
+    ],
+)
+def test_a_parameter_of_a_distilling_arm_changes_it_alone(arm, path, value, wanted, tiny, folds):
+    other = recipes.override(tiny, {path: value})
+    found = changed(keys(tiny, arm, folds[0]), keys(other, arm, folds[0]))
+    assert found == (wanted | {f"evaluate {arm}"} if wanted else set())
+
+
+def test_older_methods_can_learn_from_both_kinds_of_patches(tiny, folds):
+    s = recipes.override(tiny, {"student.others_on": "both"})
+    assert set(deliverable(s, "kd", folds[0], 0).upstream) == {
+        "margin_labelled",
+        "margin_unlabelled",
+    }
+    mid = (deliverable(settings, "fitnets", folds[0], 0).key for settings in (s, tiny))
+    assert len(set(mid)) == 1
 
 
 @pytest.mark.parametrize(
@@ -156,6 +302,9 @@ def test_all_arms_share_one_teacher_and_one_word_of_it(tiny, folds):
         ("student.network.widths", [8, 16, 20, 32], LAST),
         ("student.network.widths", [4, 16, 20, 16], ALL),  # the codes are as wide as the last
         ("student.mid", 0.5, set()),
+        ("student.cldice", 0.5, LAST),
+        ("consistency.weight", 0.5, set()),
+        ("unetr.feature_size", 4, set()),
         ("finetune.lr", 0.5, ALL - {PRE}),
         ("finetune.epochs", 7, ALL - {PRE}),
         ("pretrain.optim.lr", 0.5, ALL),
@@ -195,6 +344,105 @@ def test_the_baseline_knows_nothing_of_the_teacher(path, value, touched, tiny, f
     stages = keys(tiny, "light_unet", folds[0])
     assert set(stages) == {"light_unet", "evaluate light_unet"}
     assert (changed(stages, keys(other, "light_unet", folds[0])) != set()) == touched
+
+
+def renamed(arm, s, fold):
+    """Label -> key of an arm's stages, its own labels as those of `vpbsd`."""
+    return {
+        label.replace(arm, "vpbsd").replace("random codes", "codes"): key
+        for label, key in keys(s, arm, fold).items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("arm", "wanted"),
+    [
+        ("da_conv1", set()),
+        *((arm, ALL) for arm in ALIGNMENTS),
+        ("vpbsd_no_gumbel", ALL),
+        ("vpbsd_cldice", LAST),
+        (
+            "vpbsd_random_codes",
+            {"codes of labelled patches", "codes of unlabelled patches"} | LAST,
+        ),
+    ],
+)
+def test_an_arm_shares_all_stages_that_what_it_fixes_does_not_touch(arm, wanted, tiny, folds):
+    assert changed(keys(tiny, "vpbsd", folds[0]), renamed(arm, tiny, folds[0])) == wanted
+
+
+def test_soft_pseudo_labels_change_nothing_but_what_is_asked(tiny, folds):
+    hard, soft = (keys(tiny, arm, folds[0]) for arm in ("vpbsd", "vpbsd_soft_pseudo"))
+    assert hard.keys() - soft.keys() == {"pseudo of unlabelled patches"} | LAST
+    assert soft.keys() - hard.keys() == {
+        "margin of unlabelled patches",
+        "vpbsd_soft_pseudo",
+        "evaluate vpbsd_soft_pseudo",
+    }
+    assert all(hard[label] == soft[label] for label in hard.keys() & soft.keys())
+
+
+def test_alignments_leave_alone_what_has_no_alignment(tiny, folds):
+    for arm in ALIGNMENTS:
+        s = recipes.override(tiny, FIXED[arm])
+        for other in ("light_unet", "mt", "unetr", "teacher_no_pretrain"):
+            same = keys(s, other, folds[0]) == keys(tiny, other, folds[0])
+            assert same == (other != "teacher_no_pretrain"), (arm, other)
+
+
+def test_without_pretraining_student_and_reference_share_one_teacher(tiny, folds):
+    teacher = deliverable(tiny, "teacher_no_pretrain", folds[0], 0)
+    assert not teacher.upstream
+    assert teacher.config.optim.epochs == 3  # 2 of pre-training and 1 of fine-tuning
+    assert teacher.config.optim.lr == tiny.pretrain.optim.lr
+    labels = keys(tiny, "vpbsd_no_pretrain", folds[0])
+    assert PRE not in labels
+    assert labels["fine-tuning without pre-training"] == teacher.key
+    unetr = deliverable(tiny, "unetr", folds[0], 0)
+    assert unetr.config.optim == teacher.config.optim
+    assert {stage.family for stage in (unetr, teacher)} == {"fine-tuning"}
+    assert unetr.config.method.network.patch == tiny.data.patch
+
+
+@pytest.mark.parametrize("arm", REFERENCES)
+def test_references_know_no_student_seed(arm, tiny, folds):
+    plain = keys(tiny, arm, folds[0])
+    assert keys(tiny, arm, folds[0], seed=1) == plain
+    assert changed(plain, keys(tiny, arm, folds[0], teacher_seed=1)) == plain.keys()
+
+
+def test_random_codes_are_drawn_from_the_teachers_seed(tiny, folds):
+    seeds = {
+        stage.seed
+        for stage in trial(tiny, "vpbsd_random_codes", folds[0], 0, teacher_seed=5).lineage()
+        if isinstance(stage.config, Targets) and stage.config.random_codes
+    }
+    assert seeds == {5}
+
+
+@pytest.mark.parametrize("on", ["auto", "all"])
+@pytest.mark.parametrize("arm", ARMS)
+def test_no_tested_group_reaches_any_stage(arm, on, tiny, volumes):
+    """Not even by an unlabelled volume of a tested animal, nor as a patch to draw from."""
+    hidden = next(v for v in volumes if not v.labelled)
+    volumes = (*volumes, replace(hidden, name="other", group="animal0", fingerprint="other"))
+    s = recipes.override(tiny, {"protocol.pretrain_on": on})
+    for fold in make_folds(volumes, s.protocol):
+        tested = {part.volume.group for part in fold.test}
+        for stage in trial(s, arm, fold, 0).lineage():
+            for role, parts in stage.parts.items():
+                read = {part.volume.group for part in parts}
+                if isinstance(stage.config, Evaluate):
+                    assert (role, read) == ("test", tested)
+                else:
+                    assert read, (stage.label, role)
+                    assert read.isdisjoint(tested), (stage.label, role)
+
+
+def test_a_codebook_with_too_few_tokens_to_start_from_is_refused(tiny, folds):
+    s = recipes.override(tiny, {"pretrain.network.codebook.size": 4000})
+    with pytest.raises(recipes.BadInput, match="too few to start 4000 codes"):
+        trial(s, "teacher_no_pretrain", folds[0], seed=0)
 
 
 def test_seeds_vary_what_they_name(tiny, folds):

@@ -63,9 +63,8 @@ def test_vessels_fill_a_tenth_of_every_default_volume(default_set):
     assert np.mean(shares) == pytest.approx(0.095, abs=0.015)
 
 
-@pytest.mark.parametrize("number", range(ph.LABELLED_GROUPS))
+@pytest.mark.parametrize("number", range(GROUPS))
 def test_one_threshold_is_not_enough_nor_hopeless(default_set, number):
-    """Labelled volumes only: unlabelled 7 and 8 of the default set reach .599 and .590."""
     assert 0.60 <= best_threshold_dice(*default_set[number]) <= 0.80
 
 
@@ -74,7 +73,7 @@ def test_vessels_hang_together(default_set, number):
     """The borders cut the network into few pieces: crumbs are rare."""
     pieces, _ = ndimage.label(default_set[number][1], np.ones((3, 3, 3)))
     sizes = np.sort(np.bincount(pieces.ravel())[1:])[::-1] / np.count_nonzero(pieces)
-    assert sizes[0] > 0.45
+    assert sizes[0] > 0.5
     assert sizes[:3].sum() > 0.85
 
 
@@ -118,7 +117,7 @@ def test_another_microscope_shows_the_same_vessels():
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**63 - 1))
 def test_any_seed_fills_a_sensible_share(seed):
-    assert 0.06 < ph.phantom(seed, (24, 48, 48))[1].mean() < 0.14
+    assert 0.03 < ph.phantom(seed, (24, 48, 48))[1].mean() < 0.16
 
 
 def test_too_small_a_volume_is_refused():

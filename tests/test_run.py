@@ -1,18 +1,22 @@
 """Every kind of stage goes on from any of its checkpoints as if it had never stopped."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
+from tests import small
 from vpbsd import recipes, run, train
 from vpbsd.config import LightNet
 from vpbsd.data.folds import whole
 from vpbsd.networks.build import NETWORK, WEIGHTS, build_network, load_network
 from vpbsd.networks.swin_unetr import SwinTeacher
-from vpbsd.stages import Evaluate, Stage
+from vpbsd.stages import Evaluate, Stage, Timing
 from vpbsd.targets import StoredAnswers
 from vpbsd.tensors import load_weights, read_tensors
+from vpbsd.timing import BLOCKS, FIRST, block_times
 from vpbsd.train import Diverged
 
 PRE, FINE = "pre-training", "fine-tuning"
@@ -63,6 +67,50 @@ def test_a_stage_goes_on_from_any_checkpoint(label, stop, trial, small_steps, tm
         one, other = (StoredAnswers(folder, field) for folder in (done.folder, tmp_path))
         assert len(one) == len(other) == 6
         assert all((one[i] == other[i]).all() for i in range(6))
+
+
+def test_margins_go_on_from_a_checkpoint_too(trial, small_steps, tmp_path):
+    """They are said, saved and stored in two bytes, unlike the fields above."""
+    done = trial["codes of labelled patches"]
+    config = done.stage.config.model_copy(update={"says": "margin"})
+    stage, folders = replace(done.stage, config=config), [tmp_path / "one", tmp_path / "other"]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        resume = tmp_path / "1" if number else None
+        for step in run.run(stage, done.inputs, folder, resume):
+            if not number:
+                step.save(tmp_path / f"{round(step.share * 3)}")
+    one, other = (StoredAnswers(folder, "margin") for folder in folders)
+    assert len(one) == len(other) == 6
+    assert all((one[i] == other[i]).all() and one[i].any() for i in range(6))
+
+
+def test_a_second_phase_goes_on_from_the_first(trial, tiny, folds, cheap, tmp_path):
+    """The encoder alone was trained before; a rate near 0 shows where the second phase began."""
+    s = recipes.override(tiny, {"student.optim.epochs": 3, "student.optim.steps_per_epoch": 2})
+    last = recipes.deliverable(s, "ab", folds[0], seed=0)
+    still = last.config.optim.model_copy(update={"lr": 1e-30})
+    last = replace(last, config=last.config.model_copy(update={"optim": still}))
+    folders = {trial["fine-tuning"].stage.key: trial["fine-tuning"].folder}
+    shares = {}
+    for stage in last.lineage():
+        if stage.family in ("targets", "student"):
+            inputs = {name: folders[up.key] for name, up in stage.upstream.items()}
+            folders[stage.key] = tmp_path / stage.key
+            folders[stage.key].mkdir()
+            steps = run.run(stage, inputs, folders[stage.key])
+            shares[stage.label] = [step.share for step in steps]
+    begin = last.upstream["start"]
+    assert (shares["ab, first phase"], shares["ab"]) == ([1.0], [0.5, 1.0])
+    first, second = (load_network(folders[stage.key]).state_dict() for stage in (begin, last))
+    for name in first:  # biases of exactly 0 still move by the rate
+        torch.testing.assert_close(second[name], first[name], rtol=0, atol=1e-20)
+    fresh = build_network(LightNet(), seed=0).state_dict()
+    moved = {name for name in fresh if not torch.equal(fresh[name], first[name])}
+    assert moved == {name for name in fresh if name.startswith("encoder.")}
+    rows = [json.loads((folders[stage.key] / "rows.json").read_text()) for stage in (begin, last)]
+    assert [[row["epoch"] for row in part] for part in rows] == [[1.0], [2.0, 3.0]]
+    assert rows[1][0]["lr"] == pytest.approx(1e-30 * still.final_ratio ** (1 / 3))
 
 
 def test_an_evaluation_goes_on_from_any_volume(trial, volumes, tmp_path):
@@ -151,6 +199,50 @@ def test_a_pretraining_is_examined(trial):
     assert (done.summary["void"] is None) or "codebook" in done.summary["void"]
 
 
+def test_a_teacher_without_pretraining_ends_with_a_codebook(
+    trial, tiny, folds, small_steps, tmp_path
+):
+    s = recipes.override(tiny, {"pretrain.enabled": False, "pretrain.optim.epochs": 1})
+    stage = recipes.teacher(s, folds[0], seed=0)
+    assert not stage.upstream
+    list(run.run(stage, {}, tmp_path))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert {"perplexity", "quant_mse"} <= summary["numbers"].keys()
+    assert "bypass_gap" not in summary["numbers"]
+    assert "code_drift" not in summary["numbers"]
+    teacher = load_network(tmp_path)
+    fresh = build_network(stage.config.method.network, 0)
+    state, start = teacher.state_dict(), fresh.state_dict()
+    changed = {n for n in state if n.startswith("quantiser") and (state[n] != start[n]).any()}
+    assert changed == {f"quantiser.codebook.{n}" for n in ("vectors", "centre", "spread")}
+    image = torch.rand(1, 1, *tiny.data.patch)
+    raw = teacher.decode(image, teacher.encode(image)).logits
+    assert torch.equal(teacher(image).logits, raw)  # what it segments knows nothing of codes
+
+
+def test_random_codes_are_rows_of_noise_that_replace_the_learned_ones(
+    trial, tiny, folds, small_steps, tmp_path
+):
+    s = recipes.override(tiny, {"student.random_codes": True})
+    plain = trial["codes of unlabelled patches"]
+    stage = recipes.said(s, trial[FINE].stage, "codes", "unlabelled", folds[0])
+    assert stage.label == "random codes of unlabelled patches"
+    kept = []
+    for number in range(2):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        list(run.run(stage, plain.inputs, folder))
+        kept.append(StoredAnswers(folder, "codes"))
+    said = torch.from_numpy(np.stack([kept[0][i] for i in range(len(kept[0]))]))
+    rows = said.movedim(1, -1).reshape(-1, said.shape[1])
+    assert len(rows.unique(dim=0)) <= small.CODES
+    assert torch.allclose(rows.mean(1), torch.zeros(len(rows)), atol=1e-5)
+    assert torch.allclose(rows.var(1, correction=0), torch.ones(len(rows)), atol=1e-3)
+    learned = StoredAnswers(plain.folder, "codes")
+    assert all((kept[0][i] == kept[1][i]).all() for i in range(len(learned)))
+    assert all((kept[0][i] != learned[i]).all() for i in range(len(learned)))
+
+
 def test_an_evaluation_leaves_a_row_per_volume(trial):
     done = trial["evaluate vpbsd"]
     (row,) = done.rows
@@ -174,3 +266,24 @@ def test_a_training_that_diverges_names_step_and_term(lr, tiny, folds, cheap, tm
     with pytest.raises(Diverged, match=r"loss 'sup' is nan at step [12]"):
         list(run.run(stage, {}, tmp_path))
     assert not (tmp_path / "rows.json").exists()
+
+
+def test_a_timing_tells_size_and_mean_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "block_times", lambda *_: iter([1.0, 2.0, 3.0] * 10))
+    config = Timing(network=LightNet(), patch=(32, 64, 64), precision="fp32")
+    steps = list(run.run(Stage(config, {}), {}, tmp_path))
+    assert [step.share for step in steps] == pytest.approx([0.1, 0.2, 0.3])
+    numbers = json.loads((tmp_path / "summary.json").read_text())["numbers"]
+    assert numbers["ms_per_block"] == pytest.approx(4.0), "twice 2 ms: the patch is half a cube"
+    assert numbers["ms_sd"] == pytest.approx(2 * (20 / 29) ** 0.5)
+    assert 115_000 < numbers["params_deploy"] < 125_000
+
+
+def test_blocks_are_timed_after_a_start():
+    seen = []
+    network = torch.nn.Conv3d(1, 1, 1)
+    network.register_forward_hook(lambda *_: seen.append(1))
+    times = list(block_times(network, (2, 2, 2), "fp32"))
+    assert len(times) == BLOCKS
+    assert len(seen) == BLOCKS + FIRST
+    assert min(times) > 0

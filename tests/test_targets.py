@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from zarr.storage import ZipStore
 
 from tests import small
 from tests.test_augment import EVERY
+from tests.toys import Toy
 from vpbsd.config import Data
 from vpbsd.data.augment import turned
 from vpbsd.data.folds import whole
@@ -20,8 +23,17 @@ from vpbsd.methods.vpbsd import VpbSDConfig
 from vpbsd.networks.build import build_network
 from vpbsd.targets import FILE, StoredAnswers, say, write
 
-FIELDS = {"labelled": ("codes", "features"), "unlabelled": ("codes", "pseudo", "features")}
-SHAPES = {"codes": (32, 1, 2, 2), "pseudo": (1, 32, 64, 64), "features": (192, 1, 2, 2)}
+FIELDS = {
+    "labelled": ("codes", "features", "features16", "margin"),
+    "unlabelled": ("codes", "pseudo", "features", "margin"),
+}
+SHAPES = {
+    "codes": (32, 1, 2, 2),
+    "pseudo": (1, 32, 64, 64),
+    "features": (192, 1, 2, 2),
+    "features16": (96, 2, 4, 4),
+    "margin": (1, 32, 64, 64),
+}
 
 
 class Online:
@@ -32,7 +44,7 @@ class Online:
 
     def __getitem__(self, i):
         image = torch.from_numpy(self.patches.image(i))[None, None]
-        return say(self.teacher, image, self.field)[0].numpy()
+        return say(self.teacher, image, self.field)[0].float().numpy()
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +56,16 @@ def patches(volumes):
 
 @pytest.fixture(scope="module")
 def teacher(patches):
-    """Its codes are the tokens of one patch, its head is undecided: it says many things."""
+    """Its codes are tokens of two patches, its head is undecided: it says many things."""
     network = build_network(small.NETWORK, 0).eval()
     x = torch.from_numpy(patches["labelled"].image(0))[None, None]
     with torch.no_grad():
         network.net.out.conv.conv.bias.copy_(torch.tensor([0.1, 0.0]))
-        tokens = network.quantiser.align(network.encode(x)[-1])
-        network.quantiser.codebook.vectors.copy_(tokens)
+        quantiser, other = network.quantiser, patches["unlabelled"].image(0)
+        both = [x, torch.from_numpy(other)[None, None]]
+        quantiser.codebook.settle(torch.cat([quantiser.dn(network.encode(y)[-1]) for y in both]))
+        halves = [quantiser.align(network.encode(y)[-1])[: small.CODES // 2] for y in both]
+        quantiser.codebook.vectors.copy_(torch.cat(halves))
     return network
 
 
@@ -145,6 +160,22 @@ def test_what_the_teacher_says(teacher, patches):
     assert torch.equal(pseudo[clear], (vessel > 0)[clear].float())
     assert clear.float().mean() > 0.999
     assert 0 < pseudo.mean() < 1
+    assert torch.equal(say(teacher, x, "features16"), teacher.encode(x)[-2])
+    margin = say(teacher, x, "margin")
+    assert margin.dtype == torch.float16
+    torch.testing.assert_close(margin.float(), vessel, rtol=2**-11, atol=1e-7)
+
+
+def test_a_margin_is_as_exact_as_its_probability_needs(tmp_path):
+    """Kept in two bytes: no probability moves by more than 1.1e-4, none becomes infinite."""
+    true = torch.linspace(-60, 60, 100_001)[None, None, None, None]
+    said = say(Toy(lambda x: x), true, "margin")
+    write(tmp_path, "margin", [said[0].numpy()])
+    with ZipStore(tmp_path / FILE, mode="r") as store:
+        assert zarr.open_array(store, path="margin", mode="r").dtype == np.float16
+    kept = torch.from_numpy(StoredAnswers(tmp_path, "margin")[0])
+    assert (kept.min(), kept.max()) == (-30, 30)
+    assert (kept.sigmoid() - true[0].sigmoid()).abs().max() < 1.1e-4
 
 
 @given(
@@ -164,7 +195,7 @@ def test_bits_come_back(tmp_path_factory, shape, count, seed):
         np.testing.assert_array_equal(read[i], masks[i])
 
 
-@pytest.mark.parametrize("field", ["codes", "features"])
+@pytest.mark.parametrize("field", ["codes", "features", "features16"])
 def test_numbers_come_back(field, tmp_path):
     values = np.random.default_rng(0).standard_normal((130, 3, 1, 2, 2)).astype(np.float32)
     write(tmp_path, field, list(values))
@@ -182,7 +213,7 @@ def test_masks_take_an_eighth_of_a_byte_per_voxel(tmp_path):
 
 def test_codes_come_from_a_codebook_only():
     plain = nn.Identity()
-    plain.encode = lambda x: (x,)
+    plain.encode = lambda x: (x, x)
     plain.quantiser = None
     with pytest.raises(AssertionError, match="a teacher with a codebook"):
         say(plain, torch.zeros(1, 1, 2, 2, 2), "codes")

@@ -211,3 +211,42 @@ def test_a_finished_training_does_nothing_more():
     training, _ = rows(Line(), SGD)
     assert list(fit(training, NOTHING, CPU)) == []
     assert training.clock == Clock(4, 2, 4)
+
+
+@pytest.mark.parametrize("split", [1, 3])
+def test_two_stages_that_share_a_schedule_are_one_with_a_fresh_optimiser(split):
+    """Plain SGD keeps no state, so two phases of it are the unsplit run to the bit."""
+    optim = changed(SGD, epochs=4)
+    whole, wanted = rows(Line(), optim)
+    method = Line()
+    first, begun = rows(method, changed(optim, until_epoch=split))
+    assert (first.done, first.step, first.clock.total_steps) == (True, 2 * split, 8)
+    last, ended = rows(method, changed(optim, from_epoch=split))
+    assert begun + ended == wanted
+    assert method.batches == whole.method.batches
+    assert torch.equal(method.x, whole.method.x)
+    assert last.clock == whole.clock
+
+
+def test_a_second_phase_starts_with_a_fresh_optimiser_on_the_old_curve():
+    optim = changed(SGD, name="adam", epochs=4)
+    _, wanted = rows(Line(), optim)
+    method = Line()
+    rows(method, changed(optim, until_epoch=2))
+    second = Training(method, changed(optim, from_epoch=2), 2)
+    assert second.optimiser.state_dict()["state"] == {}
+    found = [progress.row for progress in fit(second, NOTHING, CPU)]
+    assert [row["lr"] for row in found] == [row["lr"] for row in wanted[2:]]
+
+
+def test_a_phase_tells_its_share_of_its_own_epochs(monkeypatch):
+    monkeypatch.setattr("vpbsd.train.MOST_SECONDS_BETWEEN_YIELDS", -1.0)
+    training = Training(Line(), changed(SGD, epochs=9, from_epoch=3, until_epoch=5), 2)
+    assert training.share == 0
+    assert [training.share for _ in fit(training, NOTHING, CPU)] == [0.25, 0.5, 0.75, 1.0]
+
+
+@pytest.mark.parametrize(("start", "stop"), [(2, None), (1, 1), (0, 3)])
+def test_epochs_outside_the_schedule_are_refused(start, stop):
+    with pytest.raises(ValueError, match="in a schedule of 2: choose from_epoch < until_epoch"):
+        Optim(lr=0.1, epochs=2, from_epoch=start, until_epoch=stop)

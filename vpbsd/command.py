@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -23,14 +24,38 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n")
 
 
+_ended: list[int] = []
+
+
+def end_gently() -> None:
+    """SIGTERM, as schedulers and `kill` send it, ends the program in good order, as Ctrl-C does.
+
+    To be called again after anything that sets a handler of its own, as Ray does.
+    """
+
+    def end(number: int, _: object) -> None:
+        _ended.append(number)
+        if callable(signal.getsignal(signal.SIGINT)):  # Tune's, while trials run
+            signal.raise_signal(signal.SIGINT)
+        else:  # ignored, as in the background of a shell script
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
+
+
 def answer(program: Callable[[], int | None]) -> NoReturn:
-    """Runs a program; bad input becomes `error: ...` and exit code 2, Ctrl-C 130."""
+    """Runs a program; bad input becomes `error: ...` and exit code 2, Ctrl-C 130, SIGTERM 143."""
+    before = signal.getsignal(signal.SIGTERM)
+    _ended.clear()
+    end_gently()
     try:
         code = program() or 0
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
-        code = 130
+        how, code = ("terminated", 143) if _ended else ("interrupted", 130)
+        print(f"{how}: the same command goes on from here", file=sys.stderr)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     sys.exit(code)

@@ -68,7 +68,11 @@ class Protocol(Section):
 
 
 class Optim(Section):
-    """One optimiser and its budget. The rate falls by one factor per epoch to lr * final_ratio."""
+    """One optimiser and its budget. The rate falls by one factor per epoch to lr * final_ratio.
+
+    Two stages can share one schedule of `epochs`, the second starting from the first: rate, clock,
+    ramps and the order of patches go on as in one stage, and only the optimiser is fresh.
+    """
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = Field(gt=0)
@@ -79,9 +83,28 @@ class Optim(Section):
     lr_of: dict[str, float] = {}
     """Learning rates of their own for parameters whose name starts with the given prefix."""
     epochs: int = Field(ge=1)
+    """Of the whole schedule."""
+    from_epoch: int = Field(0, ge=0)
+    """Epochs of the schedule that an earlier stage has done."""
+    until_epoch: int | None = Field(None, ge=1)
+    """Epochs after which a later stage takes over; null: the last one."""
     steps_per_epoch: int | None = Field(None, ge=1)
     """null: as many as one pass over the patches takes."""
     batch: int = Field(2, ge=1)
+
+    @property
+    def span(self) -> range:
+        """The epochs of the schedule that this stage trains."""
+        return range(self.from_epoch, self.until_epoch or self.epochs)
+
+    @model_validator(mode="after")
+    def _span_lies_in_the_schedule(self) -> Optim:
+        if not self.span or self.span.stop > self.epochs:
+            raise ValueError(
+                f"no epochs from {self.from_epoch} to {self.span.stop} in a schedule of "
+                f"{self.epochs}: choose from_epoch < until_epoch <= epochs"
+            )
+        return self
 
 
 class SwinNet(Section):
@@ -93,6 +116,8 @@ class SwinNet(Section):
     num_heads: tuple[int, int, int, int] = (3, 6, 12, 24)
     window_size: int = Field(7, ge=2)
     codebook: Codebook | None = None
+    decode_codes: bool = True
+    """Whether segmenting goes through the nearest codes; if not, the codebook is a side branch."""
 
 
 class Codebook(Section):
@@ -136,8 +161,28 @@ class LightNet(Section):
     widths: tuple[int, int, int, int] = (4, 16, 20, 32)
 
 
+class UnetrNet(Section):
+    """A reference: MONAI's UNETR, whose twelve layers are fixed."""
+
+    name: Literal["unetr"] = "unetr"
+    feature_size: int = Field(16, ge=1)
+    hidden_size: int = Field(768, ge=1)
+    mlp_dim: int = Field(3072, ge=1)
+    num_heads: int = Field(12, ge=1)
+    patch: Grid = (64, 64, 64)
+    """The one patch it takes; recipes give it that of the data."""
+
+    @model_validator(mode="after")
+    def _heads_share_a_token(self) -> UnetrNet:
+        if self.hidden_size % self.num_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is no multiple of num_heads {self.num_heads}"
+            )
+        return self
+
+
 SwinNet.model_rebuild()
-Network = SwinNet | LightNet
+Network = SwinNet | LightNet | UnetrNet
 
 
 def canonical(value: object) -> str:

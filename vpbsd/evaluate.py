@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from vpbsd.checkpoint import Row
-from vpbsd.config import Data, Grid
+from vpbsd.config import Data
 from vpbsd.data.folds import Part
 from vpbsd.data.volumes import open_volume
 from vpbsd.infer import predict_part, reader
@@ -38,18 +36,6 @@ def evaluate(
         row["threshold_dsc"] = floor
         title = f"{part.volume.name}   DSC {metrics['dsc']:.3f}   best threshold {floor:.3f}"
         yield row, overlay(image, truth, prediction, title)
-
-
-def size_of(network: nn.Module, patch: Grid) -> dict[str, float]:
-    """Parameters and multiply-accumulates of one patch, counted by torch's FlopCounterMode / 2."""
-    network.eval()
-    device = next(network.parameters()).device
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, 1, *patch, device=device))
-    return {
-        "params_deploy": float(sum(p.numel() for p in network.parameters())),
-        "gmac_torch": counter.get_total_flops() / 2e9,
-    }
 
 
 def _image(part: Part, data: Data) -> NDArray[np.float32]:

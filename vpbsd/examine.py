@@ -16,7 +16,9 @@ from torch import Tensor
 from vpbsd.data.augment import Turn, turned
 from vpbsd.data.lattice import PatchSet
 from vpbsd.losses.codebook import squared_error
+from vpbsd.losses.segmentation import shrunk
 from vpbsd.losses.weighting import token_share, weighted_mean
+from vpbsd.networks.alignment import ChannelSelection
 from vpbsd.networks.codebook import histogram, perplexity, usage
 from vpbsd.networks.quantiser import PatternQuantiser
 from vpbsd.networks.swin_unetr import SKIPS, SwinTeacher
@@ -49,44 +51,86 @@ def settle_codebook(teacher: SwinTeacher, patches: PatchSet) -> None:
 
 
 @torch.no_grad()
-def examine_codebook(teacher: SwinTeacher, patches: PatchSet) -> Findings:
-    """Numbers, verdict and pictures of a pre-trained teacher.
+def start_codebook(teacher: SwinTeacher, patches: PatchSet, seed: int) -> Findings:
+    """Gives a finished teacher the codebook that no pre-training made, and looks at it.
 
-    Argmin perplexity and usage are over at least 50 tokens per code word (or all that the
-    patches and their flips give); the bypass gap is the MSE with codes shuffled between samples
-    less the MSE with the right codes, all skips zeroed.
+    The alignment stays as it was drawn (channels are selected by variance); codes are the k-means
+    centres of the tokens of all patches and their flips. The decoder knows nothing of them, so
+    that there is no bypass to measure.
     """
     teacher.eval()
     quantiser = _quantiser(teacher)
+    if isinstance(quantiser.dn, ChannelSelection):
+        every = _images(patches, list(range(len(patches))), teacher)
+        states = torch.cat([teacher.encode(x)[-1] for x, _ in every])
+        quantiser.dn.select(states.float().var((0, 2, 3, 4)))
+    settle_codebook(teacher, patches)
+    order = list(range(len(patches)))
+    pairs = [
+        (quantiser.align(teacher.encode(x)[-1]), share)
+        for turn in FLIPS
+        for x, share in _images(patches, order, teacher, turn)
+    ]
+    tokens, shares = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    quantiser.codebook.start(tokens, shares, seed)
+    return examine_usage(teacher, patches)
+
+
+@torch.no_grad()
+def examine_codebook(
+    teacher: SwinTeacher, patches: PatchSet, scale: int = 1, *, skips: bool = True
+) -> Findings:
+    """Numbers, verdict and pictures of a pre-trained teacher.
+
+    As `examine_usage`, and the bypass gap: the MSE with codes shuffled between samples less the
+    MSE with the right codes, all skips zeroed, at the scale that was rebuilt.
+    """
+    found = examine_usage(teacher, patches)
+    right, shuffled, picture = _gap(teacher, patches, scale, skips)
+    found.numbers |= {
+        "mse_codes": right,
+        "mse_shuffled_codes": shuffled,
+        "bypass_gap": shuffled - right,
+    }
+    found.pictures["reconstructions"] = picture
+    found.void = verdict(found.numbers, len(_quantiser(teacher).codebook.vectors))
+    return found
+
+
+@torch.no_grad()
+def examine_usage(teacher: SwinTeacher, patches: PatchSet) -> Findings:
+    """Argmin perplexity, usage and distance of codes, and whether they collapsed.
+
+    Over at least 50 tokens per code word, or all that the patches and their flips give.
+    """
+    teacher.eval()
     counts, quant_mse = _usage(teacher, patches)
-    right, shuffled, picture = _gap(teacher, patches)
-    size = len(quantiser.codebook.vectors)
     numbers = {
         "perplexity": perplexity(counts),
         "code_usage": usage(counts),
         "quant_mse": quant_mse,
-        "mse_codes": right,
-        "mse_shuffled_codes": shuffled,
-        "bypass_gap": shuffled - right,
         "tokens_examined": float(counts.sum()),
     }
-    pictures = {
-        "code_usage": code_usage(
-            counts.cpu().numpy(), f"argmin perplexity {numbers['perplexity']:.1f} of {size}"
-        ),
-        "reconstructions": picture,
-    }
-    return Findings(numbers, verdict(numbers, size), pictures)
+    title = f"argmin perplexity {numbers['perplexity']:.1f} of {len(counts)}"
+    shown = {"code_usage": code_usage(counts.cpu().numpy(), title)}
+    return Findings(numbers, collapse(numbers, len(counts)), shown)
+
+
+def collapse(numbers: dict[str, float], size: int) -> str | None:
+    """Whether too few of this many codes are in use: why, or None."""
+    least = max(2.0, 0.1 * size)
+    if numbers["perplexity"] >= least:
+        return None
+    return (
+        f"codebook collapsed: argmin perplexity {numbers['perplexity']:.1f} of {size} codes, "
+        f"at least {least:.1f} needed"
+    )
 
 
 def verdict(numbers: dict[str, float], size: int) -> str | None:
     """Why a codebook of this size makes a run void, or None."""
-    least = max(2.0, 0.1 * size)
-    if numbers["perplexity"] < least:
-        return (
-            f"codebook collapsed: argmin perplexity {numbers['perplexity']:.1f} of {size} codes, "
-            f"at least {least:.1f} needed"
-        )
+    if collapsed := collapse(numbers, size):
+        return collapsed
     needed = 0.1 * numbers["mse_shuffled_codes"]
     if numbers["bypass_gap"] < needed:
         return (
@@ -126,7 +170,9 @@ def _usage(teacher: SwinTeacher, patches: PatchSet) -> tuple[Tensor, float]:
     return counts, error / max(float(counts.sum()), 1e-8)
 
 
-def _gap(teacher: SwinTeacher, patches: PatchSet) -> tuple[float, float, Picture]:
+def _gap(
+    teacher: SwinTeacher, patches: PatchSet, scale: int, skips: bool
+) -> tuple[float, float, Picture]:
     """MSE with the right and with shuffled codes, no skips; and a picture of both."""
     order = permutation(0, "examined", 0, len(patches))[:GAP_PATCHES].tolist()
     x, valid = (
@@ -137,23 +183,22 @@ def _gap(teacher: SwinTeacher, patches: PatchSet) -> tuple[float, float, Picture
         [_quantiser(teacher)(teacher.encode(one)[-1])[0] for one in torch.split(x, 1)]
     )
     none, all_on = x.new_zeros(len(x), SKIPS), x.new_ones(len(x), SKIPS)
-    right = _rebuilt(teacher, x, codes, none)
-    shuffled = _rebuilt(teacher, x, codes.roll(1, 0), none)
-    shown = {
-        "codes, no skips": right,
-        "shuffled codes": shuffled,
-        "codes and skips": _rebuilt(teacher, x[:4], codes[:4], all_on[:4]),
-    }
+    right = _rebuilt(teacher, x, codes, none, scale)
+    shuffled = _rebuilt(teacher, x, codes.roll(1, 0), none, scale)
+    shown = {"codes, no skips": right, "shuffled codes": shuffled}
+    if skips:
+        shown["codes and skips"] = _rebuilt(teacher, x[:4], codes[:4], all_on[:4], scale)
     plain = {name: image[:4, 0].float().cpu().numpy() for name, image in shown.items()}
-    picture = reconstructions(x[:4, 0].cpu().numpy(), plain)
-    errors = [float(weighted_mean((x - y).square(), valid)) for y in (right, shuffled)]
+    image, weight = shrunk(x, valid, scale)
+    picture = reconstructions(image[:4, 0].cpu().numpy(), plain)
+    errors = [float(weighted_mean((image - y).square(), weight)) for y in (right, shuffled)]
     return errors[0], errors[1], picture
 
 
-def _rebuilt(teacher: SwinTeacher, x: Tensor, codes: Tensor, keep: Tensor) -> Tensor:
+def _rebuilt(teacher: SwinTeacher, x: Tensor, codes: Tensor, keep: Tensor, scale: int) -> Tensor:
     """Reconstructions, one patch at a time so that memory stays that of one."""
     parts = zip(*(torch.split(t, 1) for t in (x, codes, keep)), strict=True)
-    return torch.cat([teacher.reconstruct(a, teacher.encode(a), c, k) for a, c, k in parts])
+    return torch.cat([teacher.reconstruct(a, teacher.encode(a), c, k, scale) for a, c, k in parts])
 
 
 def _images(

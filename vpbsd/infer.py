@@ -108,10 +108,9 @@ def predict_block(
 def predict_part(
     network: nn.Module, part: Part, percentile: float, patch: Grid, precision: Precision
 ) -> NDArray[np.float32]:
-    """Vessel probability (z, y, x) of one part, held in memory."""
-    whole = np.empty(part.shape, np.float32)
-    for where, answer in predict(network, reader(part, percentile), part.shape, patch, precision):
-        whole[where] = answer
+    """Vessel probability (z, y, x) of one part, held in memory: one block, no window twice."""
+    everything, read = max(part.shape), reader(part, percentile)
+    ((_, whole),) = predict(network, read, part.shape, patch, precision, everything)
     return whole
 
 

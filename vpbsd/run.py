@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,15 +19,18 @@ from vpbsd.config import canonical
 from vpbsd.data.folds import Part
 from vpbsd.data.lattice import PatchSet, sample
 from vpbsd.data.patches import Asked, Pool
-from vpbsd.evaluate import evaluate, size_of
+from vpbsd.evaluate import evaluate
 from vpbsd.examine import Findings, code_drift
 from vpbsd.methods.method import Method
-from vpbsd.networks.build import WEIGHTS, load_network, save_network
+from vpbsd.networks.build import WEIGHTS, build_network, load_network, save_network
 from vpbsd.networks.swin_unetr import SwinTeacher
 from vpbsd.pictures import save_png
-from vpbsd.stages import Evaluate, Role, Stage, Targets, Train
+from vpbsd.randomness import generator
+from vpbsd.stages import Evaluate, Role, Stage, Targets, Timing, Train
 from vpbsd.tensors import load_weights, read_tensors, write_tensors
+from vpbsd.timing import BLOCKS, CUBE, block_times, size_of
 from vpbsd.train import Training, fit
+from vpbsd.validation import Validation
 
 Inputs = Mapping[str, Path]
 """Input name of a stage -> the folder of that upstream result."""
@@ -71,6 +75,8 @@ def run(stage: Stage, inputs: Inputs, out: Path, resume: Path | None = None) -> 
         yield from _train(stage, config, inputs, out, resume, device)
     elif isinstance(config, Targets):
         yield from _targets(stage, config, inputs, out, resume, device)
+    elif isinstance(config, Timing):
+        yield from _timing(config, out, device)
     else:
         yield from _evaluate(stage, config, inputs, out, resume, device)
 
@@ -91,11 +97,12 @@ def _train(
     method.to(device)
     training = Training(method, config.optim, steps)
     rows = [] if resume is None else checkpoint.load(resume, training)
+    watched = Validation(stage.parts.get("validation", ()), config)
     for progress in fit(training, pool, device, config.precision):
         if progress.row is not None:
-            rows.append({**progress.row, "time": time.time()})
-        share = training.step / training.clock.total_steps
-        yield Step(rows, share, lambda path: checkpoint.save(path, training, rows))
+            seen = watched.row(method, progress.row, device)
+            rows.append({**progress.row, **seen, "time": time.time()})
+        yield Step(rows, training.share, lambda path: checkpoint.save(path, training, rows))
     found = method.examine(pool)
     found.numbers |= _drift(method, inputs, pool, device)
     found.numbers["params_train"] = float(
@@ -145,8 +152,12 @@ def _targets(
     resume: Path | None,
     device: torch.device,
 ) -> Iterator[Step]:
-    teacher = load_network(inputs["teacher"]).to(device)
+    teacher = load_network(inputs["teacher"])
     assert isinstance(teacher, SwinTeacher)
+    if config.random_codes:
+        assert teacher.quantiser is not None, "codes come from a teacher with a codebook"
+        teacher.quantiser.codebook.randomise(generator(stage.seed, "random codes"))
+    teacher.to(device)
     (role,) = stage.parts
     patches = patch_set(stage.parts[role], role, config)
     said = [] if resume is None else list(read_tensors(resume)[0]["said"].numpy())
@@ -183,6 +194,21 @@ def _evaluate(
         share = len(rows) / len(stage.parts["test"])
         yield Step(rows, share, lambda path: _save_rows(path, rows, pictures))
     _conclude(out, rows, Findings(size_of(network, config.data.patch), None, pictures))
+
+
+def _timing(config: Timing, out: Path, device: torch.device) -> Iterator[Step]:
+    """Milliseconds per 64^3 voxels; weights do not matter, and a few seconds need no resuming."""
+    network = build_network(config.network, 0).to(device).eval()
+    scale = CUBE / math.prod(config.patch)
+    rows: list[Row] = []
+    for i, ms in enumerate(block_times(network, config.patch, config.precision)):
+        rows.append({"block": i + 1.0, "ms_per_block": scale * ms, "time": time.time()})
+        if len(rows) % 10 == 0:
+            yield Step(rows, len(rows) / BLOCKS, lambda path: _save_rows(path, rows, {}))
+    times = np.array([row["ms_per_block"] for row in rows], float)
+    numbers = {"ms_per_block": float(times.mean()), "ms_sd": float(times.std(ddof=1))}
+    numbers |= size_of(network, config.patch)
+    _conclude(out, rows, Findings(numbers))
 
 
 def _drift(

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from vpbsd.config import Data, Optim, Sampling, Section, SwinNet, canonical, digest
+from vpbsd.config import (
+    Data,
+    Grid,
+    LightNet,
+    Network,
+    Optim,
+    Sampling,
+    Section,
+    canonical,
+    digest,
+)
 from vpbsd.data.folds import Part
 from vpbsd.methods.patterns import PatternsConfig
 from vpbsd.methods.roster import MethodConfig
@@ -20,9 +30,11 @@ from vpbsd.train import Precision
 if TYPE_CHECKING:
     from vpbsd.run import Step
 
-SaidField = Literal["codes", "pseudo", "features"]
-Role = Literal["labelled", "unlabelled", "test"]
-Family = Literal["pre-training", "fine-tuning", "targets", "student", "evaluation"]
+SaidField = Literal["codes", "pseudo", "features", "features16", "margin"]
+Role = Literal["labelled", "unlabelled", "test", "validation"]
+Family = Literal["pre-training", "fine-tuning", "targets", "student", "evaluation", "timing"]
+VALIDATED = 1
+"""Raised by hand when validation while training gives other numbers; no other key knows it."""
 
 
 class Train(Section):
@@ -48,6 +60,8 @@ class Targets(Section):
     numerics: ClassVar[int] = 1
     kind: Literal["targets"] = "targets"
     says: SaidField
+    random_codes: bool = False
+    """Whether code words are random rows, drawn from the stage's seed, not the learned ones."""
     data: Data
     sampling: Sampling | None
     precision: Precision
@@ -59,6 +73,16 @@ class Evaluate(Section):
     numerics: ClassVar[int] = 1
     kind: Literal["evaluate"] = "evaluate"
     data: Data
+    precision: Precision
+
+
+class Timing(Section):
+    """How long a network takes for a block on the machine that is asked first, and its size."""
+
+    numerics: ClassVar[int] = 1
+    kind: Literal["timing"] = "timing"
+    network: Network = Field(discriminator="name")
+    patch: Grid
     precision: Precision
 
 
@@ -74,7 +98,7 @@ class Stage:
         label: For people ("pre-training", "vpbsd"); not in the key.
     """
 
-    config: Train | Targets | Evaluate
+    config: Train | Targets | Evaluate | Timing
     parts: dict[Role, tuple[Part, ...]]
     upstream: dict[str, Stage] = field(default_factory=dict)
     seed: int = 0
@@ -82,18 +106,20 @@ class Stage:
 
     @property
     def kind(self) -> str:
-        """train, targets or evaluate."""
+        """train, targets, evaluate or timing."""
         return self.config.kind
 
     @property
     def family(self) -> Family:
         """What people call it, and what its slice and cost go by."""
+        if isinstance(self.config, Timing):
+            return "timing"
         if not isinstance(self.config, Train):
             return "targets" if isinstance(self.config, Targets) else "evaluation"
         if isinstance(self.config.method, PatternsConfig):
             return "pre-training"
-        teacher = isinstance(self.config.method.network, SwinNet)
-        return "fine-tuning" if teacher else "student"
+        deployed = isinstance(self.config.method.network, LightNet)
+        return "student" if deployed else "fine-tuning"
 
     @cached_property
     def key(self) -> str:
@@ -152,4 +178,5 @@ class Stage:
             from vpbsd.metrics import NUMERICS  # metrics' libraries load only where they measure
 
             return [self.config.numerics, NUMERICS]
-        return [self.config.numerics]
+        watched = [VALIDATED] if "validation" in self.parts else []
+        return [self.config.numerics, *watched]

@@ -22,6 +22,8 @@ from vpbsd.networks.quantiser import grid_of
 from vpbsd.networks.swin_unetr import SwinTeacher
 
 FILE = "targets.zarr.zip"
+LARGEST_MARGIN = 30.0
+"""Beyond it a probability is 0 or 1 to 1e-13; within it float16 moves none by more than 1.1e-4."""
 
 
 @torch.no_grad()
@@ -32,25 +34,32 @@ def say(teacher: SwinTeacher, image: Tensor, field: str) -> Tensor:
         teacher: In eval mode.
         image: Untransformed patches.
         field: `codes`: the nearest code words (B, d_s, d, h, w); `pseudo`: the argmax mask
-            (B, 1, D, H, W) of 0 and 1; `features`: the deepest state (B, d_t, d, h, w).
+            (B, 1, D, H, W) of 0 and 1; `features`: the deepest state (B, d_t, d, h, w);
+            `features16`: the state at 1/16 of the resolution (B, d_t / 2, 2 d, 2 h, 2 w);
+            `margin`: the logits' difference f_1 - f_0 (B, 1, D, H, W), clamped, in float16.
     """
-    hidden = teacher.encode(image)
-    if field == "features":
-        return hidden[-1].float()
-    if field == "codes":
-        assert teacher.quantiser is not None, "codes come from a teacher with a codebook"
-        record = teacher.quantiser(hidden[-1])[1]
-        return grid_of(record.chosen, tuple(hidden[-1].shape[2:])).float()
-    return (vessel_probability(teacher(image).logits) > 0.5).float()
+    if field in ("pseudo", "margin"):
+        logits = teacher(image).logits.float()
+        if field == "pseudo":
+            return (vessel_probability(logits) > 0.5).float()
+        margin: Tensor = logits.diff(dim=1)
+        return margin.clamp(-LARGEST_MARGIN, LARGEST_MARGIN).half()
+    *_, features16, features = teacher.encode(image)
+    if field != "codes":
+        return (features if field == "features" else features16).float()
+    assert teacher.quantiser is not None, "codes come from a teacher with a codebook"
+    record = teacher.quantiser(features)[1]
+    return grid_of(record.chosen, tuple(features.shape[2:])).float()
 
 
 def write(folder: Path, field: str, said: Sequence[NDArray[np.generic]]) -> None:
-    """Stores one answer per patch; masks as bits, the rest as float32."""
+    """Stores one answer per patch; masks as bits, margins as float16, the rest as float32."""
     values = np.stack(said)
     with ZipStore(folder / FILE, mode="w") as store:
         group = zarr.create_group(store, attributes={"field": field, "shape": values.shape[1:]})
         plain = np.packbits(values.reshape(len(values), -1) > 0, axis=1)
-        kept = plain if field == "pseudo" else values.astype(np.float32)
+        real = np.float16 if field == "margin" else np.float32
+        kept = plain if field == "pseudo" else values.astype(real)
         group.create_array(field, data=kept, chunks=(min(len(kept), 64), *kept.shape[1:]))
 
 

@@ -33,22 +33,29 @@ class Training:
     optim: Optim
     steps_per_epoch: int
     optimiser: torch.optim.Optimizer = field(init=False)
-    step: int = 0
+    step: int = field(init=False)
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
     """Of each reported scalar over the epoch so far, and from how many steps."""
 
     def __post_init__(self) -> None:
         self.optimiser = _optimiser(self.method, self.optim)
+        self.step = self.steps_per_epoch * self.optim.span.start
 
     @property
     def clock(self) -> Clock:
-        """Where it stands."""
+        """Where it stands in the schedule, of which it may train a part."""
         return Clock(self.step, self.steps_per_epoch, self.steps_per_epoch * self.optim.epochs)
 
     @property
     def done(self) -> bool:
         """Whether the budget is spent."""
-        return self.step >= self.clock.total_steps
+        return self.step >= self.steps_per_epoch * self.optim.span.stop
+
+    @property
+    def share(self) -> float:
+        """Of the budget that is spent, in [0, 1]."""
+        span = self.optim.span
+        return (self.step / self.steps_per_epoch - span.start) / len(span)
 
 
 @dataclass(frozen=True)

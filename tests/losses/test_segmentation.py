@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.references import losses as reference
-from vpbsd.losses.segmentation import dice_ce, dice_loss, reconstruction_loss, vessel_probability
+from vpbsd.losses.segmentation import (
+    dice_ce,
+    dice_loss,
+    reconstruction_loss,
+    shrunk,
+    soft_dice_loss,
+    supervised_loss,
+    vessel_probability,
+)
 
 SHAPE = (2, 1, 3, 4, 5)
 
@@ -75,6 +83,41 @@ def test_losses_equal_their_reference(seed):
         )
 
 
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=10, deadline=None)
+def test_soft_dice_equals_its_reference_and_plain_dice_on_masks(seed):
+    p, g, valid = draw(seed).sigmoid(), draw(seed + 1).sigmoid(), (draw(seed + 2) > -1).float()
+    arrays = [x.double().numpy() for x in (p, g, valid)]
+    expected = reference.soft_dice_loss(*arrays)
+    assert soft_dice_loss(p, g, valid).item() == pytest.approx(expected, abs=1e-6)
+    mask = (g > 0.5).float()
+    plain = dice_loss(p, mask, valid).item()
+    assert soft_dice_loss(p, mask, valid).item() == pytest.approx(plain, abs=1e-6)
+
+
+def test_the_best_answer_to_a_soft_target_is_the_target():
+    """The product of the plain loss asks for 1 where the target is .6."""
+    target = grid([0.6, 0.1])
+    assert soft_dice_loss(target, target).item() == 0
+    for other in ([1.0, 0.1], [0.6, 0.0], [0.5, 0.1], [0.6, 0.2]):
+        assert soft_dice_loss(grid(other), target).item() > 0.05
+    assert dice_loss(grid([1.0, 0.0]), target) < dice_loss(target, target)
+
+
+def test_soft_dice_by_hand():
+    # |.5 - .6| + |.5 - 0| = .6 of 1.0 + .6
+    loss = soft_dice_loss(grid([0.5, 0.5]), grid([0.6, 0.0]))
+    assert loss.item() == pytest.approx(0.6 / 1.6, abs=1e-5)
+
+
+def test_the_supervised_term_is_the_one_asked_for():
+    logits, target, valid = draw(3, (2, 2, 3, 4, 5)), (draw(1) > 0).float(), padded()
+    plain = dice_loss(vessel_probability(logits), target, valid)
+    assert torch.equal(supervised_loss("dice", logits, target, valid), plain)
+    both = dice_ce(logits, target, valid)
+    assert torch.equal(supervised_loss("dice_ce", logits, target, valid), both)
+
+
 def test_dice_ce_by_hand():
     logits = torch.zeros(1, 2, 1, 1, 2)  # p = .5 everywhere: CE ln 2, Dice 1 - 2*.5/(1+1)
     loss = dice_ce(logits, grid([1.0, 0.0]))
@@ -93,6 +136,8 @@ def test_padded_voxels_do_not_count():
     other_x = torch.where(valid > 0, x, x + 7)
     logits, p = draw(3, (2, 2, 3, 4, 5)), torch.rand(SHAPE, generator=torch.Generator())
     assert torch.equal(dice_loss(p, target, valid), dice_loss(p, other_target, valid))
+    soft = soft_dice_loss(p, target, valid), soft_dice_loss(p, other_target, valid)
+    assert torch.equal(*soft)
     assert torch.equal(dice_ce(logits, target, valid), dice_ce(logits, other_target, valid))
     for kind in ("mse", "l1"):
         same = reconstruction_loss(x, p, valid, kind), reconstruction_loss(other_x, p, valid, kind)
@@ -125,4 +170,19 @@ def test_shapes_must_agree():
     with pytest.raises(ValueError, match="shapes differ"):
         dice_loss(torch.rand(2, 1, 2, 2, 2), torch.rand(2, 2, 2, 2))
     with pytest.raises(ValueError, match="shapes differ"):
+        soft_dice_loss(torch.rand(2, 1, 2, 2, 2), torch.rand(2, 2, 2, 2))
+    with pytest.raises(ValueError, match="shapes differ"):
         reconstruction_loss(torch.rand(2, 1, 2, 2, 2), torch.rand(1, 1, 2, 2, 2))
+
+
+def test_shrunk_by_hand():
+    """Means of 2 x 2 x 2 voxels; a cube with one padded voxel does not count."""
+    x = torch.arange(16.0).reshape(1, 1, 2, 2, 4)
+    weight = torch.ones_like(x)
+    weight[..., -1, -1] = 0
+    image, kept = shrunk(x, weight, 2)
+    # columns 0-1: 0 1 4 5 8 9 12 13; columns 2-3 are two more each
+    assert image.flatten().tolist() == [6.5, 8.5]
+    assert kept.flatten().tolist() == [1, 0]
+    assert torch.equal(shrunk(x, weight, 1)[0], x)
+    assert torch.equal(shrunk(x, weight, 1)[1], weight)

@@ -120,6 +120,20 @@ def test_without_skips_the_codes_are_all_there_is():
     assert torch.equal(image, unread)
 
 
+def test_half_the_resolution_stops_before_the_last_block():
+    network, x = teacher().eval(), patch(1, (32, 64, 64))
+    with torch.no_grad():
+        hidden, all_on = network.encode(x), torch.ones(1, SKIPS)
+        half = network.reconstruct(x, hidden, None, all_on, scale=2)
+        net = network.net
+        y = net.decoder5(net.encoder10(hidden[4]), hidden[3])
+        y = net.decoder4(y, net.encoder4(hidden[2]))
+        y = net.decoder3(y, net.encoder3(hidden[1]))
+        y = net.decoder2(y, net.encoder2(hidden[0]))
+        assert torch.equal(half, network.reconstruction(y))
+    assert half.shape == (1, 1, 16, 32, 32)
+
+
 @pytest.mark.parametrize(
     ("kind", "sides", "grid"),
     [("conv1", (32, 64, 64), (1, 2, 2)), ("chsel", SIDES, GRID)],

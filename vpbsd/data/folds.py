@@ -80,6 +80,36 @@ def everything(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: set
     return fold
 
 
+def held_out(fold: Fold) -> Fold:
+    """The split of a search within a fold: one of its training groups is tested instead.
+
+    No stage sees that group, and the answer no longer holds the fold's own test: what is
+    searched on it cannot have read it. Other folds hold other groups out where there are enough.
+
+    Raises:
+        BadInput: Only one training group, or nothing left to pre-train on.
+    """
+    groups = sorted({part.volume.group for part in fold.train})
+    if len(groups) < 2:
+        raise BadInput(
+            f"fold {fold.index} trains on one group only ({groups[0]}), so a search has none to "
+            "hold out: import volumes of more groups, or use fewer folds"
+        )
+    out = groups[fold.index % len(groups)]
+    unlabelled = tuple(part for part in fold.unlabelled if part.volume.group != out)
+    if not unlabelled:
+        raise BadInput(
+            f"group {out} is held out of a search in fold {fold.index}, and no other has "
+            "unlabelled volumes: pass --set protocol.pretrain_on=all"
+        )
+    return Fold(
+        index=fold.index,
+        train=tuple(part for part in fold.train if part.volume.group != out),
+        test=tuple(part for part in fold.train if part.volume.group == out),
+        unlabelled=unlabelled,
+    )
+
+
 def _by_group(
     volumes: tuple[VolumeInfo, ...], labelled: tuple[VolumeInfo, ...], protocol: Protocol
 ) -> tuple[Fold, ...]:

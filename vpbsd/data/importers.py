@@ -459,7 +459,7 @@ def _check_numbers(files: Sequence[Path]) -> None:
     """Refuses slices whose last numbers jump (one is missing) or repeat (channels are mixed)."""
     numbers = [re.findall(r"\d+", file.stem)[-1:] for file in files]
     steps = np.diff([int(number[0]) for number in numbers if number])
-    if len(set(steps)) > 1 and (steps.min() <= 0 or steps.max() >= 2 * steps.min()):
+    if len(set(steps)) > 1 and steps.max() >= 2 * steps.min():
         i = int(steps.argmin() if steps.min() <= 0 else steps.argmax())
         raise BadInput(
             f"the slices {files[i]} and {files[i + 1].name} do not follow one another: "

@@ -34,6 +34,10 @@ class Said(NamedTuple):
     """Hard pseudo-label (B, 1, D, H, W), 0 or 1."""
     features: Tensor | None = None
     """The teacher's deepest state (B, d_t, d, h, w)."""
+    features16: Tensor | None = None
+    """The state before it, at 1/16 of the resolution (B, d_t / 2, 2 d, 2 h, 2 w)."""
+    margin: Tensor | None = None
+    """Logit of vessel minus that of background (B, 1, D, H, W), in [-30, 30]."""
 
 
 class Labelled(NamedTuple):

@@ -18,12 +18,12 @@ from scipy.spatial import Delaunay, KDTree
 
 from vpbsd.errors import BadInput
 
-NUMERICS = 1
+NUMERICS = 2
 SPACING_UM = (3.0, 1.625, 1.625)
 CAPILLARY_UM = (2.8, 5.2)  # radius of the thinnest vessels: 1.7 to 3.2 voxels in plane
 LABELLED_GROUPS = 6
 UNLABELLED_GROUPS = 8
-DEFAULT_SEED = 0  # the one pre-training was tuned on, not a typical one
+DEFAULT_SEED = 32  # of 64 tried; a threshold reaches DSC .62 to .72 on each of its volumes
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.signedinteger[Any]]
@@ -37,7 +37,7 @@ class Style:
     Lengths are in micrometres, brightness in photons per voxel, or relative where it says so.
     """
 
-    mesh_um: float = 30.0  # mean distance of neighbouring branch points: the vessel density
+    mesh_um: float = 32.0  # mean distance of neighbouring branch points: the vessel density
     share: float = 0.116  # of the volume that vessels fill; it sets the radius of capillaries
     bed: float = 3.0  # branch points that one capillary feeds; more need a larger vessel
     trunk: float = 2.1  # radius that no vessel exceeds, in radii of a capillary
@@ -54,7 +54,7 @@ class Style:
     blur_um: float = 1.6  # standard deviation of the point spread in plane; 1.6 times that in z
     shading: float = 0.17  # standard deviation of the log illumination
     stripes: float = 0.06  # the same of the shadows along the light sheet (x)
-    read_noise: float = 54.0  # standard deviation of the camera's noise, in photons
+    read_noise: float = 58.0  # standard deviation of the camera's noise, in photons
 
 
 class Network(NamedTuple):

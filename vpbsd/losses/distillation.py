@@ -1,5 +1,6 @@
-"""Losses on features: the student's against what the teacher says."""
+"""Losses on features and logits: the student's against what the teacher says."""
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from vpbsd.losses.weighting import weighted_mean
@@ -30,7 +31,82 @@ def feature_l2(z: Tensor, target: Tensor, share: Tensor | None = None) -> Tensor
     return weighted_mean(_difference(z, target).square(), share) / 2
 
 
+def softened_kl(
+    margin: Tensor, target: Tensor, temperature: float, share: Tensor | None = None
+) -> Tensor:
+    """T^2 KL(p_T || p_S) of two classes with p = softmax(f / T), mean over voxels.
+
+    Hinton et al. 2015, section 2. With two classes only the logits' difference m = f_1 - f_0
+    counts: p = sigmoid(m / T). The gradient is T (p_S - p_T) per voxel; for a large T the loss
+    tends to (m_S - m_T)^2 / 8. A mean over samples alone ("batchmean") would be larger by the
+    number of voxels.
+
+    Args:
+        margin: (B, 1, D, H, W), the student's.
+        target: same shape, the teacher's; takes no gradient.
+        temperature: T, positive.
+        share: same shape, 0 on padded voxels.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    _same_shape(margin, target)
+    ours, theirs = margin.float() / temperature, target.detach().float() / temperature
+    p = theirs.sigmoid()
+    vessel = p * (F.logsigmoid(theirs) - F.logsigmoid(ours))
+    background = (1 - p) * (F.logsigmoid(-theirs) - F.logsigmoid(-ours))
+    return temperature**2 * weighted_mean(vessel + background, share)
+
+
+def gaussian_vid(
+    mean: Tensor, variance: Tensor, target: Tensor, share: Tensor | None = None
+) -> Tensor:
+    """Mean of ((t - mu)^2 / var + log var) / 2: the loss of Ahn et al. 2019, VID.
+
+    The negative log-likelihood of the teacher's feature without its constant, so it can be
+    negative; each channel's best variance is its mean squared error.
+
+    Args:
+        mean: (B, d_t, z, y, x), mu.
+        variance: (1, d_t, 1, 1, 1), one for each channel, positive.
+        target: shape of ``mean``; takes no gradient.
+        share: (B, 1, z, y, x), valid share of each token.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    variance = variance.float()
+    errors = _difference(mean, target).square() / variance + variance.log()
+    return weighted_mean(errors, share) / 2
+
+
+def boundary_loss(
+    z: Tensor, target: Tensor, margin: float = 1.0, share: Tensor | None = None
+) -> Tensor:
+    """How far the student is from the teacher's side of zero, squared: Heo et al. 2019, AB.
+
+    (s + m)^2 where t <= 0 and s > -m, (s - m)^2 where t > 0 and s < m, else 0. The paper sums
+    over elements; we average, or the scale would depend on the volume.
+
+    Args:
+        z: (B, d, z, y, x), s: the connected feature of the student, before any activation.
+        target: same shape, t: the teacher's; only its sign counts, and it takes no gradient.
+        margin: m, positive.
+        share: (B, 1, z, y, x), valid share of each token.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    _same_shape(z, target)
+    side = (target.detach() > 0).float() * 2 - 1
+    return weighted_mean(F.relu(margin - side * z.float()).square(), share)
+
+
 def _difference(z: Tensor, target: Tensor) -> Tensor:
+    _same_shape(z, target)
+    return z.float() - target.detach().float()
+
+
+def _same_shape(z: Tensor, target: Tensor) -> None:
     if z.shape != target.shape:
         raise ValueError(f"feature {tuple(z.shape)} and target {tuple(target.shape)} differ")
-    return z.float() - target.detach().float()

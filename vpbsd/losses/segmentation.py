@@ -9,6 +9,7 @@ from torch import Tensor
 from vpbsd.losses.weighting import weighted_mean
 
 SMOOTH = 1e-5
+Supervision = Literal["dice", "dice_ce"]
 
 
 def vessel_probability(logits: Tensor) -> Tensor:
@@ -53,6 +54,43 @@ def dice_ce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Ten
     return (weighted_mean(entropy.unsqueeze(1), weight) + dice) / 2
 
 
+def soft_dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Dice loss against a probability: sum |p - g| / (sum p + sum g), 0 where both are equal.
+
+    Wang et al. 2023, Dice semimetric losses, DML1. The product of the plain loss rewards a soft
+    target of .6 most with an answer of 1, and the target itself costs .4; here the overlap is the
+    smaller of the two, which is the product where the target is 0 or 1.
+
+    Args:
+        probability: (B, 1, D, H, W) of vessel, in [0, 1].
+        target: same shape, in [0, 1].
+        weight: same shape, 0 on padded voxels; all voxels count if not given.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    _same_shape(probability, target)
+    p, g = probability.float(), target.float()
+    w = torch.ones_like(p) if weight is None else weight.float()
+    return (w * (p - g).abs()).sum() / ((w * p).sum() + (w * g).sum() + SMOOTH)
+
+
+def supervised_loss(
+    kind: Supervision, logits: Tensor, target: Tensor, weight: Tensor | None = None
+) -> Tensor:
+    """The supervised term of an arm: VpbSD's Dice loss, or UA-MT's half Dice, half cross entropy.
+
+    Args:
+        kind: ``dice`` or ``dice_ce``.
+        logits: (B, 2, D, H, W).
+        target: (B, 1, D, H, W), 0 or 1.
+        weight: shape of target, 0 on padded voxels.
+    """
+    if kind == "dice_ce":
+        return dice_ce(logits, target, weight)
+    return dice_loss(vessel_probability(logits), target, weight)
+
+
 def reconstruction_loss(
     x: Tensor,
     x_hat: Tensor,
@@ -75,6 +113,20 @@ def reconstruction_loss(
     _same_shape(x, x_hat)
     error = x.float() - x_hat.float()
     return weighted_mean(error.square() if kind == "mse" else error.abs(), weight)
+
+
+def shrunk(x: Tensor, weight: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+    """An image by its means over cubes of scale^3 voxels; cubes with any padding do not count.
+
+    Args:
+        x: (B, 1, D, H, W), sides multiples of the scale.
+        weight: same shape, 0 on padded voxels, else 1.
+        scale: side of a cube; 1 changes nothing.
+
+    Returns:
+        Means and weights, (B, 1, D/scale, H/scale, W/scale).
+    """
+    return F.avg_pool3d(x, scale), (F.avg_pool3d(weight, scale) == 1).to(weight.dtype)
 
 
 def _same_shape(a: Tensor, b: Tensor) -> None:

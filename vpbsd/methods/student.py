@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,17 +10,49 @@ from torch import Tensor, nn
 from vpbsd.data.patches import Said, Semi
 from vpbsd.losses.distillation import feature_l1
 from vpbsd.losses.schedule import ramp
-from vpbsd.losses.segmentation import dice_loss, vessel_probability
+from vpbsd.losses.segmentation import dice_loss, soft_dice_loss, vessel_probability
 from vpbsd.losses.weighting import token_share
 from vpbsd.methods.method import Clock
+from vpbsd.networks.output import SegOutput
+
+Pair = tuple[Tensor, Tensor | None, Tensor]
+"""z (B, c, d, h, w), target of that shape or None, validity (B, 1, D, H, W)."""
 
 
 class Seen(NamedTuple):
-    """The student's deepest output on some patches, beside what the teacher said of them."""
+    """The student's answer to some patches, beside what the teacher said of them."""
 
-    deepest: Tensor
+    answer: SegOutput
     said: Said
     valid: Tensor
+
+    @property
+    def deepest(self) -> Tensor:
+        """Z_S (B, d_s, d, h, w)."""
+        return self.answer.stages[-1]
+
+    @property
+    def vessel(self) -> Tensor:
+        """Probability of vessel (B, 1, D, H, W)."""
+        return vessel_probability(self.answer.logits)
+
+
+def asked(field: str, on: Literal["both", "labelled"]) -> tuple[tuple[str, str], ...]:
+    """A field of what the teacher says, of the labelled patches or of both kinds."""
+    return tuple((field, role) for role in ("labelled", "unlabelled")[: 1 + (on == "both")])
+
+
+def seen_by(student: nn.Module, batch: Semi) -> list[Seen]:
+    """The student's answers where no label is needed; in two calls, as below."""
+    parts = [part for part in batch if part is not None]
+    return [Seen(student(part.image), part.said, part.valid) for part in parts]
+
+
+def encoder_only(student: nn.Module) -> nn.Module:
+    """The student with only its encoder trained: losses on its stages reach nothing else."""
+    for name, parameter in student.named_parameters():
+        parameter.requires_grad_(name.startswith("encoder."))
+    return student
 
 
 def student_terms(
@@ -33,17 +65,23 @@ def student_terms(
     """
     labelled, unlabelled = batch
     answer = student(labelled.image)
-    sup = dice_loss(vessel_probability(answer.logits), labelled.label, labelled.valid)
-    terms, seen = {"sup": sup}, [Seen(answer.stages[-1], labelled.said, labelled.valid)]
+    seen = [Seen(answer, labelled.said, labelled.valid)]
+    terms = {"sup": dice_loss(seen[0].vessel, labelled.label, labelled.valid)}
     if unlabelled is None:
         return terms, seen
     answer = student(unlabelled.image)
-    seen.append(Seen(answer.stages[-1], unlabelled.said, unlabelled.valid))
+    seen.append(Seen(answer, unlabelled.said, unlabelled.valid))
     if semi:
-        assert unlabelled.said.pseudo is not None, "pseudo-labels come with the batch"
-        guess = vessel_probability(answer.logits)
-        terms["semi"] = dice_loss(guess, unlabelled.said.pseudo, unlabelled.valid)
+        terms["semi"] = pseudo_loss(seen[-1].vessel, unlabelled.said, unlabelled.valid)
     return terms, seen
+
+
+def pseudo_loss(guess: Tensor, said: Said, valid: Tensor) -> Tensor:
+    """Dice loss against the mask the teacher gave or, without one, against its probability."""
+    if said.pseudo is not None:
+        return dice_loss(guess, said.pseudo, valid)
+    assert said.margin is not None, "pseudo-labels come with the batch"
+    return soft_dice_loss(guess, said.margin.float().sigmoid(), valid)
 
 
 def student_weights(clock: Clock, beta: float, ramp_epochs: float) -> dict[str, float]:
@@ -52,12 +90,13 @@ def student_weights(clock: Clock, beta: float, ramp_epochs: float) -> dict[str, 
     return {"sup": 1.0, **semi}
 
 
-def deepest_l1(pairs: list[tuple[Tensor, Tensor | None, Tensor]]) -> Tensor:
-    """Mean |z - target| over the tokens of all batches that have a target.
+def deepest_l1(pairs: list[Pair]) -> Tensor:
+    """Mean |z - target| over the tokens of all batches that have a target."""
+    return feature_l1(*together(pairs))
 
-    Args:
-        pairs: z (B, c, d, h, w), target of that shape or None, validity (B, 1, D, H, W).
-    """
+
+def together(pairs: list[Pair]) -> tuple[Tensor, Tensor, Tensor]:
+    """z, target and valid share of each token, of all batches that have a target."""
     met = [(z, target, valid) for z, target, valid in pairs if target is not None]
     z, target, valid = (torch.cat(parts) for parts in zip(*met, strict=True))
-    return feature_l1(z, target, token_share(valid, tuple(z.shape[2:])))
+    return z, target, token_share(valid, tuple(z.shape[2:]))

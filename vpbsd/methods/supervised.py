@@ -1,4 +1,4 @@
-"""Supervised training with the Dice loss: the Light UNet baseline and the teacher's fine-tuning.
+"""Supervised training with the Dice loss: baselines, references and the teacher's fine-tuning.
 
 VpbSD (S0) eq. 7, with 1 - Dice as the loss. Source: section 3.3.2 and the Light UNet of 4.1.2.
 """
@@ -11,10 +11,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vpbsd.config import Network, Section
-from vpbsd.data.patches import Labelled, draw_labelled
+from vpbsd.data.patches import Labelled, Pool, draw_labelled
+from vpbsd.examine import Findings, start_codebook
 from vpbsd.losses.segmentation import dice_loss, vessel_probability
 from vpbsd.methods.method import Clock, Method
 from vpbsd.networks.build import build_network
+from vpbsd.networks.swin_unetr import SwinTeacher
 
 
 class SupervisedConfig(Section):
@@ -25,6 +27,8 @@ class SupervisedConfig(Section):
     network: Network = Field(discriminator="name")
     frozen: tuple[str, ...] = ()
     """Prefixes of parameters that are not trained (the teacher's codebook and alignment)."""
+    starts_codebook: bool = False
+    """Whether k-means starts the codebook at the end, for a teacher without pre-training."""
 
     def build(self, seed: int) -> Supervised:
         """The method with its network initialised from the seed."""
@@ -39,6 +43,7 @@ class Supervised(Method[Labelled]):
 
     def __init__(self, config: SupervisedConfig, seed: int) -> None:
         super().__init__()
+        self.config, self.seed = config, seed
         self.network = build_network(config.network, seed)
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(not name.startswith(config.frozen))
@@ -56,3 +61,11 @@ class Supervised(Method[Labelled]):
     def weights(self, clock: Clock) -> dict[str, float]:
         """One."""
         return {"sup": 1.0}
+
+    def examine(self, pool: Pool) -> Findings:
+        """Starts the codebook of a teacher that had no pre-training; else nothing to look at."""
+        if not self.config.starts_codebook:
+            return Findings()
+        assert isinstance(self.network, SwinTeacher)
+        assert pool.labelled is not None
+        return start_codebook(self.network, pool.labelled.patches, self.seed)

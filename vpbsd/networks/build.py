@@ -9,12 +9,13 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from vpbsd import config as described
-from vpbsd.config import LightNet, Network, SwinNet, canonical
+from vpbsd.config import LightNet, Network, SwinNet, UnetrNet, canonical
 from vpbsd.networks.alignment import alignment
 from vpbsd.networks.codebook import Codebook
 from vpbsd.networks.light_unet import LightUNet
 from vpbsd.networks.quantiser import PatternQuantiser
 from vpbsd.networks.swin_unetr import SwinTeacher
+from vpbsd.networks.unetr import Unetr
 from vpbsd.randomness import initialising
 from vpbsd.tensors import load_weights, save_weights
 
@@ -26,6 +27,9 @@ def build_network(config: Network, seed: int) -> nn.Module:
     with initialising(seed, "network"):
         if isinstance(config, LightNet):
             return LightUNet(config.widths)
+        if isinstance(config, UnetrNet):
+            widths = (config.feature_size, config.hidden_size, config.mlp_dim)
+            return Unetr(config.patch, *widths, config.num_heads)
         return _teacher(config)
 
 
@@ -51,7 +55,12 @@ def teacher_width(config: SwinNet) -> int:
 def _teacher(config: SwinNet) -> SwinTeacher:
     quantiser = None if config.codebook is None else _quantiser(config, config.codebook)
     return SwinTeacher(
-        config.feature_size, config.depths, config.num_heads, config.window_size, quantiser
+        config.feature_size,
+        config.depths,
+        config.num_heads,
+        config.window_size,
+        quantiser,
+        config.decode_codes,
     )
 
 

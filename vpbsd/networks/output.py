@@ -16,7 +16,8 @@ class SegOutput(NamedTuple):
     Attributes:
         logits: (B, 2, D, H, W); channel 1 is vessel.
         stages: features before any activation at 1/2, 1/4, 1/8, 1/16 and, last, 1/32 of the
-            input's resolution, each (B, C_i, D_i, H_i, W_i).
+            input's resolution, each (B, C_i, D_i, H_i, W_i); none where nothing is distilled from
+            the network.
     """
 
     logits: Tensor

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from math import prod
 
-import torch
 from monai.networks.nets import SwinUNETR
 from torch import Tensor, nn
 
@@ -107,9 +106,15 @@ class SwinTeacher(nn.Module):
         hidden: tuple[Tensor, ...],
         bottleneck: Tensor | None = None,
         keep_skips: Tensor | None = None,
+        scale: int = 1,
     ) -> Tensor:
-        """As ``decode``, but gives the image back: (B, 1, D, H, W), unbounded."""
-        image: Tensor = self.reconstruction(self._decoded(x, hidden, bottleneck, keep_skips))
+        """As ``decode``, but gives the image back: (B, 1, D, H, W), unbounded.
+
+        At scale 2 the last decoder block is left out, with the skip that it alone takes:
+        (B, 1, D/2, H/2, W/2), to be compared with means of 2 x 2 x 2 voxels.
+        """
+        y = self._decoded(x, hidden, bottleneck, keep_skips, scale)
+        image: Tensor = self.reconstruction(y)
         return image
 
     def forward(self, x: Tensor) -> SegOutput:
@@ -136,27 +141,28 @@ class SwinTeacher(nn.Module):
         hidden: tuple[Tensor, ...],
         bottleneck: Tensor | None,
         keep_skips: Tensor | None,
+        scale: int = 1,
     ) -> Tensor:
         net = self.net
-        kept = x.new_ones(len(x), SKIPS) if keep_skips is None else keep_skips
-        if kept.any():
-            skips = [
-                net.encoder1(centred(x)),
-                net.encoder2(hidden[0]),
-                net.encoder3(hidden[1]),
-                net.encoder4(hidden[2]),
-                hidden[3],
-            ]
-        else:  # the same zeros, without computing what they would replace
-            full = x.new_zeros(len(x), hidden[0].shape[1], *x.shape[2:])
-            skips = [full, *(torch.zeros_like(state) for state in hidden[:4])]
-        if keep_skips is not None:
-            skips = [_keep(skip, keep_skips[:, i]) for i, skip in enumerate(skips)]
         y: Tensor = net.encoder10(hidden[4] if bottleneck is None else bottleneck)
         blocks = (net.decoder1, net.decoder2, net.decoder3, net.decoder4, net.decoder5)
-        for block, skip in zip(reversed(blocks), reversed(skips), strict=True):
-            y = block(y, skip)
+        for level in reversed(range(scale // 2, SKIPS)):
+            y = blocks[level](y, self._skip(level, x, hidden, keep_skips))
         return y
+
+    def _skip(
+        self, level: int, x: Tensor, hidden: tuple[Tensor, ...], keep_skips: Tensor | None
+    ) -> Tensor:
+        """The skip at 1/2^level of the resolution, zero in samples that do not keep it."""
+        net = self.net
+        source = centred(x) if level == 0 else hidden[level - 1]
+        kept = None if keep_skips is None else keep_skips[:, level]
+        if kept is not None and not kept.any():  # zeros, without computing what they replace
+            channels = hidden[max(level - 1, 0)].shape[1]
+            return x.new_zeros(len(x), channels, *source.shape[2:])
+        encoders = (net.encoder1, net.encoder2, net.encoder3, net.encoder4, nn.Identity())
+        skip: Tensor = encoders[level](source)
+        return skip if kept is None else skip * kept.to(skip.dtype).view(-1, 1, 1, 1, 1)
 
 
 def check_patch(patch: Sequence[int]) -> None:
@@ -184,7 +190,3 @@ def centred(x: Tensor) -> Tensor:
     less (deviation of its deepest state .08 against .66 on standardised ones, measured).
     """
     return 4 * x - 1
-
-
-def _keep(skip: Tensor, kept: Tensor) -> Tensor:
-    return skip * kept.to(skip.dtype).view(-1, 1, 1, 1, 1)

@@ -1,0 +1,59 @@
+"""Losses on voxels without label: agreement with another answer, and how sure an answer is."""
+
+from math import log
+
+import torch
+from torch import Tensor
+
+from vpbsd.losses.schedule import ramp
+from vpbsd.losses.weighting import weighted_mean
+
+FLOOR = 1e-6
+"""Within the logarithm, as in the code of UA-MT."""
+
+
+def consistency_loss(probability: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean squared difference of two answers; the target takes no gradient.
+
+    Tarvainen and Valpola 2017, Mean teachers. Of two classes both differ by the same amount, so
+    the mean over the softmax is that over the vessel channel.
+
+    Args:
+        probability: (B, 1, D, H, W) of vessel, in [0, 1].
+        target: same shape.
+        weight: same shape, 0 on padded and on uncertain voxels; 0 is returned if all are.
+    """
+    return weighted_mean((probability.float() - target.detach().float()).square(), weight)
+
+
+def entropy_loss(probability: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean entropy of two classes in units of ln 2, so 0 to 1 (Vu et al. 2019, ADVENT, eq. 2-3).
+
+    Args:
+        probability: (B, 1, D, H, W) of vessel, in [0, 1].
+        weight: same shape, 0 on padded voxels.
+    """
+    return weighted_mean(entropy(probability), weight) / log(2)
+
+
+def entropy(probability: Tensor) -> Tensor:
+    """-sum_c p_c ln(p_c + 1e-6) of two classes, voxel by voxel, in nats (Yu et al. 2019, eq. 3).
+
+    Args:
+        probability: of vessel, any shape, in [0, 1].
+    """
+    vessel = probability.float()
+    return -sum((p * (p + FLOOR).log() for p in (vessel, 1 - vessel)), torch.zeros_like(vessel))
+
+
+def certainty_threshold(t: float, length: float, start: float = 0.75) -> float:
+    """Entropy below which a voxel counts as certain: rises from about start * ln 2 to ln 2.
+
+    Yu et al. 2019, UA-MT, section 2.3. At its end every voxel passes.
+
+    Args:
+        t: time.
+        length: of the ramp, in the unit of t.
+        start: share of ln 2, in [0, 1].
+    """
+    return (start + (1 - start) * ramp(t, length)) * log(2)

@@ -1,0 +1,70 @@
+"""The first phase of FitNets' original form: guided layers learn the hint and nothing else.
+
+Romero et al. 2015, eq. 3: 1/2 mean ||r(Z_S) - Z_T||^2, with a 1x1x1 convolution for r that is
+dropped afterwards; distillation of the logits (`kd`) goes on from the student. The guided layer is
+the deepest one, so the decoder stays as it was initialised. The paper's form of FitNets in S0 has
+one phase and another norm, see `fitnets`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, final
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from vpbsd.config import LightNet, Section
+from vpbsd.data.patches import Semi, draw_semi
+from vpbsd.losses.distillation import feature_l2
+from vpbsd.methods.method import Clock, Method
+from vpbsd.methods.student import asked, encoder_only, seen_by, together
+from vpbsd.networks.build import build_network
+from vpbsd.networks.heads import Regressor
+from vpbsd.randomness import initialising
+
+
+class HintsConfig(Section):
+    """The student, the teacher's width, and the patches the hint is taken over."""
+
+    numerics: ClassVar[int] = 1
+    name: Literal["hints"] = "hints"
+    network: LightNet = LightNet()
+    teacher_width: int = Field(768, ge=1)
+    distil_on: Literal["both", "labelled"] = "labelled"
+
+    @property
+    def asks(self) -> tuple[tuple[str, str], ...]:
+        """What the teacher must say, as (field, role)."""
+        return asked("features", self.distil_on)
+
+    def build(self, seed: int) -> Hints:
+        """The method; the student first and from its own stream, then the regressor."""
+        return Hints(self, seed)
+
+
+@final
+class Hints(Method[Semi]):
+    """A student's encoder and a regressor to the teacher's deepest state."""
+
+    draws = draw_semi
+
+    def __init__(self, config: HintsConfig, seed: int) -> None:
+        super().__init__()
+        self.student = encoder_only(build_network(config.network, seed))
+        with initialising(seed, "regressor"):
+            self.regressor = Regressor(config.network.widths[-1], config.teacher_width)
+
+    @property
+    def deliverable(self) -> nn.Module:
+        """The student, for the second phase."""
+        return self.student
+
+    def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
+        """`hint` alone."""
+        seen = seen_by(self.student, batch)
+        pairs = [(self.regressor(s.deepest), s.said.features, s.valid) for s in seen]
+        return {"hint": feature_l2(*together(pairs))}
+
+    def weights(self, clock: Clock) -> dict[str, float]:
+        """One."""
+        return {"hint": 1.0}
