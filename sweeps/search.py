@@ -1,0 +1,176 @@
+"""The search: configurations of one arm, tried where they promise most, each stage trained once.
+
+python sweeps/search.py                          # small, on generated vessels
+python sweeps/search.py --data DIR --trials 100  # on your volumes
+python sweeps/search.py --space student --param student.gamma=0.1:10:log
+python sweeps/search.py --plan                   # what is searched and what it costs, and stop
+
+The same command goes on where it was stopped, and more --trials add to what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from sweeps.arguments import (
+    add_places,
+    add_settings,
+    seeds_of,
+    settings_of,
+    study_name,
+    volumes_of,
+)
+from sweeps.candidate import Search, stage_of
+from sweeps.journal import Journal, read_search
+from sweeps.lock import driving
+from sweeps.sampling import NEEDS, Chooser, check_sampler
+from sweeps.search_report import best, command, plan_lines, report
+from sweeps.searching import Loop, missing, rebuilt
+from sweeps.space import WIDTHS, space_of
+from sweeps.store import Store
+from sweeps.study import check_arms
+from vpbsd.command import Parser, answer
+from vpbsd.data.folds import held_out, make_folds
+from vpbsd.errors import BadInput
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_places(parser)
+    add_settings(parser)
+    parser.add_argument("--arm", default="vpbsd", help="whose student is searched (vpbsd)")
+    parser.add_argument(
+        "--space",
+        default="all",
+        choices=("all", "student"),
+        help="student: only what needs no other teacher (default all)",
+    )
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="PATH=RANGE",
+        help="search a setting over low:high, low:high:log or a,b,c; may be repeated",
+    )
+    parser.add_argument("--sampler", default="tpe", help=f"any of {', '.join(NEEDS)} (tpe)")
+    parser.add_argument("--trials", type=int, default=40, metavar="N", help="in all (default 40)")
+    parser.add_argument(
+        "--students-per-teacher",
+        type=int,
+        default=8,
+        metavar="N",
+        help="students tried in a row with each teacher (default 8)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the sampler (default 0)")
+    parser.add_argument("--seeds", default="0", metavar="0,1", help="student seeds (default 0)")
+    parser.add_argument(
+        "--warm-from",
+        action="append",
+        default=[],
+        metavar="STUDY",
+        help="learn from the finished trials of another search; may be repeated",
+    )
+    parser.add_argument("--study", metavar="NAME", help="default: made of preset and data")
+    parser.add_argument("--plan", action="store_true", help="print what would be run, and stop")
+    parser.add_argument("--cpus", type=int, metavar="N", help="cores of a local Ray")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Plans, searches, prints what was found."""
+    args = arguments()
+    for name in ("trials", "students_per_teacher"):
+        if getattr(args, name) < 1:
+            raise BadInput(f"--{name.replace('_', '-')} must be 1 or more")
+    search, store = search_of(args), Store(args.store)
+    print("\n".join(plan_lines(search, store, args.trials)), flush=True)
+    if args.plan:
+        return 0
+    store.check_writable()
+    with driving(search.name, store):
+        journal = Journal(store, search.name)
+        journal.claim(search.facts)
+        chooser = rebuilt(search, journal, [read_search(store, name) for name in args.warm_from])
+        text = drive_search(search, journal, chooser, store, args)
+    print(f"\n{text}")
+    ranked = best(journal)
+    if ranked:
+        print(f"next     {command(search, journal.asked[ranked[0].number], _given(args))}")
+    print(f"browse   mlflow ui --backend-store-uri {args.tracking}")
+    return 0 if ranked else 1
+
+
+def drive_search(
+    search: Search, journal: Journal, chooser: Chooser, store: Store, args: argparse.Namespace
+) -> str:
+    """Runs what is missing and keeps MLflow up to date; returns the report."""
+    from sweeps import capacity, cluster
+    from sweeps.drive import artifacts_beside
+    from sweeps.engine import Engine
+    from sweeps.search_runs import SearchRuns
+    from sweeps.tracking import Tracker
+
+    tracker = Tracker(args.tracking, search.name, artifacts_beside(args.tracking))
+    runs = SearchRuns(search, journal, tracker)
+    if missing(journal, args.trials):
+        cluster.connect(args.cpus)
+        slices, at_once = capacity.offered()
+        print(f"{at_once} trials side by side on {cluster.describe()}", file=sys.stderr)
+        loop = Loop(search, journal, chooser, Engine(store, slices), store, args.trials)
+        loop.run(at_once, lambda: _try(runs.catch_up))
+    runs.catch_up()
+    text = report(search, journal)
+    runs.conclude(text)
+    return text
+
+
+def _try(step: Callable[[], None]) -> None:
+    """MLflow may be away: everything arrives with a later trial, or at the end."""
+    try:
+        step()
+    except Exception as error:
+        print(f"MLflow does not answer, trying again: {error}", file=sys.stderr)
+
+
+def _given(args: argparse.Namespace) -> list[str]:
+    """What of this command line holds for an ablation too."""
+    words = ["--preset", args.preset]
+    for name in ("data", "folds", "split"):
+        words += [] if getattr(args, name) is None else [f"--{name}", str(getattr(args, name))]
+    for change in args.set:
+        words += ["--set", change]
+    return [*words, "--store", args.store, "--tracking", args.tracking]
+
+
+def search_of(args: argparse.Namespace) -> Search:
+    """What the command line asks for.
+
+    Raises:
+        BadInput: Something in it cannot be.
+    """
+    check_sampler(args.sampler)
+    (arm,) = check_arms([args.arm])
+    settings, volumes = settings_of(args), volumes_of(args)
+    fold = held_out(make_folds(volumes, settings.protocol)[0])
+    asked = list(args.param)
+    if args.sampler == "nsga2" and not any(text.startswith(WIDTHS) for text in asked):
+        asked.append(WIDTHS)
+    students = args.space == "student"
+    space = space_of(settings, args.preset, stage_of(arm, fold), asked, students=students)
+    return Search(
+        name=study_name(args, "search"),
+        volumes=volumes,
+        arm=arm,
+        seeds=seeds_of(args.seeds),
+        space=space,
+        sampler=args.sampler,
+        seed=args.seed,
+        students_per_teacher=args.students_per_teacher,
+    )
+
+
+if __name__ == "__main__":
+    answer(main)

@@ -1,0 +1,71 @@
+"""What MLflow is told of a search: a parent run and one run per trial, from the journal alone.
+
+So any driver brings it up to date at any time, and nothing arrives twice.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sweeps.candidate import Search
+from sweeps.journal import Journal, Outcome, Told
+from sweeps.tracking import Tracker, flat
+from sweeps.worker import commit
+from vpbsd.validation import DSC
+
+STATUS: dict[Outcome, str] = {
+    "complete": "FINISHED",
+    "stopped": "KILLED",
+    "void": "KILLED",
+    "infeasible": "KILLED",
+    "failed": "FAILED",
+}
+
+
+class SearchRuns:
+    """A search's runs in MLflow.
+
+    Args:
+        search: The search.
+        journal: What happened.
+        tracker: Its experiment.
+    """
+
+    def __init__(self, search: Search, journal: Journal, tracker: Tracker) -> None:
+        self.search, self.journal, self.tracker = search, journal, tracker
+        tags = {"vpbsd.kind": "search", "vpbsd.commit": commit()}
+        tags["vpbsd.facts"] = json.dumps(search.facts)
+        settings = flat(search.space.settings.model_dump(mode="json"))
+        params = {"arm": search.arm, "sampler": search.sampler, "seed": search.seed, **settings}
+        tracker.reopen("search")
+        self.parent = tracker.ensure("search", search.name, None, params, tags)
+
+    def catch_up(self) -> None:
+        """Tells of every trial that began, and how those that ended did."""
+        for number, params in self.journal.asked.items():
+            unit = f"trial:{number}"
+            if self.tracker.has_ended(unit):
+                continue
+            tags = {"vpbsd.kind": "search-trial", "vpbsd.arm": self.search.arm}
+            run_id = self.tracker.ensure(unit, f"trial-{number}", self.parent, params, tags)
+            if number in self.journal.told:
+                self._end(unit, run_id, self.journal.told[number])
+
+    def conclude(self, text: str) -> None:
+        """Ends the search's run, with its findings."""
+        self.tracker.text(self.parent, text, "search.md")
+        self.tracker.end("search", "FINISHED")
+
+    def _end(self, unit: str, run_id: str, told: Told) -> None:
+        tags: dict[str, Any] = {"vpbsd.outcome": told.outcome, "vpbsd.reason": told.reason}
+        tags["vpbsd.stages"] = json.dumps(told.keys or {})
+        self.tracker.rows(
+            unit, [{"epoch": e, DSC: dsc, "time": told.time} for e, dsc in told.curve]
+        )
+        numbers = {f"held_out/dsc/run_{i}": score for i, score in enumerate(told.scores)}
+        numbers |= {} if told.value is None else {"objective": told.value}
+        numbers |= {} if told.cost is None else {"gmac_torch": told.cost}
+        self.tracker.numbers(run_id, numbers, told.time)
+        self.tracker.tags(run_id, tags)
+        self.tracker.end(unit, STATUS[told.outcome])
