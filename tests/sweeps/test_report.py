@@ -1,0 +1,208 @@
+"""A report from a small study in MLflow: its numbers by hand, its bytes, its manners."""
+
+import csv
+import re
+import shutil
+import sys
+
+import pytest
+
+from sweeps import report, typeset
+from sweeps.evidence import gather
+from sweeps.findings import find
+from sweeps.guards import exclusions, flags, notices
+from sweeps.tracking import open_tracker
+from tests.sweeps.small_study import add_trial, small_study
+from vpbsd.command import answer
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with a finished study of three arms and a report of it in `first`."""
+    home = tmp_path_factory.mktemp("report")
+    small_study(home)
+    assert run(home, "small", "--out", home / "first") == 0
+    return home
+
+
+@pytest.fixture
+def study(home, tmp_path):
+    """A copy of that study that a test may change: its folder, tracker and the sweep's run."""
+    shutil.copyfile(home / "mlflow.db", tmp_path / "mlflow.db")
+    tracker = open_tracker(f"sqlite:///{tmp_path}/mlflow.db", "small")
+    return tmp_path, tracker, gather(tracker, "small").parent
+
+
+def run(home, *words):
+    words = [*map(str, words), "--tracking", f"sqlite:///{home}/mlflow.db"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["report.py", *words])
+        with pytest.raises(SystemExit) as ended:
+            answer(report.main)
+    return ended.value.code
+
+
+def lines(home, name):
+    with (home / "first" / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_table_gives_means_by_unit(home):
+    """Volumes .60, .61 .. .71: mean .655; folds .615, .655, .695."""
+    rows = lines(home, "table.csv")
+    row = next(r for r in rows if (r["arm"], r["metric"]) == ("light_unet", "dsc"))
+    assert float(row["mean_folds"]) == pytest.approx(0.655)
+    assert float(row["sd_folds"]) == pytest.approx(0.04)
+    assert [int(row[f"n_{u}"]) for u in ("folds", "volumes", "groups", "seeds")] == [3, 12, 6, 1]
+
+
+def test_the_best_is_bold_and_the_second_underlined(home):
+    table = (home / "first" / "table.md").read_text()
+    assert "| VpbSD | **0.675 ± 0.040** |" in table
+    assert "| Light UNet (baseline) | <u>0.655 ± 0.040</u> |" in table
+    tex = (home / "first" / "table.tex").read_text()
+    assert r"VpbSD & \textbf{0.675 $\pm$ 0.040}" in tex
+    assert tex.count("{") == tex.count("}")
+
+
+def test_a_void_arm_is_shown_with_its_reason_and_not_averaged(home):
+    table = (home / "first" / "table.md").read_text()
+    assert "| VpbSD w/o L_dis † | – |" in table
+    assert "fold 1 seed 0: pre-training: codes collapsed" in table
+    row = next(r for r in lines(home, "table.csv") if r["arm"] == "vpbsd_wo_dis")
+    assert row["mean_folds"] == "nan"
+    assert {r["arm"] for r in lines(home, "comparison.csv")} == {"vpbsd"}
+
+
+def test_comparisons_are_over_groups_and_corrected(home):
+    """+.02 in each of 6 groups: p = 2 / 64, six metrics, so .1875 after Holm; no star."""
+    row = next(r for r in lines(home, "comparison.csv") if r["metric"] == "dsc")
+    assert float(row["difference"]) == pytest.approx(0.02)
+    assert (row["groups"], float(row["p_sign_flip"])) == ("6", 0.03125)
+    assert float(row["p_sign_flip_holm"]) == 6 * 0.03125
+    table = (home / "first" / "table.md").read_text()
+    assert "No p below 0.031 is possible with so few, 0.188 once corrected" in table
+
+
+def test_every_file_is_there_and_logged_to_the_sweep(home):
+    tracker = open_tracker(f"sqlite:///{home}/mlflow.db", "small")
+    parent = gather(tracker, "small").parent
+    tables = {f"{t}.{e}" for t in ("table", "comparison") for e in ("md", "csv", "tex")}
+    kept = {p.removeprefix("report/") for p in tracker.files(parent, "report")}
+    assert kept == {*tables, "volumes.csv", "report.html"}
+    names = ("volumes", "ranks", "pareto", "learning_curves", "codes")
+    figures = {f"report/figures/{name}.{kind}" for name in names for kind in ("png", "svg")}
+    assert set(tracker.files(parent, "report/figures")) == figures
+
+
+def test_the_same_runs_give_the_same_bytes(home):
+    """--partial changes nothing of a finished study."""
+    assert run(home, "small", "--out", home / "second", "--partial") == 0
+    first = {p.relative_to(home / "first"): p for p in sorted((home / "first").rglob("*.*"))}
+    assert len(first) == 18
+    for name, path in first.items():
+        assert path.read_bytes() == (home / "second" / name).read_bytes(), name
+
+
+def test_the_page_asks_for_nothing_outside_itself(home):
+    text = (home / "first" / "report.html").read_text()
+    assert not re.search(r"https?://|@import|<script|<link", text)
+    sources = re.findall(r'(?:src|href)="([^"]{0,40})', text)
+    assert all(s.startswith(("data:image/", "/#/experiments/1/runs/")) for s in sources)
+
+
+def test_every_number_of_the_table_leads_to_its_runs(home):
+    text = (home / "first" / "report.html").read_text()
+    evidence = gather(open_tracker(f"sqlite:///{home}/mlflow.db", "small"), "small")
+    for trial in evidence.trials:
+        link = f"/#/experiments/{evidence.experiment}/runs/{trial.result.run_id}"
+        assert text.count(link) > 6, "six metrics and the list of trials"
+
+
+def test_hours_asked_and_spent(home):
+    """Six trials share one pre-training of 600 s; each asks for 60 + 6 s, shared in an arm."""
+    hours = gather(open_tracker(f"sqlite:///{home}/mlflow.db", "small"), "small").hours
+    assert hours.asked == (9 * 66 + 6 * 600, 0)
+    assert hours.spent == (3 * 66 + 600, 0)
+
+
+def test_the_newest_of_duplicate_trials_counts_and_the_other_is_told(study):
+    _, tracker, parent = study
+    old = next(t for t in gather(tracker, "small").trials if t.name == "vpbsd-fold0-seed0")
+    new = add_trial(tracker, parent, ("vpbsd", 0, 0), "trial:again", gain=0.1)
+    evidence = gather(tracker, "small")
+    kept = next(t for t in evidence.trials if t.name == "vpbsd-fold0-seed0")
+    assert kept.result.run_id == new
+    assert [line for line in notices(evidence) if old.result.run_id in line]
+
+
+def test_rows_that_differ_in_more_than_the_factor_are_flagged(study):
+    _, tracker, _ = study
+    evidence = gather(tracker, "small")
+    assert flags(evidence, "light_unet") == {}
+    of_vpbsd = evidence.of_arm("vpbsd")[0].stages["student"]
+    run_id = evidence.stages[of_vpbsd].run_id
+    tracker.tags(run_id, {"vpbsd.commit": "other", "vpbsd.device": "H200"})
+    found = flags(gather(tracker, "small"), "light_unet")
+    assert found == {
+        "vpbsd": ["commit: other (baseline abc)", "device: H200 (baseline cpu)"],
+    }
+
+
+def test_arms_with_fewer_seeds_are_flagged(study):
+    _, tracker, parent = study
+    add_trial(tracker, parent, ("light_unet", 0, 1))
+    found = flags(gather(tracker, "small"), "light_unet")
+    assert found == {arm: ["seeds: 0 (baseline 1)"] for arm in ("vpbsd", "vpbsd_wo_dis")}
+
+
+def test_a_failed_trial_makes_its_arm_void(study):
+    _, tracker, _ = study
+    tracker.end("trial:vpbsd-fold2-seed0", "FAILED")
+    assert exclusions(gather(tracker, "small"))["vpbsd"] == "fold 2 seed 0: failed"
+
+
+def test_without_a_valid_baseline_nothing_is_compared(study):
+    _, tracker, _ = study
+    findings = find(gather(tracker, "small"), "vpbsd_wo_dis")
+    assert findings.comparisons == []
+    assert findings.winner == "vpbsd"
+
+
+def test_an_unfinished_study_names_what_misses_and_offers_partial(study, capsys):
+    home, tracker, _ = study
+    gone = next(t for t in gather(tracker, "small").trials if t.name == "vpbsd-fold2-seed0")
+    tracker.client.delete_run(gone.result.run_id)
+    assert run(home, "small", "--out", home / "r") == 2
+    told = capsys.readouterr().err
+    assert "1 of 9 trials miss: vpbsd-fold2-seed0 (vpbsd-fold2-seed0 deleted in MLflow)" in told
+    assert "--partial" in told
+    assert told.count("\n") == 1
+    table = typeset.main_table(find(gather(tracker, "small"), "light_unet"))
+    assert "§ VpbSD: 2 of 3 trials so far; its numbers will change." in table.notes
+    assert (
+        next(row for row in table.rows if row[0].text == "VpbSD")[0].mark == "‡§"
+    )  # it lacks test volumes too
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["tall"], "there is no study 'tall'"),
+        (["tall"], "known are small"),
+        (["small", "--baseline", "vpbsdd"], "did you mean 'vpbsd'"),
+    ],
+)
+def test_bad_input_is_one_line(home, capsys, words, told):
+    assert run(home, *words, "--out", home / "never") == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert not (home / "never").exists()
+
+
+def test_a_folder_with_other_things_is_left_alone(home, tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert run(home, "small", "--out", tmp_path) == 2
+    assert "something else" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
