@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: ablation test test-all lint format clean
+.PHONY: ablation test test-all chaos lint format clean
 
 ablation: $(VENV)/.installed        ## the whole ablation on generated vessels, about ten minutes
 	$(BIN)/python sweeps/ablation.py
@@ -13,6 +13,9 @@ test: $(VENV)/.installed-dev lint   ## lint, types and the plain tests
 
 test-all: $(VENV)/.installed-dev lint  ## also what needs longer, a browser or servers
 	$(BIN)/pytest -m "slow or not slow"
+
+chaos: $(VENV)/.installed-dev       ## kills a sweep at 20 random moments, some minutes
+	$(BIN)/python -m tests.chaos
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -10,7 +10,7 @@ from vpbsd.config import nearest, override, parse_changes
 from vpbsd.data.phantom_set import phantom_folder
 from vpbsd.data.volumes import VolumeInfo, list_volumes
 from vpbsd.errors import BadInput
-from vpbsd.recipes import PRESETS, Settings
+from vpbsd.settings import PRESETS, Settings
 
 RUNS = "runs"
 
@@ -31,6 +31,11 @@ def add_places(parser: argparse.ArgumentParser) -> None:
         help="where stage results are kept: a folder or any fsspec URL such as s3://bucket/path "
         "(default $VPBSD_STORE, else runs/store)",
     )
+    add_tracking(parser)
+
+
+def add_tracking(parser: argparse.ArgumentParser) -> None:
+    """--tracking: where MLflow is."""
     parser.add_argument(
         "--tracking",
         default=os.environ.get("VPBSD_TRACKING", f"sqlite:///{Path(RUNS).resolve()}/mlflow.db"),

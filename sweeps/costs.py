@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from vpbsd.config import SwinNet
+import math
+
+from vpbsd.config import Network, SwinNet, UnetrNet
 from vpbsd.data.lattice import cells
-from vpbsd.stages import Evaluate, Stage, Targets, Train
+from vpbsd.methods.patterns import PatternsConfig
+from vpbsd.stages import Evaluate, Stage, Targets, Timing, Train
+from vpbsd.timing import BLOCKS
 
 TEACHER_STEP, STUDENT_STEP = 0.25, 0.04
 """Seconds per 32x64x64 patch of a training step on one core: feature size 12, Light UNet."""
 FORWARD_SHARE = 0.35
 """A forward pass against a training step."""
+HALF = 0.35
+"""A step that rebuilds half the resolution against one that rebuilds all of it."""
 VOXELS = 32 * 64 * 64
 
 
 def guess(stage: Stage) -> float:
     """Seconds on one core; for proportions and orders of magnitude, not for promises."""
     config = stage.config
-    scale = config.data.patch[0] * config.data.patch[1] * config.data.patch[2] / VOXELS
+    if isinstance(config, Timing):
+        return BLOCKS * math.prod(config.patch) / VOXELS * FORWARD_SHARE * _step(config.network)
+    scale = math.prod(config.data.patch) / VOXELS
     if isinstance(config, Train):
-        patches = config.optim.batch * (2 if "unlabelled" in stage.parts and stage.upstream else 1)
+        patches = config.optim.batch * len(stage.parts)
         steps = config.optim.steps_per_epoch or _patches(stage) / config.optim.batch
-        return steps * config.optim.epochs * patches * scale * _step(config)
+        return steps * len(config.optim.span) * patches * scale * _pace(config)
     upstream = stage.upstream["teacher" if isinstance(config, Targets) else "network"].config
     assert isinstance(upstream, Train)
     windows = _patches(stage) * (8 if isinstance(config, Evaluate) else 1)
-    return windows * scale * FORWARD_SHARE * _step(upstream)
+    return windows * scale * FORWARD_SHARE * _step(upstream.method.network)
 
 
-def _step(config: Train) -> float:
-    network = config.method.network
+def _pace(config: Train) -> float:
+    half = isinstance(config.method, PatternsConfig) and config.method.rebuilt_at == 2
+    return _step(config.method.network) * (HALF if half else 1.0)
+
+
+def _step(network: Network) -> float:
     if isinstance(network, SwinNet):
         return TEACHER_STEP * (network.feature_size / 12) ** 2 * sum(network.depths) / 4
+    if isinstance(network, UnetrNet):
+        return TEACHER_STEP * network.feature_size / 8  # .16 s at 4, .30 s at 8, measured
     return STUDENT_STEP
 
 
 def _patches(stage: Stage) -> int:
     """Of the first role; unlabelled ones are capped by the sample."""
+    assert not isinstance(stage.config, Timing)
     (role, parts) = next(iter(stage.parts.items()))
     count = len(cells(parts, stage.config.data.patch))
     sampling = getattr(stage.config, "sampling", None)

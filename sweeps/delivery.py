@@ -13,6 +13,7 @@ from sweeps.plan import Plan
 from sweeps.store import Manifest, Store
 from sweeps.study import Study, Trial, data_fingerprint
 from sweeps.tracking import Tracker, flat
+from sweeps.void import voided_by
 from sweeps.worker import commit
 from vpbsd.stages import Stage
 
@@ -46,10 +47,17 @@ class Delivery:
 
     def fail(self, trial_id: str, reason: str) -> None:
         """A trial ended without a result."""
-        trial = next(t for t in self.study.trials if t.id == trial_id)
+        trial = next((t for t in self.study.trials if t.id == trial_id), None)
+        if trial is None:
+            return  # a timing: its table shows none
         run_id = self._open_trial(trial)
         self.tracker.tags(run_id, {"vpbsd.reason": reason, "vpbsd.void": reason})
         self.tracker.end(f"trial:{trial.id}", "FAILED")
+
+    def interrupt(self) -> None:
+        """The driver is told to end: what it leaves is shown as killed, until it goes on."""
+        self.catch_up()
+        self.tracker.end_running("KILLED")
 
     def conclude(self, texts: dict[str, str], *, complete: bool) -> None:
         """Ends the sweep's run, with its tables."""
@@ -126,6 +134,7 @@ class Delivery:
             "vpbsd.fold": trial.fold,
             "vpbsd.seed": trial.seed,
             "vpbsd.commit": commit(),
+            "vpbsd.timing": self.study.timing(trial).key if self.study.timed else "",
             "vpbsd.stages": json.dumps({s.label: s.key for s in trial.stage.lineage()}),
         }
         settings = flat(self.study.settings.model_dump(mode="json"))
@@ -154,20 +163,21 @@ class Delivery:
         numbers = json.loads((folder / "summary.json").read_text())["numbers"]
         self.tracker.numbers(run_id, {**per_volume(rows), **numbers}, rows[-1]["time"])
         groups = {row["volume"]: row["group"] for row in rows}
-        self.tracker.tags(
-            run_id, {"vpbsd.void": self._void(trial), "vpbsd.groups": json.dumps(groups)}
-        )
+        self.tracker.tags(run_id, {**self._blemish(trial), "vpbsd.groups": json.dumps(groups)})
         self._pictures(run_id, folder)
         self.tracker.end(unit, "FINISHED")
         self._told.add(unit)
 
-    def _void(self, trial: Trial) -> str:
-        """Why a trial does not count: the first of its stages that is void says so."""
+    def _blemish(self, trial: Trial) -> dict[str, str]:
+        """Why a trial does not count, or what is to be known of it."""
+        grave = {stage.key for stage in voided_by(trial.stage)}
+        found = {"vpbsd.void": "", "vpbsd.note": ""}
         for stage in trial.stage.lineage():
             manifest = self.store.manifest(stage.key)
             if manifest is not None and manifest.facts["void"]:
-                return f"{stage.label}: {manifest.facts['void']}"
-        return ""
+                name = "vpbsd.void" if stage.key in grave else "vpbsd.note"
+                found[name] = found[name] or f"{stage.label}: {manifest.facts['void']}"
+        return found
 
     def _pictures(self, run_id: str, folder: Path) -> None:
         for picture in sorted(folder.glob("*.png")):

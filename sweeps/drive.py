@@ -6,17 +6,20 @@ import sys
 import threading
 from pathlib import Path
 
-from sweeps import cluster, tables
+from sweeps import capacity, cluster, tables
 from sweeps.delivery import Delivery
+from sweeps.lock import driving
+from sweeps.outline import OUTLINE, outline
 from sweeps.plan import Plan, hours
 from sweeps.progress import Display
 from sweeps.store import Store
-from sweeps.study import Study, first_difference
+from sweeps.study import first_difference
 from sweeps.tickets import Order, ticket
 from sweeps.tracking import Tracker
 from vpbsd.errors import BadInput
 
 DELIVER_EVERY = 5.0
+MORE_TRIALS = 6  # alive than slices: students of one fold, while the next teacher is trained
 
 
 def drive(plan: Plan, store: Store, tracking: str, cpus: int | None = None) -> tuple[str, bool]:
@@ -28,12 +31,21 @@ def drive(plan: Plan, store: Store, tracking: str, cpus: int | None = None) -> t
     Raises:
         BadInput: The store cannot be written, or the name belongs to another study.
     """
-    study = plan.study
     store.check_writable()
-    claim(study, store)
+    with driving(plan.study.name, store):
+        return _drive(plan, store, tracking, cpus)
+
+
+def _drive(plan: Plan, store: Store, tracking: str, cpus: int | None) -> tuple[str, bool]:
+    study = plan.study
+    claim(plan, store)
     tracker = Tracker(tracking, study.name, artifacts_beside(tracking))
     delivery = Delivery(study, store, tracker, plan)
-    failed = _run(plan, store, delivery, cpus) if plan.stock.missing else {}
+    try:
+        failed = _run(plan, store, delivery, cpus) if plan.stock.missing else {}
+    except KeyboardInterrupt:
+        delivery.interrupt()
+        raise
     delivery.catch_up()
     for trial, reason in failed.items():
         print(f"trial {trial} failed: {reason}", file=sys.stderr)
@@ -41,22 +53,25 @@ def drive(plan: Plan, store: Store, tracking: str, cpus: int | None = None) -> t
     trials = tables.trial_results(tracker)
     protocol = "by group" if study.settings.protocol.split == "group" else "in space"
     caption = tables.caption(trials, protocol)
-    table = tables.markdown(trials, study.arms, caption)
+    table = tables.document(trials, study.arms, caption, tables.timings(tracker))
     texts = {"table.md": table, "plan.txt": "\n".join(plan.lines())}
     delivery.conclude(texts, complete=not failed)
     return table, not failed
 
 
-def claim(study: Study, store: Store) -> None:
+def claim(plan: Plan, store: Store) -> None:
     """Takes a study's name in the store, or finds that it is the same study.
+
+    What its trials and stages are is written down beside, for whoever watches.
 
     Raises:
         BadInput: The name belongs to a study with other facts; the first difference is named.
     """
-    place = f"{study.name}/study.json"
+    study, place = plan.study, f"{plan.study.name}/study.json"
     known = store.read_json(place)
     if known is None:
-        store.write_json(place, study.facts)
+        store.write_json(f"{study.name}/{OUTLINE}", outline(plan))
+        store.write_json(place, study.facts)  # last: a study that is claimed can be watched
         return
     difference = first_difference(study.facts, known)
     if difference:
@@ -76,21 +91,27 @@ def artifacts_beside(tracking: str) -> str | None:
 def _run(plan: Plan, store: Store, delivery: Delivery, cpus: int | None) -> dict[str, str]:
     """Runs the trials that have no result; returns the reason of each that failed."""
     missing = {stage.key for stage in plan.stock.missing}
+    wanted = [t for t in plan.study.trials if t.stage.key in missing]
+    wanted.sort(key=lambda t: any(s.family == "fine-tuning" for s in t.stage.lineage()))
     orders = [
-        Order(t.id, tuple(ticket(s) for s in t.stage.lineage()))
-        for t in plan.study.trials
-        if t.stage.key in missing
+        Order(t.id, tuple(ticket(s) for s in t.stage.lineage()), rank)
+        for rank, t in enumerate(wanted)  # what needs no teacher fills the other core, then folds
     ]
-    orders.sort(key=lambda order: len(order.tickets))  # what needs no teacher fills the other core
+    orders += [
+        Order(stage.label, (ticket(stage),))
+        for stage in plan.study.timings
+        if stage.key in missing
+    ]
     cluster.connect(cpus)
-    slices = cluster.default_slices()
-    side_by_side = cluster.side_by_side(slices)
+    slices, side_by_side = capacity.offered()
     print(
         f"{len(orders)} trials on {cluster.describe()}, {side_by_side} stages side by side",
         file=sys.stderr,
     )
     with Display(plan.stock, side_by_side) as display, _delivering(delivery):
-        outcomes = cluster.run_trials(orders, store, slices, side_by_side + 3, display.show)
+        outcomes = cluster.run_trials(
+            orders, store, slices, side_by_side + MORE_TRIALS, display.show
+        )
         print(f"trained in {hours(display.elapsed)}", file=sys.stderr)
     if any(outcome == "interrupted" for outcome, _ in outcomes.values()):
         raise KeyboardInterrupt

@@ -3,7 +3,7 @@
     python sweeps/final.py --study NAME
     python sweeps/final.py --study NAME --data DIR --holdout VOLUME
 
-The arm with the highest mean test DSC over folds is taken, never the teacher or a void arm. Stored
+The arm with the highest mean test DSC over folds is taken, never a reference or a void arm. Stored
 stages are reused; running the same command again goes on, or finds that nothing is left to do.
 """
 
@@ -20,15 +20,17 @@ from sweeps.store import Store
 from sweeps.study import data_fingerprint
 from sweeps.tables import Cell, TrialResult, cell, parent_tags, trial_results
 from sweeps.tracking import Tracker, open_tracker
+from vpbsd.arms import TITLES
 from vpbsd.command import Parser, answer
 from vpbsd.config import nearest
 from vpbsd.data.folds import Fold, everything
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
-from vpbsd.recipes import TITLES, Settings, deliverable
+from vpbsd.recipes import REFERENCES, deliverable
+from vpbsd.settings import Settings
 from vpbsd.stages import Evaluate, Stage
 
-RULE = "highest mean test DSC over folds; full budget only; teacher and void arms excluded"
+RULE = "highest mean test DSC over folds; full budget only; references and void arms excluded"
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def choose(trials: list[TrialResult]) -> Choice:
     """
     folds = {t.fold for t in trials}
     ranked = []
-    for arm in {t.arm for t in trials} - {"teacher"}:
+    for arm in {t.arm for t in trials} - REFERENCES.keys():
         own = [t for t in trials if t.arm == arm]
         if all(t.counts for t in own) and {t.fold for t in own} == folds:
             ranked.append((cell(own, "dsc").mean, arm, own))
@@ -164,14 +166,15 @@ def _train(last: Stage, name: str, store: Store, cpus: int | None) -> None:
     print(f"{len(stock.stages)} stages, {len(stock.stages) - len(stock.missing)} of them stored")
     if not stock.missing:
         return
-    from sweeps import cluster
+    from sweeps import capacity, cluster
     from sweeps.progress import Display
     from sweeps.tickets import Order, ticket
 
     order = Order("final", tuple(ticket(s) for s in last.lineage()))
     cluster.connect(cpus)
+    slices, _ = capacity.offered()
     with Display(stock, 1) as display:
-        ran = cluster.run_trials([order], store, cluster.default_slices(), 1, display.show)
+        ran = cluster.run_trials([order], store, slices, 1, display.show)
     outcome, reason = ran["final"]
     if outcome == "interrupted":
         raise KeyboardInterrupt

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from statistics import median
 
 from sweeps.costs import guess
+from sweeps.slices import ON_GPUS
 from sweeps.store import State, Store
 from sweeps.study import Study
+from vpbsd.errors import BadInput
 from vpbsd.stages import Family, Stage
 
 FAMILIES: tuple[Family, ...] = (
@@ -18,7 +20,11 @@ FAMILIES: tuple[Family, ...] = (
     "targets",
     "student",
     "evaluation",
+    "timing",
 )
+
+GPU_IN_CORES = 30
+"""Cores that one GPU is taken for until a stage was measured on one: a guess, and said to be."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,14 @@ class Stock:
     Attributes:
         name: Of the study or model they are for.
         seconds: Key -> measured seconds of a stored stage.
+        on_gpu: Whether some of them were measured on a GPU.
     """
 
     name: str
     stages: tuple[Stage, ...]
     states: dict[str, State]
     seconds: dict[str, float]
+    on_gpu: bool = False
 
     @property
     def missing(self) -> list[Stage]:
@@ -66,9 +74,8 @@ class Plan:
 
     def requested(self) -> Counter[Family]:
         """Stage runs per family if every trial trained its own."""
-        return Counter(
-            stage.family for trial in self.study.trials for stage in trial.stage.lineage()
-        )
+        counts = Counter(s.family for t in self.study.trials for s in t.stage.lineage())
+        return counts + Counter(stage.family for stage in self.study.timings)
 
     def lines(self) -> Iterator[str]:
         """The plan as people and scripts read it."""
@@ -79,7 +86,7 @@ class Plan:
         )
         yield from (f"arm {arm}" for arm in study.arms)
         yield "stage          requested | unique | stored | damaged"
-        for family in FAMILIES:
+        for family in (f for f in FAMILIES if requested[f]):
             states = Counter(stock.states[s.key] for s in stock.stages if s.family == family)
             yield (
                 f"{family:<14} {requested[family]:>9} | {states.total():>6} "
@@ -90,6 +97,41 @@ class Plan:
         naive = sum(costs[s.key] for t in study.trials for s in t.stage.lineage())
         basis = "measured" if stock.seconds else "guessed for one core, nothing measured yet"
         yield f"work left {hours(left)}; every trial on its own {hours(naive)} ({basis})"
+        yield f"longest path {hours(self.longest_path(costs))}: more slices do not shorten it"
+        taken = f"a GPU taken as {GPU_IN_CORES} cores"
+        shares = ", ".join(f"{family} {piece.gpus:g}" for family, piece in ON_GPUS.items())
+        yield (
+            f"on GPUs about {self.gpu_hours():.2g} GPU-hours "
+            f"({'measured' if stock.on_gpu else taken}); share of a GPU: {shares}"
+        )
+
+    def longest_path(self, costs: dict[str, float]) -> float:
+        """Seconds of the longest row of stages to run, each of which waits for the one before."""
+        missing = {stage.key for stage in self.stock.missing}
+        until: dict[str, float] = {}
+        for stage in self.stock.stages:  # upstream first
+            above = max((until[up.key] for up in stage.upstream.values()), default=0.0)
+            until[stage.key] = above + (costs[stage.key] if stage.key in missing else 0.0)
+        return max(until.values(), default=0.0)
+
+    def gpu_hours(self) -> float:
+        """What is left, in hours of whole GPUs, were it run on GPU slices."""
+        costs = self.stock.costs()
+        return sum(
+            ON_GPUS[stage.family].gpus * costs[stage.key] / 3600 for stage in self.stock.missing
+        ) / (1 if self.stock.on_gpu else GPU_IN_CORES)
+
+    def check_budget(self, most: float | None) -> None:
+        """Refuses a study that would take more than it may.
+
+        Raises:
+            BadInput: The estimate is above `most` GPU-hours.
+        """
+        if most is not None and self.gpu_hours() > most:
+            raise BadInput(
+                f"study '{self.study.name}' would take about {self.gpu_hours():.2g} GPU-hours, "
+                f"--max-gpu-hours allows {most:g}: ask for fewer arms, folds or seeds, or raise it"
+            )
 
 
 def make_plan(study: Study, store: Store) -> Plan:
@@ -103,7 +145,8 @@ def take_stock(name: str, stages: Iterable[Stage], store: Store) -> Stock:
     states = {stage.key: store.state(stage.key) for stage in every}
     manifests = {stage.key: store.manifest(stage.key) for stage in every}
     seconds = {k: float(m.facts["seconds"]) for k, m in manifests.items() if m is not None}
-    return Stock(name, every, states, seconds)
+    on_gpu = any(m.facts.get("peak_gpu_memory_gb") for m in manifests.values() if m is not None)
+    return Stock(name, every, states, seconds, on_gpu)
 
 
 def hours(seconds: float) -> str:

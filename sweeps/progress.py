@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.cluster import View
+from sweeps.conductor import View
 from sweeps.plan import FAMILIES, Stock, hours
 
 PLAIN_EVERY = 15.0

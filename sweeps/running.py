@@ -221,6 +221,11 @@ class Running:
         value: dict[str, Any] | None = None if text is None else json.loads(text)
         return value
 
+    def studies(self) -> list[str]:
+        """Sorted names of the studies that were started here."""
+        found = self._sizes(f"{self._root}/studies")
+        return sorted({name.partition("/")[0] for name in found})
+
     def append_line(self, path: str, entry: Mapping[str, JSON]) -> None:
         """Adds an entry to a study's journal; it is on disk when this returns.
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from vpbsd.arms import ARMS, GROUPS
 from vpbsd.config import canonical, digest, nearest
 from vpbsd.data.folds import Fold, make_folds
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
-from vpbsd.recipes import ARMS, Settings, trial
-from vpbsd.stages import Stage
+from vpbsd.recipes import REFERENCES, trial
+from vpbsd.settings import Settings
+from vpbsd.stages import Stage, Timing, Train
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Study:
         arms: Rows of the table.
         seeds: Of the students; one trial per arm, fold and seed.
         teacher_seed: Of pre-training and fine-tuning, shared by all student seeds.
+        timed: Whether each network's time per block is measured too.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Study:
     arms: tuple[str, ...]
     seeds: tuple[int, ...] = (0,)
     teacher_seed: int = 0
+    timed: bool = False
 
     @cached_property
     def folds(self) -> tuple[Fold, ...]:
@@ -57,19 +61,35 @@ class Study:
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        """All trials. The teacher itself knows no student seed and is run once per fold."""
+        """All trials. References know no student seed and are run once per fold."""
         return tuple(
             Trial(arm, fold.index, seed, trial(self.settings, arm, fold, seed, self.teacher_seed))
             for fold in self.folds
             for arm in self.arms
-            for seed in (self.seeds if ARMS[arm](self.settings) else self.seeds[:1])
+            for seed in (self.seeds[:1] if arm in REFERENCES else self.seeds)
         )
 
+    @cached_property
+    def timings(self) -> tuple[Stage, ...]:
+        """One timing per network that a trial delivers, if they are asked for."""
+        return tuple(
+            {t.key: t for t in map(self.timing, self.trials)}.values() if self.timed else ()
+        )
+
+    def timing(self, one: Trial) -> Stage:
+        """The timing of the network that a trial delivers."""
+        trained = one.stage.upstream["network"].config
+        assert isinstance(trained, Train)
+        network, s = trained.method.network, self.settings
+        config = Timing(network=network, patch=s.data.patch, precision=s.precision)
+        label = f"time {network.name} {digest(network)[:6]}"
+        return Stage(config, {}, {}, 0, label)
+
     def stages(self) -> Iterator[Stage]:
-        """Every stage any trial rests on, each once, upstream first."""
+        """Every stage any trial rests on, each once, upstream first; timings at the end."""
         seen: set[str] = set()
-        for one in self.trials:
-            for stage in one.stage.lineage():
+        for last in [*(one.stage for one in self.trials), *self.timings]:
+            for stage in last.lineage():
                 if stage.key not in seen:
                     seen.add(stage.key)
                     yield stage
@@ -83,6 +103,7 @@ class Study:
             "arms": list(self.arms),
             "seeds": list(self.seeds),
             "teacher_seed": self.teacher_seed,
+            "timed": self.timed,
         }
 
 
@@ -92,15 +113,17 @@ def data_fingerprint(volumes: tuple[VolumeInfo, ...]) -> str:
 
 
 def check_arms(names: list[str]) -> tuple[str, ...]:
-    """The arms, in the order given, each once.
+    """The arms, groups of arms written out, in the order given, each once.
 
     Raises:
         BadInput: An arm that does not exist; the nearest name is offered.
     """
+    arms: list[str] = []
     for name in names:
-        if name not in ARMS:
-            raise BadInput(f"there is no arm '{name}'{nearest(name, list(ARMS))}")
-    return tuple(dict.fromkeys(names))
+        if name not in ARMS and name not in GROUPS:
+            raise BadInput(f"there is no arm '{name}'{nearest(name, [*ARMS, *GROUPS])}")
+        arms += GROUPS.get(name, (name,))
+    return tuple(dict.fromkeys(arms))
 
 
 def first_difference(ours: object, theirs: object, path: str = "") -> str | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean, stdev
 
 from mlflow.entities import Run
 
 from sweeps.tracking import Tracker
-from vpbsd.recipes import TITLES
+from vpbsd.arms import GROUPS, HEADINGS, TITLES
 
 COLUMNS = {
     "dsc": "DSC",
@@ -32,6 +32,8 @@ class TrialResult:
     Attributes:
         values: metric -> volume -> value.
         void: Why it does not count, or "".
+        timing: Key of its network's timing, or "".
+        note: What a reader must know of it though it counts, or "".
     """
 
     run_id: str
@@ -41,6 +43,13 @@ class TrialResult:
     status: str
     void: str
     values: dict[str, dict[str, float]]
+    timing: str = ""
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Fold and seed, for remarks."""
+        return f"fold {self.fold}" if not self.seed else f"fold {self.fold} seed {self.seed}"
 
     @property
     def counts(self) -> bool:
@@ -70,10 +79,40 @@ class Cell:
         )
 
 
+@dataclass(frozen=True)
+class Size:
+    """What a network costs: parameters, GMAC of a patch, milliseconds per 64^3 voxels, where."""
+
+    parameters: float
+    gmac: float
+    ms: float
+    ms_sd: float
+    device: str
+
+
+Sizes = dict[str, Size]
+"""By key of the timing."""
+
+
+def timings(tracker: Tracker) -> Sizes:
+    """What was measured of the networks of a study, if anything was."""
+    runs = tracker.runs("tags.`vpbsd.family` = 'timing' and attributes.status = 'FINISHED'")
+    return {
+        run.data.tags["vpbsd.key"]: Size(
+            run.data.metrics["params_deploy"],
+            run.data.metrics["gmac_torch"],
+            run.data.metrics["ms_per_block"],
+            run.data.metrics["ms_sd"],
+            f"{run.data.tags['vpbsd.device']}, {run.data.metrics['sys/threads']:.0f} threads",
+        )
+        for run in runs
+    }
+
+
 def trial_results(tracker: Tracker) -> list[TrialResult]:
     """All trials of a study that have ended, by arm, fold and seed."""
     runs = tracker.runs("tags.`vpbsd.kind` = 'trial'")
-    ended = [_trial_result(run) for run in runs if run.info.status != "RUNNING"]
+    ended = [trial_result(run) for run in runs if run.info.status != "RUNNING"]
     return sorted(ended, key=lambda t: (t.arm, t.fold, t.seed))
 
 
@@ -102,17 +141,22 @@ def ablation_rows(
 
 
 def remark(trials: list[TrialResult]) -> str:
-    """What keeps some of an arm's trials out of its averages."""
-    reasons = [f"fold {t.fold}: {t.void or t.status.lower()}" for t in trials if not t.counts]
+    """What keeps some of an arm's trials out of its averages, or is to be known of those in it."""
     if not trials:
         return "no trial has ended"
-    return "VOID " + "; ".join(reasons) if reasons else ""
+    folds: dict[str, list[str]] = {}
+    for t in trials:
+        if not t.counts:
+            folds.setdefault(f"VOID: {t.void}" if t.void else t.status.lower(), []).append(t.name)
+        elif t.note:
+            folds.setdefault(t.note, []).append(t.name)
+    return "; ".join(f"{reason} ({', '.join(dict.fromkeys(f))})" for reason, f in folds.items())
 
 
 def floor(trials: list[TrialResult]) -> Cell:
     """The best single threshold's Dice on the same test volumes, averaged the same way."""
-    seen: dict[int, TrialResult] = {t.fold: t for t in trials if FLOOR in t.values}
-    return cell(seen.values(), FLOOR) if seen else Cell(math.nan, math.nan, 0)
+    seen = {t.fold: replace(t, void="") for t in trials if FLOOR in t.values}
+    return cell(seen.values(), FLOOR)
 
 
 def markdown(trials: list[TrialResult], arms: Iterable[str], caption: str) -> str:
@@ -135,6 +179,49 @@ def markdown(trials: list[TrialResult], arms: Iterable[str], caption: str) -> st
     return "\n".join([*lines, "", caption, *notes, ""])
 
 
+def sections(arms: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """(heading, arms in its order): the tables that show all of these arms, fullest first."""
+    left, told = list(arms), list(arms)
+    found = []
+    while left:
+        name = max(GROUPS, key=lambda group: sum(arm in left for arm in GROUPS[group]))
+        rows = [arm for arm in GROUPS[name] if arm in told]
+        found.append((HEADINGS[name], rows))
+        left = [arm for arm in left if arm not in rows]
+    return found
+
+
+def document(trials: list[TrialResult], arms: Iterable[str], told: str, sizes: Sizes) -> str:
+    """All tables of a study as Markdown; that of sizes and times where they were measured."""
+    texts = [f"## {heading}\n\n{markdown(trials, rows, told)}" for heading, rows in sections(arms)]
+    return "\n".join([*texts, *([cost_table(trials, arms, sizes)] if sizes else [])])
+
+
+def cost_table(trials: list[TrialResult], arms: Iterable[str], sizes: Sizes) -> str:
+    """The paper's Table 2: parameters deployed, multiply-accumulates, time per 64^3 voxels."""
+    lines = [
+        "## Size and time (the paper's Table 2)\n",
+        "| arm | DSC | parameters [M] | GMAC per patch | ms per 64^3 |",
+        "|---|---|---|---|---|",
+    ]
+    devices = set()
+    for arm in arms:
+        own = [t for t in trials if t.arm == arm]
+        size = next((sizes[t.timing] for t in own if t.timing in sizes), None)
+        if size is not None:
+            devices.add(size.device)
+            lines.append(
+                f"| {TITLES[arm]} | {cell(own, 'dsc')} | {size.parameters / 1e6:.3f} "
+                f"| {size.gmac:.3f} | {size.ms:.1f} ± {size.ms_sd:.1f} |"
+            )
+    on = ", ".join(sorted(devices))
+    note = (
+        f"Mean ± sd over 100 blocks, batch of one, on {on}; multiply-accumulates are half of what "
+        "torch's FlopCounterMode counts."
+    )
+    return "\n".join([*lines, "", note, ""])
+
+
 def caption(trials: list[TrialResult], protocol: str) -> str:
     """What the numbers are."""
     folds = len({t.fold for t in trials})
@@ -152,7 +239,8 @@ def _best(metric: str, cells: list[Cell]) -> float:
     return max(means) if metric in HIGHER_IS_BETTER else min(means)
 
 
-def _trial_result(run: Run) -> TrialResult:
+def trial_result(run: Run) -> TrialResult:
+    """A trial's run as a row."""
     tags = run.data.tags
     return TrialResult(
         run_id=run.info.run_id,
@@ -162,6 +250,8 @@ def _trial_result(run: Run) -> TrialResult:
         status=run.info.status,
         void=tags.get("vpbsd.void", ""),
         values=_by_volume(run.data.metrics),
+        timing=tags.get("vpbsd.timing", ""),
+        note=tags.get("vpbsd.note", ""),
     )
 
 

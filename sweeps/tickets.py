@@ -75,10 +75,15 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Order:
-    """A trial: the tickets it needs, in the order they can be run; the last one is its result."""
+    """A trial: the tickets it needs, in the order they can be run; the last one is its result.
+
+    Attributes:
+        rank: Its place among the trials; the lower is the more urgent.
+    """
 
     trial: str
     tickets: tuple[Ticket, ...]
+    rank: int = 0
 
 
 def ticket(stage: Runnable) -> Ticket:

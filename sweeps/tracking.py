@@ -12,24 +12,24 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+import mlflow
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
 
-import mlflow  # noqa: E402 (its switches are read at import)
-import numpy as np  # noqa: E402
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.entities import Metric, Param, Run, RunTag  # noqa: E402
-from mlflow.models import ModelSignature  # noqa: E402
-from mlflow.types import Schema, TensorSpec  # noqa: E402
+from vpbsd.errors import BadInput
 
-from vpbsd.errors import BadInput  # noqa: E402
-
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar per picture
 Values = Mapping[str, object]
 PARENT = "mlflow.parentRunId"
 UNIT = "vpbsd.unit"
 SENT = "vpbsd.rows"
+OPENS_AS = {"mlflow.experimentKind": "custom_model_development"}  # else the UI shows it as GenAI
 MOST_METRICS, MOST_PARAMS = 900, 90  # per request; MLflow takes 1000 and 100
 
 
@@ -50,15 +50,19 @@ class Tracker:
         self.experiment_id: str = (
             found.experiment_id
             if found
-            else self.client.create_experiment(experiment, artifact_location=artifacts)
+            else self.client.create_experiment(experiment, artifacts, OPENS_AS)
         )
         self._runs = {run.data.tags[UNIT]: run for run in self.runs() if UNIT in run.data.tags}
 
-    def runs(self, condition: str = "") -> Iterator[Run]:
-        """All runs of the experiment that meet a condition in MLflow's filter language."""
+    def runs(self, condition: str = "", *, deleted: bool = False) -> Iterator[Run]:
+        """All runs of the experiment that meet a condition in MLflow's filter language.
+
+        Those that were deleted in MLflow are only given, and then alone, if asked for.
+        """
         token: str | None = None
+        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
         while True:
-            page = self.client.search_runs([self.experiment_id], condition, page_token=token)
+            page = self.client.search_runs([self.experiment_id], condition, view, page_token=token)
             yield from page
             token = page.token
             if not token:
@@ -74,6 +78,8 @@ class Tracker:
             run = self.client.create_run(self.experiment_id, run_name=name, tags=told)
             self._runs[unit] = run
             self.params(run.info.run_id, params)
+        elif self._runs[unit].info.status == "KILLED":  # left by a driver that was interrupted
+            self.reopen(unit)
         return str(self._runs[unit].info.run_id)
 
     def is_finished(self, unit: str) -> bool:
@@ -81,10 +87,17 @@ class Tracker:
         run = self._runs.get(unit)
         return run is not None and run.info.status == "FINISHED"
 
+    def has_ended(self, unit: str) -> bool:
+        """Whether the unit's run has ended, with a result or without."""
+        run = self._runs.get(unit)
+        return run is not None and run.info.status in ("FINISHED", "FAILED", "KILLED")
+
     def reopen(self, unit: str) -> None:
         """A unit that ended runs again; nothing where there is none."""
         if unit in self._runs:
-            self.client.update_run(self._runs[unit].info.run_id, status="RUNNING")
+            run_id = self._runs[unit].info.run_id
+            self.client.update_run(run_id, status="RUNNING")
+            self._runs[unit] = self.client.get_run(run_id)
 
     def params(self, run_id: str, params: Values) -> None:
         """Flat parameters, in batches."""
@@ -127,11 +140,36 @@ class Tracker:
         """A text as an artefact."""
         self.client.log_text(run_id, text, name)
 
+    def folder(self, run_id: str, folder: Path, name: str) -> None:
+        """All files of a folder, as artefacts under a name."""
+        self.client.log_artifacts(run_id, str(folder), name)
+
+    def history(self, run_id: str, metric: str) -> dict[int, float]:
+        """A metric's curve, step -> value; the newest where a step was told twice."""
+        points = self.client.get_metric_history(run_id, metric)
+        ordered = sorted(points, key=lambda p: (p.step, p.timestamp))
+        return {int(p.step): float(p.value) for p in ordered}
+
+    def files(self, run_id: str, folder: str) -> list[str]:
+        """Paths of the artefacts in a folder, sorted."""
+        return sorted(f.path for f in self.client.list_artifacts(run_id, folder) if not f.is_dir)
+
+    def content(self, run_id: str, path: str) -> bytes:
+        """An artefact."""
+        with TemporaryDirectory(prefix="vpbsd-") as room:
+            return Path(self.client.download_artifacts(run_id, path, room)).read_bytes()
+
     def end(self, unit: str, status: str) -> None:
         """FINISHED, FAILED or KILLED."""
         run_id = self._runs[unit].info.run_id
         self.client.set_terminated(run_id, status)
         self._runs[unit] = self.client.get_run(run_id)
+
+    def end_running(self, status: str) -> None:
+        """Ends every run that has not ended."""
+        for unit, run in list(self._runs.items()):
+            if run.info.status == "RUNNING":
+                self.end(unit, status)
 
     def register(
         self, name: str, folder: Path, scores: Mapping[str, float], tags: dict[str, str]

@@ -71,7 +71,7 @@ class Diary:
         if not self.store.fetch_running(self.key, CHECKPOINT, self.kept):
             return None
         spent = self.store.load_running(self.key, SPENT)
-        self._before = float(spent) if spent else 0.0
+        self._before = float(json.loads(spent)["seconds"]) if spent else 0.0
         return self.kept
 
     def seconds(self) -> float:
@@ -92,7 +92,8 @@ class Diary:
         draft = self.kept.with_name("next-" + CHECKPOINT)
         step.save(draft)
         draft.replace(self.kept)
-        spent = str(self.seconds()).encode()
+        told = {"seconds": self.seconds(), "share": step.share, "time": time.time()}
+        spent = json.dumps(told).encode()
         self.store.save_running(self.key, {CHECKPOINT: self.kept, SPENT: spent})
         if self._written < len(step.rows):
             self.store.append_rows(self.key, self._written, step.rows[self._written :])

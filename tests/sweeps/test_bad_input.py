@@ -1,11 +1,13 @@
 """Whatever is wrong ends in one clear line and exit code 2, before anything is trained."""
 
 import sys
+import time
 
 import numpy as np
 import pytest
 
-from sweeps import ablation, final
+from sweeps import ablation, final, status
+from sweeps.store import Store
 from vpbsd import __main__ as vpbsd_main
 from vpbsd.command import answer
 from vpbsd.data.phantom import SPACING_UM
@@ -92,6 +94,30 @@ def test_an_unwritable_store_is_found_before_ray_starts(said, data):
     code, told = said(ablation.main, "--data", data, "--store", "/dev/null/store")
     assert code == 2
     assert "the store /dev/null/store cannot be written" in told
+
+
+def test_a_budget_is_refused_before_anything_is_made(said, data, tmp_path):
+    code, told = said(ablation.main, "--data", data, "--max-gpu-hours", "0.0001")
+    assert code == 2
+    assert "GPU-hours, --max-gpu-hours allows 0.0001" in told
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
+
+
+def test_a_second_driver_is_refused_before_ray_starts(said, data, tmp_path):
+    store = Store(str(tmp_path / "store"))
+    driver = {"id": "x", "host": "elsewhere", "pid": 1, "state": "running", "time": time.time()}
+    store.write_json("ablation-laptop-data/driver.json", driver)
+    code, told = said(ablation.main, "--data", data, "--store", store.url)
+    assert code == 2
+    assert "'ablation-laptop-data' is being driven by process 1 on elsewhere" in told
+
+
+def test_the_status_of_an_unknown_study(said, tmp_path):
+    store = Store(str(tmp_path / "store"))
+    store.write_json("ablation/study.json", {})
+    code, told = said(status.main, "ablaton", "--store", store.url)
+    assert code == 2
+    assert f"there is no study 'ablaton' in {store.url}; did you mean 'ablation'?" in told
 
 
 def test_an_unknown_study_makes_no_database(said, tmp_path):

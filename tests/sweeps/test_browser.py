@@ -1,4 +1,4 @@
-"""The MLflow UI as a user sees it, in a real browser: runs, a trial's curves, its overlay."""
+"""What a user sees in a real browser: MLflow's runs, curves and overlays; a study's report."""
 
 import os
 import shutil
@@ -13,7 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sweeps.evidence import gather
+from sweeps.findings import find
+from sweeps.report import write
 from sweeps.tracking import Tracker
+from tests.sweeps.small_study import small_study
 
 pytestmark = pytest.mark.slow
 
@@ -93,3 +97,21 @@ def test_runs_curves_and_overlay_are_there(browser, server, tmp_path):
     page.locator("img[alt], canvas, img").first.wait_for(timeout=60_000)
     page.screenshot(path=shots / "overlay.png")
     assert (shots / "overlay.png").stat().st_size > 10_000
+
+
+def test_the_report_opens_without_a_network(browser, tmp_path):
+    shots = Path(os.environ.get("VPBSD_SHOTS", tmp_path))
+    write(find(gather(small_study(tmp_path), "small"), "light_unet"), tmp_path / "report")
+    page = browser.new_context(offline=True, viewport={"width": 1250, "height": 900}).new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((tmp_path / "report" / "report.html").as_uri())
+    number = page.locator("td details").first
+    number.locator("summary").click()
+    assert number.get_by_text("fold 0, seed 0").is_visible()
+    pictures = page.locator("figure img")
+    assert pictures.count() >= 8
+    assert all(pictures.evaluate_all("all => all.map(i => i.complete && i.naturalWidth > 0)"))
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.screenshot(path=shots / "report.png", full_page=True)
+    assert [url for url in asked if not url.startswith("data:")] == asked[:1]

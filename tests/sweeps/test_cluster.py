@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from sweeps import cluster
-from sweeps.cluster import Slice
+from sweeps.slices import Slice
 from sweeps.store import Store
 from sweeps.tickets import Order, ticket
 from tests.sweeps.toys import Toy

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 
-from sweeps import ablation, final
+from sweeps import ablation, compare, final, status
 from sweeps.plan import make_plan
 from sweeps.store import Store
 from sweeps.study import Study
@@ -20,7 +20,7 @@ from vpbsd import __main__ as vpbsd_main
 from vpbsd.command import answer
 from vpbsd.config import override, parse_changes
 from vpbsd.data.volumes import list_volumes, open_volume
-from vpbsd.recipes import laptop
+from vpbsd.settings import laptop
 
 SETTINGS = {
     "data.patch": "[32,32,64]",
@@ -62,6 +62,7 @@ def study(tmp_path_factory, folder, two_cores):
             return run(final.main, *places, "--study", "s", "--out", home / "model", *words)
 
         assert sweep() == 0
+        (home / "data").symlink_to(folder)
         yield home, sweep, finish, run
 
 
@@ -114,6 +115,18 @@ def test_the_same_command_again_trains_and_doubles_nothing(study, capsys):
     assert len(curve) == 2
 
 
+def test_the_status_tells_what_is_done_and_the_best_so_far(study, capsys):
+    home, _, _, run = study
+    assert run(status.main, "--store", home / "store") == 0
+    assert capsys.readouterr().out == "s\n"
+    assert run(status.main, "s", "--store", home / "store") == 0
+    told = capsys.readouterr().out
+    assert "no driver is running" in told
+    assert "pre-training   |      1 |     0" in told
+    assert "student        |      6 |     0" in told
+    assert "6 of 6 trials\nbest so far: " in told
+
+
 def test_another_configuration_under_the_same_name_is_refused(study, capsys):
     _, sweep, _, _ = study
     assert sweep("--set", "student.gamma=0.5") == 2
@@ -135,6 +148,21 @@ def test_a_damaged_result_is_shown_and_trained_again(study, capsys):
     assert [w for w in line.split() if w.isdigit()] == ["6", "6", "5", "1"]
     assert sweep() == 0
     assert store.state(key) == "stored"
+
+
+def test_a_comparison_trains_nothing_again_and_times_networks(study, capsys):
+    home, _, _, run = study
+    places = ["--store", home / "store", "--tracking", f"sqlite:///{home}/mlflow.db"]
+    before = set((home / "store" / "results").iterdir())
+    arms = ["--arms", "light_unet,vpbsd", "--study", "c", "--data", home / "data"]
+    assert run(compare.main, *places, *arms, *CHANGES) == 0
+    new = set((home / "store" / "results").iterdir()) - before
+    assert len(new) == 1, "one network is timed, all else is stored"
+    told = capsys.readouterr().out.partition("## Size and time")[2]
+    rows = [line.split("|") for line in told.splitlines() if line.startswith("| ")][1:]
+    assert [row[1].strip() for row in rows] == ["Light UNet (baseline)", "VpbSD"]
+    assert all(float(row[-2].split()[0]) > 0 for row in rows)
+    assert rows[0][3].strip() == "0.121"
 
 
 def test_final_trains_registers_and_segments(study, folder, capsys):
@@ -173,7 +201,7 @@ def test_an_unknown_study_names_the_known_ones(study, capsys):
     home, _, _, run = study
     words = ["--tracking", f"sqlite:///{home}/mlflow.db", "--study", "t"]
     assert run(final.main, *words) == 2
-    assert "known are s" in capsys.readouterr().err
+    assert "known are c, s" in capsys.readouterr().err
 
 
 def test_a_plan_counts_requested_unique_and_stored(study, volumes):

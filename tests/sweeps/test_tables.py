@@ -1,10 +1,12 @@
 """The table's arithmetic, by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from sweeps.tables import TrialResult, cell, floor, markdown
+from sweeps.tables import Size, TrialResult, cell, document, floor, markdown, sections
+from vpbsd.arms import ARMS, GROUPS
 
 
 def trial(arm, fold, seed, dsc, void="", status="FINISHED"):
@@ -40,8 +42,20 @@ def test_void_and_failed_trials_are_shown_and_not_averaged():
     ]
     text = markdown(trials, ["light_unet", "vpbsd"], "caption")
     assert "| VpbSD † | **0.800** |" in text
-    assert "† VpbSD: VOID fold 1: pre-training: codebook collapsed" in text
-    assert "† Light UNet (baseline): VOID fold 1: failed" in text
+    assert "† VpbSD: VOID: pre-training: codebook collapsed (fold 1)" in text
+    assert "† Light UNet (baseline): failed (fold 1)" in text
+
+
+def test_what_is_to_be_known_of_trials_that_count_is_said_once():
+    trials = [replace(trial("teacher", fold, 0, [0.8]), note="collapsed") for fold in (0, 1)]
+    text = markdown(trials, ["teacher"], "")
+    assert "| SwinUNETR teacher † | **0.800 ± 0.000** |" in text
+    assert "† SwinUNETR teacher: collapsed (fold 0, fold 1)" in text
+
+
+def test_the_floor_does_not_depend_on_what_is_void():
+    trials = [trial("vpbsd", fold, 0, [0.3], void="collapsed") for fold in (0, 1)]
+    assert str(floor(trials)) == "0.500 ± 0.000"
 
 
 def test_best_is_highest_or_lowest_by_metric():
@@ -61,3 +75,30 @@ def test_an_arm_without_trials_says_so():
 def test_the_floor_is_that_of_the_same_test_volumes():
     trials = [trial("light_unet", 0, 0, [0.6]), trial("light_unet", 1, 0, [0.6])]
     assert str(floor(trials)) == "0.500 ± 0.000"
+
+
+def test_every_arm_is_in_one_of_the_tables_shown():
+    for asked in (GROUPS["table3"], GROUPS["table1"], tuple(ARMS), ("mt", "da_linear", "vpbsd")):
+        shown = [arm for _, rows in sections(asked) for arm in rows]
+        assert set(shown) == set(asked)
+    assert [heading for heading, _ in sections(GROUPS["table3"])] == [
+        "Ablation (the paper's Table 3)"
+    ]
+    assert len(sections(GROUPS["table3"] + GROUPS["alignment"])) == 2
+
+
+def test_the_table_of_sizes_by_hand():
+    """Two arms with one network, timed once; the teacher's timing is missing and so is its row."""
+    trials = [
+        replace(trial(arm, 0, 0, [0.5]), timing=timing)
+        for arm, timing in (("light_unet", "a"), ("vpbsd", "a"), ("teacher", "b"))
+    ]
+    sizes = {"a": Size(117_346, 0.1139, 12.34, 0.5, "a CPU, 1 threads")}
+    text = document(trials, ("teacher", "light_unet", "vpbsd"), "", sizes)
+    rows = [x for x in text.partition("## Size")[2].splitlines() if x.startswith("|")]
+    assert rows[2:] == [
+        "| Light UNet (baseline) | 0.500 | 0.117 | 0.114 | 12.3 ± 0.5 |",
+        "| VpbSD | 0.500 | 0.117 | 0.114 | 12.3 ± 0.5 |",
+    ]
+    assert "on a CPU, 1 threads" in text
+    assert "Size and time" not in document(trials, ("light_unet",), "", {})

@@ -37,6 +37,7 @@ class Toy:
     epochs: int = 4
     seconds: float = 0.0
     trouble: str = ""
+    config: None = None
 
     @property
     def key(self) -> str:

@@ -1,0 +1,46 @@
+"""Slices: what of the cluster a stage of each family gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What a stage of one family gets.
+
+    Attributes:
+        cpus: Whole cores, and threads.
+        gpus: Share of one GPU, or 0; memory is capped to it.
+        lane: Stages that share a lane run one after the other; None: as many as fit.
+    """
+
+    cpus: int = 1
+    gpus: float = 0.0
+    lane: str | None = None
+
+    def larger(self) -> Slice | None:
+        """Twice the share of a GPU; None where there is no more to be had."""
+        return replace(self, gpus=min(1.0, 2 * self.gpus)) if 0 < self.gpus < 1 else None
+
+
+ON_GPUS = {
+    "pre-training": Slice(2, 1.0),
+    "fine-tuning": Slice(2, 1.0),
+    "targets": Slice(1, 0.5),
+    "student": Slice(1, 0.25),
+    "evaluation": Slice(1, 0.25),
+    "timing": Slice(2, 1.0),
+}
+"""A teacher takes a whole GPU; four students share one."""
+
+_TEACHER = Slice(1, 0.0, lane="teacher")
+ON_CORES = {
+    "pre-training": _TEACHER,
+    "fine-tuning": _TEACHER,
+    "targets": Slice(),
+    "student": Slice(),
+    "evaluation": Slice(),
+    "timing": Slice(),
+}
+"""One core each, and one teacher at a time: it alone takes a gigabyte or two."""

@@ -1,0 +1,107 @@
+"""A study in MLflow without any training: what a sweep would have delivered, by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from sweeps.tracking import Tracker
+from vpbsd.pictures import save_png
+from vpbsd.settings import laptop
+
+GROUPS = {f"vol{i}": f"animal{i // 2}" for i in range(12)}
+FOLDS = {fold: [f"vol{4 * fold + i}" for i in range(4)] for fold in range(3)}
+GAIN = {"light_unet": 0.0, "vpbsd": 0.02, "vpbsd_wo_dis": -0.01}
+VOID = ("vpbsd_wo_dis", 1)
+SECONDS = {"pre-training": 600.0, "student": 60.0, "evaluation": 6.0}
+
+
+def small_study(home):
+    """Three folds of two groups with two volumes each; one arm is void in one fold. Stages are
+    shared by all folds of an arm, to have few."""
+    tracker = Tracker(f"sqlite:///{home}/mlflow.db", "small", (home / "artifacts").as_uri())
+    facts = {
+        "settings": laptop().model_dump(mode="json"),
+        "data": "d" * 64,
+        "arms": list(GAIN),
+        "seeds": [0],
+        "teacher_seed": 0,
+    }
+    tags = {"vpbsd.kind": "sweep", "vpbsd.facts": json.dumps(facts), "vpbsd.commit": "abc"}
+    parent = tracker.ensure("sweep", "small", None, {}, tags)
+    picture = home / "picture.png"
+    save_png(picture, np.zeros((8, 8, 3), np.uint8))
+    _pretraining(tracker, parent, picture)
+    for arm in GAIN:
+        for fold in FOLDS:
+            add_trial(tracker, parent, (arm, fold, 0))
+    for name in FOLDS[0]:
+        overlay = picture.with_name(f"overlay_0_{name}.png")
+        overlay.write_bytes(picture.read_bytes())
+        for arm in GAIN:
+            run = tracker.ensure(f"trial:{arm}-fold0-seed0", "", None, {}, {})
+            tracker.file(run, overlay, "pictures")
+    tracker.end("sweep", "FINISHED")
+    return tracker
+
+
+def add_trial(tracker, parent, place, unit=None, gain=0.0):
+    """A finished trial and its stages; DSC depends on volume, arm and seed in a known way."""
+    arm, fold, seed = place
+    name = f"{arm}-fold{fold}-seed{seed}"
+    stages = {"pre-training": "p" * 64} if arm != "light_unet" else {}
+    for family in ("student", "evaluation"):
+        stages[family] = f"{family}-{arm}"
+        if not tracker.is_finished(f"stage:{stages[family]}"):
+            _stage(tracker, parent, family, stages[family])
+    tags = {
+        "vpbsd.kind": "trial",
+        "vpbsd.arm": arm,
+        "vpbsd.fold": fold,
+        "vpbsd.seed": seed,
+        "vpbsd.stages": json.dumps(stages),
+        "vpbsd.groups": json.dumps({v: GROUPS[v] for v in FOLDS[fold]}),
+        "vpbsd.void": "pre-training: codes collapsed" if (arm, fold) == VOID else "",
+    }
+    unit = unit or f"trial:{name}"
+    run = tracker.ensure(unit, name, parent, {}, tags)
+    tracker.rows(unit, [{"epoch": e, "loss/sup": 1 / e, "time": 1e9 + e} for e in (1, 2, 3)])
+    numbers = {"params_deploy": 120678.0, "gmac_torch": 0.05}
+    for volume in FOLDS[fold]:
+        dsc = 0.6 + 0.01 * int(volume[3:]) + GAIN[arm] + 0.002 * seed + gain
+        for metric in ("dsc", "accuracy", "jaccard", "cldice"):
+            numbers[f"test/{metric}/vol_{volume}"] = dsc
+        numbers[f"test/hd95_vox/vol_{volume}"] = 10 * (1 - dsc)
+        numbers[f"test/smd/vol_{volume}"] = 1 - dsc
+        numbers[f"test/threshold_dsc/vol_{volume}"] = 0.5
+    tracker.numbers(run, numbers, 1e9)
+    tracker.end(unit, "FINISHED")
+    return run
+
+
+def _stage(tracker, parent, family, key, **numbers):
+    tags = {
+        "vpbsd.kind": "stage",
+        "vpbsd.key": key,
+        "vpbsd.family": family,
+        "vpbsd.commit": "abc",
+        "vpbsd.device": "cpu",
+        "vpbsd.torch": "2.13",
+    }
+    params = {"optim.epochs": 3, "optim.batch": 2, "method.network.codebook.size": 16}
+    run = tracker.ensure(f"stage:{key}", family, parent, params, tags)
+    seconds = {"sys/seconds": SECONDS[family], "sys/finished": 1e9}
+    tracker.numbers(run, {**seconds, **numbers}, 1e9)
+    tracker.end(f"stage:{key}", "FINISHED")
+    return run
+
+
+def _pretraining(tracker, parent, picture):
+    key = "p" * 64
+    run = _stage(tracker, parent, "pre-training", key, perplexity=9.0, bypass_gap=0.1)
+    tracker.reopen(f"stage:{key}")
+    rows = [{"epoch": e, "perplexity/argmin": 7.0 + e, "time": 1e9 + e} for e in (1, 2)]
+    tracker.rows(f"stage:{key}", rows)
+    tracker.file(run, picture, "pictures")
+    tracker.end(f"stage:{key}", "FINISHED")

@@ -1,0 +1,46 @@
+"""What a cluster can ever give, by hand."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sweeps import capacity
+from sweeps.capacity import Node, check, described, side_by_side
+from sweeps.slices import ON_CORES, ON_GPUS, Slice
+from vpbsd.errors import BadInput
+
+CLUSTER = yaml.safe_load((Path(__file__).parents[2] / "ray_cluster.yaml").read_text())
+HEAD = Node(4, 0)
+
+
+def test_gpus_that_may_come_count():
+    """The shipped cluster begins with its head alone; eight nodes of 16 cores, 1 GPU may come."""
+    there = described(CLUSTER, [HEAD])
+    assert there == [HEAD, Node(16, 1, 8)]
+    assert capacity.slices(there) is ON_GPUS
+    assert side_by_side(ON_GPUS["student"], there) == 32
+    assert side_by_side(ON_GPUS["fine-tuning"], there) == 8
+    check(ON_GPUS, there)
+
+
+def test_cores_alone():
+    assert capacity.slices([HEAD]) is ON_CORES
+    assert side_by_side(Slice(), [HEAD, Node(2, 0)]) == 6
+    assert side_by_side(Slice(8), [HEAD]) == 1, "at least one"
+
+
+def test_a_slice_that_would_wait_for_ever_is_refused():
+    with pytest.raises(BadInput, match=r"a student stage asks for 2 cores and 1 GPUs.* 4 cores"):
+        check({"student": Slice(2, 1.0)}, [HEAD, Node(1, 4)][:1])
+    with pytest.raises(BadInput, match="asks for 32 cores"):
+        check({"student": Slice(32)}, described(CLUSTER, [HEAD]))
+
+
+def test_no_more_than_the_cluster_allows_in_all():
+    few = {**CLUSTER, "max_workers": 2}
+    assert described(few, [HEAD]) == [HEAD, Node(16, 1, 2)]
+
+
+def test_workers_that_run_already_are_among_those_that_may_come():
+    assert described(CLUSTER, [HEAD, Node(16, 1), Node(16, 1)]) == [HEAD, Node(16, 1, 8)]

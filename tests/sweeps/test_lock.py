@@ -1,0 +1,61 @@
+"""One driver per study, and what is seen of a study from another terminal."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sweeps import lock
+from sweeps.lock import driving, holder
+from sweeps.store import Store
+from vpbsd.errors import BadInput
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(str(tmp_path / "store"))
+
+
+def claimed(store, **changes):
+    told = {"id": "x", "host": "elsewhere", "pid": 1, "state": "running", "time": time.time()}
+    store.write_json("s/driver.json", told | changes)
+
+
+def test_a_second_driver_is_refused_and_told_where_the_first_is(store):
+    claimed(store)
+    with (
+        pytest.raises(BadInput, match=r"'s' is being driven by process 1 on elsewhere"),
+        driving("s", store),
+    ):
+        raise AssertionError("two drivers")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"time": 0.0}, {"state": "ended"}], ids=["a minute of silence", "ended"]
+)
+def test_a_stale_lock_holds_nobody_up(store, changes):
+    claimed(store, **changes)
+    with driving("s", store):
+        assert holder("s", store)["pid"] == os.getpid()
+    assert holder("s", store) is None
+
+
+def test_a_driver_killed_on_this_host_holds_nobody_up(store):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    claimed(store, host=lock.platform.node(), pid=child.pid)
+    assert holder("s", store) is None
+    claimed(store, host=lock.platform.node(), pid=os.getpid())
+    assert holder("s", store) is not None
+
+
+def test_the_heart_beats(store, monkeypatch):
+    monkeypatch.setattr(lock, "BEAT", 0.02)
+    with driving("s", store):
+        first = holder("s", store)["time"]
+        deadline = time.monotonic() + 10
+        while holder("s", store)["time"] == first and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert holder("s", store)["time"] > first

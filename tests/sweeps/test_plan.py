@@ -1,0 +1,68 @@
+"""What a plan and its trials add up to, by hand."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from sweeps.plan import GPU_IN_CORES, Plan, Stock
+from sweeps.study import Study
+from sweeps.void import voided_by
+from vpbsd.arms import ARMS
+from vpbsd.errors import BadInput
+
+
+def stage(key, family, *upstream):
+    return SimpleNamespace(key=key, family=family, upstream={s.key: s for s in upstream})
+
+
+PRE = stage("pre", "pre-training")
+TEACHERS = [stage(f"ft{i}", "fine-tuning", PRE) for i in (0, 1)]
+STUDENTS = [stage(f"s{i}", "student", TEACHERS[i]) for i in (0, 1)]
+COSTS = {"pre": 3600.0, "ft0": 1800.0, "ft1": 900.0, "s0": 360.0, "s1": 7200.0}
+
+
+def plan(monkeypatch, *stored, on_gpu=False):
+    every = (PRE, *TEACHERS, *STUDENTS)
+    states = {s.key: "stored" if s.key in stored else "absent" for s in every}
+    monkeypatch.setattr(Stock, "costs", lambda self: COSTS)
+    stock = Stock("name", every, states, {}, on_gpu)
+    return Plan(SimpleNamespace(name="name"), stock)
+
+
+def test_the_longest_path_is_that_of_what_is_left(monkeypatch):
+    assert plan(monkeypatch).longest_path(COSTS) == 3600 + 900 + 7200
+    assert plan(monkeypatch, "pre", "s1").longest_path(COSTS) == 1800 + 360
+    assert plan(monkeypatch, *COSTS).longest_path(COSTS) == 0
+
+
+def test_gpu_hours_are_shares_of_slices(monkeypatch):
+    """Whole GPUs: 1 + .5 + .25 hours; a quarter of one: .1 and 2 hours."""
+    hours = 1 + 0.5 + 0.25 + (0.1 + 2) / 4
+    assert plan(monkeypatch, on_gpu=True).gpu_hours() == pytest.approx(hours)
+    assert plan(monkeypatch).gpu_hours() == pytest.approx(hours / GPU_IN_CORES)
+    left = plan(monkeypatch, "pre", on_gpu=True)
+    assert left.gpu_hours() == pytest.approx(hours - 1)
+    left.check_budget(None)
+    left.check_budget(hours)
+    with pytest.raises(BadInput, match="--max-gpu-hours allows 1:"):
+        left.check_budget(1)
+
+
+def test_a_codebook_voids_those_that_learn_its_words(volumes, tiny, cheap):
+    study = Study("s", tiny, volumes, tuple(ARMS))
+    first = [t for t in study.trials if t.fold == 0]
+    voided = {t.arm for t in first if any(s.family == "pre-training" for s in voided_by(t.stage))}
+    assert voided == {
+        "vpbsd",
+        "vpbsd_wo_semi",
+        "da_conv1",
+        "da_linear",
+        "da_chsel",
+        "da_linear_flat",
+        "vpbsd_random_codes",
+        "vpbsd_no_gumbel",
+        "vpbsd_soft_pseudo",
+        "vpbsd_cldice",
+    }
+    for t in first:
+        assert t.stage in voided_by(t.stage), "a void network voids its own arm"
