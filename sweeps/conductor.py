@@ -160,9 +160,12 @@ class Conductor:
                 ray.cancel(flight.ref)
 
     async def report(self, key: str, first: int, rows: list[dict[str, Any]], share: float) -> None:
-        """A running stage tells of new rows; a resumed one may tell some again."""
+        """A running stage tells of new rows; a resumed one may tell some again.
+
+        It comes by another way than the stage's end, and may come after it.
+        """
         flight = self._flights.get(key)
-        if flight is None:
+        if flight is None or flight.over:
             return
         flight.rows[first:] = rows
         flight.state, flight.share = "running", share

@@ -88,3 +88,22 @@ def test_nothing_else_is_tried_again(monkeypatch):
     assert (len(had), flight.state, flight.reason) == (1, "failed", "ValueError: no")
     had, flight = fly(monkeypatch, {"student": Slice(1, 1.0)}, [OutOfMemoryError("full")])
     assert (len(had), flight.state) == (1, "failed")
+
+
+def test_news_that_come_after_the_end_change_nothing(monkeypatch):
+    """Seen: a stored stage that a late report called running held its trial for ever."""
+
+    class Stored:
+        def state(self, key):
+            return "stored"
+
+    monkeypatch.setattr(conductor, "Store", lambda url: Stored())
+
+    async def main():
+        chief = Conductor("url", {"student": Slice()})
+        await chief.want(Ticket("k", "student", "s", {}, b""), "trial", "session")
+        await chief.watch("k", 0)
+        await chief.report("k", 0, [{"epoch": 1.0}], 0.5)
+        return await chief.watch("k", 0, patience=0.01)
+
+    assert asyncio.run(main()).state == "stored"

@@ -270,7 +270,7 @@ class ToySearch(SimpleNamespace):
         if 0.4 < gamma < 0.5:
             raise BadInput("cannot be trained")
         kind = Spoilt if alpha > 0.9 else Toy
-        teacher = kind(f"teacher {alpha}", self.diary, family="pre-training", epochs=1)
+        teacher = kind(f"teacher {alpha}", self.diary, family="fine-tuning", epochs=1)
         for fold in (0, 1):
             score, trouble = gamma + 0.1 * fold, "fail" if gamma < 0.05 else ""
             student = Watched(
@@ -446,7 +446,7 @@ def test_many_trials_at_once_on_ray(two_cores, tmp_path, diary):
     """Four trials alive on two cores share teachers; those stopped let go of their student."""
     search, store = ToySearch(diary, students_per_teacher=8), Store(str(tmp_path / "store"))
     search.seconds = 0.05
-    slices = {"pre-training": Slice(lane="teacher"), "student": Slice(), "evaluation": Slice()}
+    slices = {"fine-tuning": Slice(lane="teacher"), "student": Slice(), "evaluation": Slice()}
     journal = looped(search, store, 8, Engine(store, slices), at_once=4)
     runs = trained(diary)
     outcomes = Counter(told.outcome for told in journal.told.values())
