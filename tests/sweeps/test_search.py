@@ -327,7 +327,7 @@ def looped(search, store, trials, engine=None, at_once=1):
     loop = Loop(
         search, journal, rebuilt(search, journal, []), engine or Here(store), store, trials
     )
-    loop.run(at_once, lambda: None)
+    loop.run(at_once)
     return journal
 
 
