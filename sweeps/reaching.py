@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from sweeps.running import one_line
-from sweeps.tracking import AWAY, Tracker, without_secrets
+from sweeps.answering import reason
+from sweeps.tracking import AWAY, Tracker
 from vpbsd.errors import BadInput
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Reach:
             step()
         except Exception as error:  # whatever it is, training goes on
             if not self._away:
-                self._say(f"cannot be told, it is tried again: {reason(error)}")
+                self._say(f"cannot be told now, all of it comes later: {reason(error)}")
             self._away = True
             return error
         if self._away:
@@ -88,8 +88,3 @@ class Delivering:
     def _run(self) -> None:
         while not self._stop.wait(EVERY):
             self._reach.attempt(self._step)
-
-
-def reason(error: Exception) -> str:
-    """Why, in a line without secrets."""
-    return without_secrets(one_line(error))

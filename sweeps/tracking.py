@@ -1,4 +1,4 @@
-"""The one file that imports mlflow: runs, curves, pictures, and reading them back.
+"""MLflow: runs, curves, pictures, and reading them back; only registering.py imports it too.
 
 Only the driver uses it. What MLflow shows is a function of the study and the store: `deliver` may
 be called at any time, by any driver, and brings every run up to date; how far a run got is a tag
@@ -11,24 +11,17 @@ import json
 import logging
 import os
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import mlflow
-import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
 from requests import RequestException
 
-from sweeps.running import one_line
+from sweeps.answering import answering, without_secrets
 from vpbsd.errors import BadInput
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar per picture
@@ -42,7 +35,6 @@ UNIT = "vpbsd.unit"
 SENT = "vpbsd.rows"
 OPENS_AS = {"mlflow.experimentKind": "custom_model_development"}  # else the UI shows it as GenAI
 MOST_METRICS, MOST_PARAMS = 900, 90  # per request; MLflow takes 1000 and 100
-ANSWERS_WITHIN = 10.0  # seconds, for a server's first sign of life
 AWAY = (MlflowException, RequestException)
 """What a call to MLflow raises when nobody answers, among other things."""
 
@@ -152,6 +144,16 @@ class Tracker:
         at = int(1000 * when)
         self._metrics(run_id, [Metric(_name(k), v, at, 0) for k, v in numbers.items()], [])
 
+    def series(self, run_id: str, rows: list[dict[str, float]]) -> None:
+        """Curves over time, told as a whole."""
+        metrics = [
+            Metric(_name(k), v, int(1000 * row["time"]), i)
+            for i, row in enumerate(rows)
+            for k, v in row.items()
+            if k != "time"
+        ]
+        self._metrics(run_id, metrics, [])
+
     def tags(self, run_id: str, tags: Values) -> None:
         """Sets tags."""
         self.client.log_batch(run_id, tags=[RunTag(k, str(v)) for k, v in tags.items()])
@@ -195,37 +197,6 @@ class Tracker:
             if run.info.status == "RUNNING":
                 self.end(unit, status)
 
-    def register(
-        self, name: str, folder: Path, scores: Mapping[str, float], tags: dict[str, str]
-    ) -> str:
-        """A model version of the folder's student; the one there is, if it was registered.
-
-        The model is logged as code with its files as artefacts; nothing is pickled. The run
-        holds the cross-validated scores and the card.
-        """
-        for known in self.client.search_model_versions(f"name = '{name}'"):
-            if known.tags.get("vpbsd.stage") == tags["vpbsd.stage"]:
-                return str(known.version)
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_experiment(experiment_id=self.experiment_id)
-        with mlflow.start_run(run_name="final student", tags={"vpbsd.kind": "final", **tags}):
-            mlflow.log_metrics({f"cross_validated/{_name(k)}": v for k, v in scores.items()})
-            mlflow.log_artifact(str(folder / "card.md"))
-            logged = mlflow.pyfunc.log_model(
-                name="student",
-                python_model=str(Path(__file__).with_name("student_model.py")),
-                artifacts={"student": str(folder)},
-                signature=_volume_signature(),
-                pip_requirements=["vpbsd"],
-                registered_model_name=name,
-            )
-        version = str(logged.registered_model_version)
-        for key, value in tags.items():
-            self.client.set_model_version_tag(name, version, key, value)
-        text = (folder / "card.md").read_text()
-        self.client.update_model_version(name, version, text)
-        return version
-
     def _params(self, run: Run, params: Values) -> None:
         """Those parameters that a run does not have yet, in batches."""
         told = {_name(k): str(v) for k, v in params.items()}
@@ -240,32 +211,6 @@ class Tracker:
         for i in starts:
             last = tags if i == starts[-1] else []
             self.client.log_batch(run_id, metrics[i : i + MOST_METRICS], tags=last)
-
-
-@contextmanager
-def answering(uri: str) -> Iterator[None]:
-    """Within, MLflow is expected to answer, as it is when a program begins.
-
-    Raises:
-        BadInput: It does not; where it was looked for, and what to do.
-    """
-    try:
-        if uri.startswith(("http://", "https://")):
-            with suppress(urllib.error.HTTPError):  # whatever it says, somebody is there
-                urllib.request.urlopen(f"{uri}/health", timeout=ANSWERS_WITHIN).close()
-        yield
-    except BadInput:
-        raise
-    except Exception as error:  # every kind of database has exceptions of its own
-        raise BadInput(
-            f"MLflow at {without_secrets(uri)} does not answer "
-            f"({without_secrets(one_line(error))}): start its server, or pass --tracking URI"
-        ) from error
-
-
-def without_secrets(text: str) -> str:
-    """The same, without user and password in its URLs."""
-    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
 
 
 def open_tracker(uri: str, study: str) -> Tracker:
@@ -317,15 +262,6 @@ def flat(value: object, prefix: str = "") -> dict[str, object]:
 def decode(text: str) -> Any:  # noqa: ANN401 (whatever JSON holds)
     """A tag's JSON."""
     return json.loads(text)
-
-
-def _volume_signature() -> ModelSignature:
-    """A raw volume (z, y, x) in, a mask of that shape out."""
-    free = (-1, -1, -1)
-    return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("float32"), free)]),
-        outputs=Schema([TensorSpec(np.dtype("uint8"), free)]),
-    )
 
 
 def _name(text: str) -> str:

@@ -17,6 +17,7 @@ import cloudpickle
 
 from sweeps.store import Store
 from sweeps.tickets import Progress, Runnable, Ticket
+from sweeps.vitals import VITALS, Vitals
 
 CHECKPOINT = "checkpoint.safetensors"
 SPENT = "spent.json"
@@ -45,9 +46,11 @@ def execute(ticket: Ticket, store: Store, report: Report) -> None:
         out, kept = Path(room, "out"), Path(room, CHECKPOINT)
         out.mkdir()
         diary = Diary(store, ticket.key, kept)
-        for step in stage.run(inputs, out, diary.resume()):
-            new = diary.note(step)
-            report(len(step.rows) - len(new), new, step.share)
+        with Vitals() as vitals:
+            for step in stage.run(inputs, out, diary.resume()):
+                new = diary.note(step)
+                report(len(step.rows) - len(new), new, step.share)
+        (out / VITALS).write_text(json.dumps(vitals.rows))
         store.commit(ticket.key, out, _facts(stage, out, diary.seconds()))
     store.clear_running(ticket.key)
 

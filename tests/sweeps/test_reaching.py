@@ -6,8 +6,9 @@ import time
 import pytest
 
 from sweeps import ablation, final, reaching, report, search
+from sweeps.answering import without_secrets
 from sweeps.reaching import Delivering, Reach
-from sweeps.tracking import AWAY, Tracker, without_secrets
+from sweeps.tracking import AWAY, Tracker
 from tests.sweeps.servers import free_port
 from vpbsd.command import answer
 from vpbsd.errors import BadInput
@@ -51,7 +52,9 @@ def test_an_outage_is_said_once_and_its_end_once(reach, capsys):
     failed = [reach.attempt(step) is not None for _ in range(5)]
     assert failed == [True, True, True, False, False]
     away, back = capsys.readouterr().err.splitlines()
-    assert away.startswith("MLflow at http://somewhere cannot be told, it is tried again: ")
+    assert away.startswith(
+        "MLflow at http://somewhere cannot be told now, all of it comes later: "
+    )
     assert "secret" not in away
     assert back == "MLflow at http://somewhere was told all of it now"
     assert reach._tracker.mended == 3, "before every attempt that follows a failure"
