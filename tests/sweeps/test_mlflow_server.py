@@ -29,7 +29,7 @@ def driving(command, notes):
             stderr=stderr,
             text=True,
             start_new_session=True,
-            env={**os.environ, "VPBSD_CHECKPOINT_SECONDS": "0"},
+            env={**os.environ, "VPBSD_CHECKPOINT_SECONDS": "0", "RAY_ADDRESS": "local"},
         )
     try:
         yield driver
