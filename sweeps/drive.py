@@ -14,6 +14,7 @@ from sweeps.progress import Display
 from sweeps.reaching import Delivering, Reach
 from sweeps.store import Store
 from sweeps.study import first_difference
+from sweeps.tally import Tally
 from sweeps.tickets import Order, ticket
 from sweeps.tracking import Tracker
 from vpbsd.errors import BadInput
@@ -116,11 +117,13 @@ def _run(plan: Plan, store: Store, delivering: Delivering, cpus: int | None) -> 
         f"{len(orders)} trials on {cluster.describe()}, {side_by_side} stages side by side",
         file=sys.stderr,
     )
-    with Display(plan.stock, side_by_side) as display, delivering:
+    tally = Tally(outline(plan), store)
+    with Display(plan.stock, side_by_side, tally) as display, delivering:
         outcomes = cluster.run_trials(
             orders, store, slices, side_by_side + MORE_TRIALS, display.show
         )
-        print(f"trained in {hours(display.elapsed)}", file=sys.stderr)
+    tally.take(stage.key for stage in plan.stock.stages)
+    print(f"trained in {hours(display.elapsed)}: {tally.hours()}", file=sys.stderr)
     if any(outcome == "interrupted" for outcome, _ in outcomes.values()):
         raise KeyboardInterrupt
     return {trial: why for trial, (outcome, why) in outcomes.items() if outcome == "failed"}
