@@ -1,4 +1,4 @@
-"""What a stage costs: measured where it was run before, else a stated guess."""
+"""What a stage costs in time and space: stated guesses, until it was run."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ HALF = 0.35
 SKELETON = 0.06
 """Seconds of one iteration of soft skeletons per labelled patch, with the gradient."""
 VOXELS = 32 * 64 * 64
+BYTES = 4
+TEACHER_PARAMETERS, STUDENT_PARAMETERS = 62.2e6, 0.12e6
+"""Of Swin UNETR at feature size 48, and of the Light UNet."""
+PICTURE = 70e3
+"""Bytes of an overlay."""
 
 
 def guess(stage: Stage) -> float:
@@ -67,3 +72,35 @@ def _patches(stage: Stage) -> int:
     count = len(cells(parts, stage.config.data.patch))
     sampling = getattr(stage.config, "sampling", None)
     return min(count, sampling.patches) if role == "unlabelled" and sampling else count
+
+
+def guess_bytes(stage: Stage) -> float:
+    """Bytes that a result takes in the store; what compresses is taken as it is."""
+    config = stage.config
+    if isinstance(config, Timing):
+        return 0.0
+    if isinstance(config, Train):
+        return BYTES * _parameters(config.method.network)
+    if isinstance(config, Evaluate):
+        return PICTURE * sum(len(parts) for parts in stage.parts.values())
+    teacher = stage.upstream["teacher"].config
+    assert isinstance(teacher, Train)
+    assert isinstance(teacher.method.network, SwinNet)
+    width = BYTES * teacher.method.network.feature_size
+    a_voxel = {
+        "codes": 1 / 32**3,
+        "pseudo": 1 / 8,
+        "margin": 2.0,
+        "features": 16 * width / 32**3,
+        "features16": 8 * width / 16**3,
+    }
+    return _patches(stage) * math.prod(config.data.patch) * a_voxel[config.says]
+
+
+def _parameters(network: Network) -> float:
+    if isinstance(network, SwinNet):
+        return TEACHER_PARAMETERS * (network.feature_size / 48) ** 2
+    if isinstance(network, UnetrNet):
+        h = network.hidden_size
+        return 12 * (4 * h**2 + 2 * h * network.mlp_dim) + 15_000 * network.feature_size**2
+    return STUDENT_PARAMETERS

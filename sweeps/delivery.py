@@ -13,6 +13,7 @@ from sweeps.plan import Plan
 from sweeps.store import Manifest, Store
 from sweeps.study import Study, Trial, data_fingerprint
 from sweeps.tracking import Tracker, flat
+from sweeps.vitals import VITALS
 from sweeps.void import voided_by
 from sweeps.worker import commit
 from vpbsd.stages import Stage
@@ -119,6 +120,8 @@ class Delivery:
             {**summary["numbers"], **{f"sys/{k}": v for k, v in numbers.items()}},
             facts["finished"],
         )
+        if VITALS in manifest.files:  # results of an older version have none
+            self.tracker.series(run_id, json.loads((folder / VITALS).read_text()))
         told = {f"vpbsd.{k}": v for k, v in facts.items() if isinstance(v, str)}
         link = f"{self.store.url}/results/{stage.key}/{manifest.attempt}"
         self.tracker.tags(run_id, {**told, "vpbsd.result": link})

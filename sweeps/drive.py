@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from pathlib import Path
 
 from sweeps import capacity, cluster, tables
@@ -12,13 +11,14 @@ from sweeps.lock import driving
 from sweeps.outline import OUTLINE, outline
 from sweeps.plan import Plan, hours
 from sweeps.progress import Display
+from sweeps.reaching import Delivering, Reach
 from sweeps.store import Store
 from sweeps.study import first_difference
+from sweeps.tally import Tally
 from sweeps.tickets import Order, ticket
 from sweeps.tracking import Tracker
 from vpbsd.errors import BadInput
 
-DELIVER_EVERY = 5.0
 MORE_TRIALS = 6  # alive than slices: students of one fold, while the next teacher is trained
 
 
@@ -40,23 +40,30 @@ def _drive(plan: Plan, store: Store, tracking: str, cpus: int | None) -> tuple[s
     study = plan.study
     claim(plan, store)
     tracker = Tracker(tracking, study.name, artifacts_beside(tracking))
-    delivery = Delivery(study, store, tracker, plan)
+    delivery, reach = Delivery(study, store, tracker, plan), Reach(tracker)
     try:
-        failed = _run(plan, store, delivery, cpus) if plan.stock.missing else {}
+        failed = _run(plan, store, Delivering(reach, delivery.catch_up), cpus)
     except KeyboardInterrupt:
-        delivery.interrupt()
+        reach.attempt(delivery.interrupt)
         raise
-    delivery.catch_up()
     for trial, reason in failed.items():
         print(f"trial {trial} failed: {reason}", file=sys.stderr)
+    return reach.insist(lambda: _conclude(delivery, failed)), not failed
+
+
+def _conclude(delivery: Delivery, failed: dict[str, str]) -> str:
+    """Tells MLflow how all of it ended; the table, read back from there."""
+    delivery.catch_up()
+    for trial, reason in failed.items():
         delivery.fail(trial, reason)
+    study, tracker = delivery.study, delivery.tracker
     trials = tables.trial_results(tracker)
     protocol = "by group" if study.settings.protocol.split == "group" else "in space"
     caption = tables.caption(trials, protocol)
     table = tables.document(trials, study.arms, caption, tables.timings(tracker))
-    texts = {"table.md": table, "plan.txt": "\n".join(plan.lines())}
+    texts = {"table.md": table, "plan.txt": "\n".join(delivery.plan.lines())}
     delivery.conclude(texts, complete=not failed)
-    return table, not failed
+    return table
 
 
 def claim(plan: Plan, store: Store) -> None:
@@ -88,8 +95,10 @@ def artifacts_beside(tracking: str) -> str | None:
     return (Path(tracking.removeprefix("sqlite:///")).parent / "artifacts").resolve().as_uri()
 
 
-def _run(plan: Plan, store: Store, delivery: Delivery, cpus: int | None) -> dict[str, str]:
+def _run(plan: Plan, store: Store, delivering: Delivering, cpus: int | None) -> dict[str, str]:
     """Runs the trials that have no result; returns the reason of each that failed."""
+    if not plan.stock.missing:
+        return {}
     missing = {stage.key for stage in plan.stock.missing}
     wanted = [t for t in plan.study.trials if t.stage.key in missing]
     wanted.sort(key=lambda t: any(s.family == "fine-tuning" for s in t.stage.lineage()))
@@ -108,33 +117,13 @@ def _run(plan: Plan, store: Store, delivery: Delivery, cpus: int | None) -> dict
         f"{len(orders)} trials on {cluster.describe()}, {side_by_side} stages side by side",
         file=sys.stderr,
     )
-    with Display(plan.stock, side_by_side) as display, _delivering(delivery):
+    tally = Tally(outline(plan), store)
+    with Display(plan.stock, side_by_side, tally) as display, delivering:
         outcomes = cluster.run_trials(
             orders, store, slices, side_by_side + MORE_TRIALS, display.show
         )
-        print(f"trained in {hours(display.elapsed)}", file=sys.stderr)
+    tally.take(stage.key for stage in plan.stock.stages)
+    print(f"trained in {hours(display.elapsed)}: {tally.hours()}", file=sys.stderr)
     if any(outcome == "interrupted" for outcome, _ in outcomes.values()):
         raise KeyboardInterrupt
     return {trial: why for trial, (outcome, why) in outcomes.items() if outcome == "failed"}
-
-
-class _delivering:  # noqa: N801 (used as a with-statement)
-    """Within, MLflow is brought up to date every few seconds, from a thread of its own."""
-
-    def __init__(self, delivery: Delivery) -> None:
-        self._delivery, self._stop = delivery, threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(DELIVER_EVERY):
-            try:
-                self._delivery.catch_up()
-            except Exception as error:  # MLflow may be away: everything arrives later
-                print(f"MLflow does not answer, trying again: {error}", file=sys.stderr)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
-from statistics import mean
 from typing import Any
 
 from sweeps.lock import holder
 from sweeps.plan import FAMILIES, Plan, hours
-from sweeps.store import Manifest, Store
+from sweeps.store import Store
+from sweeps.tally import Tally
 from sweeps.void import voided_by
 from sweeps.worker import SPENT
-from vpbsd.arms import TITLES
 from vpbsd.config import nearest
 from vpbsd.errors import BadInput
 
@@ -22,8 +21,12 @@ OUTLINE = "outline.json"
 
 
 def outline(plan: Plan) -> dict[str, Any]:
-    """Stages (key, family, label, guessed seconds) and trials (arm, key, what would void them)."""
+    """Stages (key, family, label, guessed seconds) and trials (arm, key, what would void them).
+
+    Of a stage also whether it was stored before, and how many trials and timings ask for it.
+    """
     costs, states = plan.stock.costs(), plan.stock.states
+    asked = Counter(stage.key for trial in plan.study.trials for stage in trial.stage.lineage())
     return {
         "stages": [
             {
@@ -32,6 +35,7 @@ def outline(plan: Plan) -> dict[str, Any]:
                 "label": stage.label,
                 "guess": costs[stage.key],
                 "before": states[stage.key] == "stored",
+                "asked": asked[stage.key] or 1,
             }
             for stage in plan.stock.stages
         ],
@@ -57,9 +61,8 @@ def standing(study: str, store: Store) -> Iterator[str]:
         raise BadInput(
             f"there is no study '{study}' in {store.url}{nearest(study, store.studies())}"
         )
-    stages, trials = told["stages"], told["trials"]
-    manifests = {stage["key"]: store.manifest(stage["key"]) for stage in stages}
-    stored = {key: m for key, m in manifests.items() if m is not None}
+    stages, trials, tally = told["stages"], told["trials"], Tally(told, store)
+    tally.take(stage["key"] for stage in stages)
     driver = holder(study, store)
     yield f"study {study}: " + (
         f"driven by process {driver['pid']} on {driver['host']}"
@@ -68,16 +71,16 @@ def standing(study: str, store: Store) -> Iterator[str]:
     )
     yield "stage          | stored | to do"
     for family in FAMILIES:
-        own = Counter(s["key"] in stored for s in stages if s["family"] == family)
+        own = Counter(s["key"] in tally.stored for s in stages if s["family"] == family)
         yield f"{family:<14} | {own[True]:>6} | {own[False]:>5}"
     for stage in stages:
-        if stage["key"] not in stored:
+        if stage["key"] not in tally.stored:
             yield from _begun(stage, store)
-    yield from _best(trials, stored, store)
-    ours = [s["key"] for s in stages if s["key"] in stored and not s["before"]]
-    spent = sum(stored[key].facts["seconds"] for key in ours)
-    left = sum(stage["guess"] for stage in stages if stage["key"] not in stored)
-    yield f"spent {hours(spent)} of slices, about {hours(left)} of work left"
+    yield f"{tally.ended} of {len(trials)} trials"
+    if tally.best():
+        yield tally.best()
+    left = sum(stage["guess"] for stage in stages if stage["key"] not in tally.stored)
+    yield f"{tally.hours()}; about {hours(left)} of work left"
 
 
 def _begun(stage: dict[str, Any], store: Store) -> Iterator[str]:
@@ -86,22 +89,3 @@ def _begun(stage: dict[str, Any], store: Store) -> Iterator[str]:
         told = json.loads(spent)
         ago = hours(time.time() - told["time"])
         yield f"  {stage['label']}: {told['share']:.0%} at its checkpoint {ago} ago"
-
-
-def _best(
-    trials: list[dict[str, Any]], stored: dict[str, Manifest], store: Store
-) -> Iterator[str]:
-    """The arm with the highest mean DSC over the folds that it has; void trials do not count."""
-    ended = [trial for trial in trials if trial["key"] in stored]
-    scores: dict[str, list[float]] = defaultdict(list)
-    for trial in ended:
-        if not any(stored[k].facts["void"] for k in trial["voided_by"] if k in stored):
-            rows = json.loads((store.open(trial["key"]) / "rows.json").read_text())
-            scores[trial["arm"]].append(mean(row["dsc"] for row in rows))
-    yield f"{len(ended)} of {len(trials)} trials"
-    if scores:
-        arm = max(scores, key=lambda a: mean(scores[a]))
-        yield (
-            f"best so far: {TITLES.get(arm, arm)}, DSC {mean(scores[arm]):.3f} over "
-            f"{len(scores[arm])} of its trials"
-        )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from statistics import median
 
-from sweeps.costs import guess
+from sweeps.costs import guess, guess_bytes
+from sweeps.sharing import tree
 from sweeps.slices import ON_GPUS
 from sweeps.store import State, Store
 from sweeps.study import Study
@@ -35,6 +36,7 @@ class Stock:
         name: Of the study or model they are for.
         seconds: Key -> measured seconds of a stored stage.
         on_gpu: Whether some of them were measured on a GPU.
+        sizes: Key -> bytes of a stored stage.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Stock:
     states: dict[str, State]
     seconds: dict[str, float]
     on_gpu: bool = False
+    sizes: dict[str, float] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[Stage]:
@@ -50,17 +53,24 @@ class Stock:
 
     def costs(self) -> dict[str, float]:
         """Key -> seconds: its own if measured, else a guess scaled by what its family took."""
-        guesses = {stage.key: guess(stage) for stage in self.stages}
+        return self._scaled(guess, self.seconds)
+
+    def bytes(self) -> dict[str, float]:
+        """Key -> bytes of its result, in the same way."""
+        return self._scaled(guess_bytes, self.sizes)
+
+    def _scaled(
+        self, guessed: Callable[[Stage], float], known: dict[str, float]
+    ) -> dict[str, float]:
+        guesses = {stage.key: guessed(stage) for stage in self.stages}
         ratios: dict[str, list[float]] = {}
         for stage in self.stages:
-            if stage.key in self.seconds and guesses[stage.key] > 0:
-                ratio = self.seconds[stage.key] / guesses[stage.key]
+            if stage.key in known and guesses[stage.key] > 0:
+                ratio = known[stage.key] / guesses[stage.key]
                 ratios.setdefault(stage.family, []).append(ratio)
         factor = {family: median(values) for family, values in ratios.items()}
         return {
-            stage.key: self.seconds.get(
-                stage.key, guesses[stage.key] * factor.get(stage.family, 1.0)
-            )
+            stage.key: known.get(stage.key, guesses[stage.key] * factor.get(stage.family, 1.0))
             for stage in self.stages
         }
 
@@ -104,6 +114,10 @@ class Plan:
             f"on GPUs about {self.gpu_hours():.2g} GPU-hours "
             f"({'measured' if stock.on_gpu else taken}); share of a GPU: {shares}"
         )
+        size, there = sum(stock.bytes().values()), sum(stock.sizes.values())
+        yield f"disk for results about {volume(size)}, {volume(there)} of it stored"
+        yield "shared stages, over all folds:"
+        yield from (f"  {line}" for line in tree(study.trials, stock.states))
 
     def longest_path(self, costs: dict[str, float]) -> float:
         """Seconds of the longest row of stages to run, each of which waits for the one before."""
@@ -146,7 +160,12 @@ def take_stock(name: str, stages: Iterable[Stage], store: Store) -> Stock:
     manifests = {stage.key: store.manifest(stage.key) for stage in every}
     seconds = {k: float(m.facts["seconds"]) for k, m in manifests.items() if m is not None}
     on_gpu = any(m.facts.get("peak_gpu_memory_gb") for m in manifests.values() if m is not None)
-    return Stock(name, every, states, seconds, on_gpu)
+    sizes = {
+        key: float(sum(file.size for file in m.files.values()))
+        for key, m in manifests.items()
+        if m is not None
+    }
+    return Stock(name, every, states, seconds, on_gpu, sizes)
 
 
 def hours(seconds: float) -> str:
@@ -154,3 +173,8 @@ def hours(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def volume(size: float) -> str:
+    """An amount of data, from ``12 MB`` to ``3.1 GB``."""
+    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.1f} GB"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,8 +14,9 @@ from rich.text import Text
 
 from sweeps.conductor import View
 from sweeps.plan import FAMILIES, Stock, hours
+from sweeps.tally import Tally
 
-PLAIN_EVERY = 15.0
+PLAIN_EVERY = 30.0
 
 
 class Display:
@@ -23,13 +25,15 @@ class Display:
     Args:
         stock: The stages, as they were when it began.
         side_by_side: Stages that run at a time, for the time left.
+        tally: Of the study, if it is one.
     """
 
-    def __init__(self, stock: Stock, side_by_side: int) -> None:
+    def __init__(self, stock: Stock, side_by_side: int, tally: Tally | None = None) -> None:
         self.stock, self.side_by_side = stock, max(1, side_by_side)
         self.began = self._spoke = time.monotonic()
         self._missing = Counter(stage.family for stage in stock.missing)
-        self._last = ""
+        self._last, self.tally = "", tally
+        self._take(stage.key for stage in stock.stages if stock.states[stage.key] == "stored")
         console = Console(file=sys.stderr)
         self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
 
@@ -49,6 +53,7 @@ class Display:
 
     def show(self, views: list[View]) -> None:
         """The newest state of all flights."""
+        self._take(view.key for view in views if view.state == "stored")
         if self._live:
             self._live.update(self._table(views))
             return
@@ -61,11 +66,25 @@ class Display:
         """All of it in one line."""
         done = sum(self._done(views).values())
         running = [f"{v.label} {v.share:.0%}" for v in views if v.state == "running"]
-        spent = hours(time.monotonic() - self.began)
-        return (
-            f"[{spent}] {done}/{self._missing.total()} stages; running "
-            f"{', '.join(running) or 'none'}; about {hours(self.seconds_left(views))} left"
-        )
+        waiting = sum(view.state == "queued" for view in views)
+        parts = [
+            f"[{hours(self.elapsed)}] {done}/{self._missing.total()} stages",
+            f"running {', '.join(running) or 'none'}",
+            f"{waiting} waiting",
+            *self._told(),
+            f"about {hours(self.seconds_left(views))} left",
+        ]
+        return "; ".join(parts)
+
+    def _take(self, keys: Iterable[str]) -> None:
+        if self.tally is not None:
+            self.tally.take(keys)
+
+    def _told(self) -> list[str]:
+        """The best arm so far, and hours."""
+        if self.tally is None:
+            return []
+        return [told for told in (self.tally.best(), self.tally.hours()) if told]
 
     def seconds_left(self, views: list[View]) -> float:
         """From the costs of the stages left, scaled by what the finished part really took."""
@@ -81,14 +100,17 @@ class Display:
 
     def _table(self, views: list[View]) -> Group:
         table = Table(title=f"{self.stock.name}", title_justify="left")
-        for column in ("stage", "stored before", "done", "running", "to do", "failed"):
+        columns = ("stage", "stored before", "done", "running", "waiting", "to do", "failed")
+        for column in columns:
             table.add_column(column, justify="left" if column == "stage" else "right")
         done = self._done(views)
         for family in FAMILIES:
             states = Counter(v.state for v in views if v.family == family)
             before = sum(s.family == family for s in self.stock.stages) - self._missing[family]
-            left = self._missing[family] - done[family] - states["running"] - states["failed"]
-            numbers = (before, done[family], states["running"], max(left, 0), states["failed"])
+            begun = states["running"] + states["queued"] + states["failed"]
+            left = max(self._missing[family] - done[family] - begun, 0)
+            live = (states["running"], states["queued"])
+            numbers = (before, done[family], *live, left, states["failed"])
             table.add_row(family, *map(str, numbers))
         running = [
             Text(f"  {v.label:<28} {v.share:>4.0%}  {hours(v.seconds):>7}  for {v.waiting} trials")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 
 from sweeps.arguments import (
     add_places,
@@ -110,29 +109,22 @@ def drive_search(
     from sweeps import capacity, cluster
     from sweeps.drive import artifacts_beside
     from sweeps.engine import Engine
+    from sweeps.reaching import Delivering, Reach
     from sweeps.search_runs import SearchRuns
     from sweeps.tracking import Tracker
 
     tracker = Tracker(args.tracking, search.name, artifacts_beside(args.tracking))
-    runs = SearchRuns(search, journal, tracker)
+    runs, reach = SearchRuns(search, journal, tracker), Reach(tracker)
     if missing(journal, args.trials):
         cluster.connect(args.cpus)
         slices, at_once = capacity.offered()
         print(f"{at_once} trials side by side on {cluster.describe()}", file=sys.stderr)
         loop = Loop(search, journal, chooser, Engine(store, slices), store, args.trials)
-        loop.run(at_once, lambda: _try(runs.catch_up))
-    runs.catch_up()
+        with Delivering(reach, runs.catch_up):
+            loop.run(at_once)
     text = report(search, journal)
-    runs.conclude(text)
+    reach.insist(lambda: runs.conclude(text))
     return text
-
-
-def _try(step: Callable[[], None]) -> None:
-    """MLflow may be away: everything arrives with a later trial, or at the end."""
-    try:
-        step()
-    except Exception as error:
-        print(f"MLflow does not answer, trying again: {error}", file=sys.stderr)
 
 
 def _given(args: argparse.Namespace) -> list[str]:

@@ -43,7 +43,7 @@ class SearchRuns:
 
     def catch_up(self) -> None:
         """Tells of every trial that began, and how those that ended did."""
-        for number, params in self.journal.asked.items():
+        for number, params in list(self.journal.asked.items()):  # it grows meanwhile
             unit = f"trial:{number}"
             if self.tracker.has_ended(unit):
                 continue
@@ -53,7 +53,8 @@ class SearchRuns:
                 self._end(unit, run_id, self.journal.told[number])
 
     def conclude(self, text: str) -> None:
-        """Ends the search's run, with its findings."""
+        """Tells what is new, and ends the search's run, with its findings."""
+        self.catch_up()
         self.tracker.text(self.parent, text, "search.md")
         self.tracker.end("search", "FINISHED")
 

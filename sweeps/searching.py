@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -80,16 +79,14 @@ class Loop:
             if self.halving:
                 self.halving.remember(told.number, told.rungs)
 
-    def run(self, at_once: int, after: Callable[[], None]) -> None:
-        """To the end, so many trials at a time; `after` is called when some have ended."""
+    def run(self, at_once: int) -> None:
+        """To the end, so many trials at a time."""
         with ThreadPoolExecutor(at_once) as pool:
             try:
                 while self._begin(pool, at_once) or self._running:
                     done, self._running = wait(self._running, 1.0, FIRST_COMPLETED)
                     for future in done:
                         self._end(future.result())
-                    if done:
-                        after()
             except BaseException:
                 self.engine.stop()  # or leaving the pool would wait for the trials' ends
                 raise

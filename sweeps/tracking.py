@@ -1,4 +1,4 @@
-"""The one file that imports mlflow: runs, curves, pictures, and reading them back.
+"""MLflow: runs, curves, pictures, and reading them back; only registering.py imports it too.
 
 Only the driver uses it. What MLflow shows is a function of the study and the store: `deliver` may
 be called at any time, by any driver, and brings every run up to date; how far a run got is a tag
@@ -8,29 +8,35 @@ of that run, and metrics carry the time they were measured, so that nothing is l
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import mlflow
-import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.exceptions import MlflowException
+from requests import RequestException
 
+from sweeps.answering import answering, without_secrets
 from vpbsd.errors import BadInput
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar per picture
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # reaching.py tries again
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line per retry
 Values = Mapping[str, object]
 PARENT = "mlflow.parentRunId"
 UNIT = "vpbsd.unit"
 SENT = "vpbsd.rows"
 OPENS_AS = {"mlflow.experimentKind": "custom_model_development"}  # else the UI shows it as GenAI
 MOST_METRICS, MOST_PARAMS = 900, 90  # per request; MLflow takes 1000 and 100
+AWAY = (MlflowException, RequestException)
+"""What a call to MLflow raises when nobody answers, among other things."""
 
 
 class Tracker:
@@ -40,19 +46,35 @@ class Tracker:
         uri: Of MLflow; a SQLite file is made if need be.
         experiment: Its name, that of the study.
         artifacts: Where a new experiment keeps its files, if the server does not say.
+
+    Raises:
+        BadInput: Nobody answers there, or it is no MLflow.
     """
 
     def __init__(self, uri: str, experiment: str, artifacts: str | None = None) -> None:
-        _make_folder(uri)
-        self.uri = uri
-        self.client = MlflowClient(uri)
-        found = self.client.get_experiment_by_name(experiment)
-        self.experiment_id: str = (
-            found.experiment_id
-            if found
-            else self.client.create_experiment(experiment, artifacts, OPENS_AS)
-        )
-        self._runs = {run.data.tags[UNIT]: run for run in self.runs() if UNIT in run.data.tags}
+        self.uri, self.place = uri, without_secrets(uri)
+        with answering(uri):
+            _make_folder(uri)
+            self.client = MlflowClient(uri)
+            found = self.client.get_experiment_by_name(experiment)
+            self.experiment_id: str = (
+                found.experiment_id
+                if found
+                else self.client.create_experiment(experiment, artifacts, OPENS_AS)
+            )
+            self._runs = _one_per_unit(self.runs())
+
+    def mend(self) -> None:
+        """Reads again which runs there are, after answers may have been lost.
+
+        A request whose answer was lost may have been tried again: of two runs of a unit the one
+        that knows less is deleted.
+        """
+        runs = list(self.runs())
+        self._runs = _one_per_unit(runs)
+        for run in runs:
+            if UNIT in run.data.tags and self._runs[run.data.tags[UNIT]] is not run:
+                self.client.delete_run(run.info.run_id)
 
     def runs(self, condition: str = "", *, deleted: bool = False) -> Iterator[Run]:
         """All runs of the experiment that meet a condition in MLflow's filter language.
@@ -77,9 +99,9 @@ class Tracker:
             told = {UNIT: unit, **linked, **{k: str(v) for k, v in tags.items()}}
             run = self.client.create_run(self.experiment_id, run_name=name, tags=told)
             self._runs[unit] = run
-            self.params(run.info.run_id, params)
         elif self._runs[unit].info.status == "KILLED":  # left by a driver that was interrupted
             self.reopen(unit)
+        self._params(self._runs[unit], params)
         return str(self._runs[unit].info.run_id)
 
     def is_finished(self, unit: str) -> bool:
@@ -98,12 +120,6 @@ class Tracker:
             run_id = self._runs[unit].info.run_id
             self.client.update_run(run_id, status="RUNNING")
             self._runs[unit] = self.client.get_run(run_id)
-
-    def params(self, run_id: str, params: Values) -> None:
-        """Flat parameters, in batches."""
-        flat = [Param(_name(k), str(v)) for k, v in params.items()]
-        for i in range(0, len(flat), MOST_PARAMS):
-            self.client.log_batch(run_id, params=flat[i : i + MOST_PARAMS])
 
     def rows(self, unit: str, rows: list[dict[str, Any]], step: str = "epoch") -> None:
         """Rows of a curve beyond those sent already; each row is one step."""
@@ -127,6 +143,16 @@ class Tracker:
         """Scalars of a finished unit."""
         at = int(1000 * when)
         self._metrics(run_id, [Metric(_name(k), v, at, 0) for k, v in numbers.items()], [])
+
+    def series(self, run_id: str, rows: list[dict[str, float]]) -> None:
+        """Curves over time, told as a whole."""
+        metrics = [
+            Metric(_name(k), v, int(1000 * row["time"]), i)
+            for i, row in enumerate(rows)
+            for k, v in row.items()
+            if k != "time"
+        ]
+        self._metrics(run_id, metrics, [])
 
     def tags(self, run_id: str, tags: Values) -> None:
         """Sets tags."""
@@ -171,42 +197,20 @@ class Tracker:
             if run.info.status == "RUNNING":
                 self.end(unit, status)
 
-    def register(
-        self, name: str, folder: Path, scores: Mapping[str, float], tags: dict[str, str]
-    ) -> str:
-        """A model version of the folder's student; the one there is, if it was registered.
-
-        The model is logged as code with its files as artefacts; nothing is pickled. The run
-        holds the cross-validated scores and the card.
-        """
-        for known in self.client.search_model_versions(f"name = '{name}'"):
-            if known.tags.get("vpbsd.stage") == tags["vpbsd.stage"]:
-                return str(known.version)
-        mlflow.set_tracking_uri(self.uri)
-        mlflow.set_experiment(experiment_id=self.experiment_id)
-        with mlflow.start_run(run_name="final student", tags={"vpbsd.kind": "final", **tags}):
-            mlflow.log_metrics({f"cross_validated/{_name(k)}": v for k, v in scores.items()})
-            mlflow.log_artifact(str(folder / "card.md"))
-            logged = mlflow.pyfunc.log_model(
-                name="student",
-                python_model=str(Path(__file__).with_name("student_model.py")),
-                artifacts={"student": str(folder)},
-                signature=_volume_signature(),
-                pip_requirements=["vpbsd"],
-                registered_model_name=name,
-            )
-        version = str(logged.registered_model_version)
-        for key, value in tags.items():
-            self.client.set_model_version_tag(name, version, key, value)
-        text = (folder / "card.md").read_text()
-        self.client.update_model_version(name, version, text)
-        return version
+    def _params(self, run: Run, params: Values) -> None:
+        """Those parameters that a run does not have yet, in batches."""
+        told = {_name(k): str(v) for k, v in params.items()}
+        new = [Param(k, v) for k, v in told.items() if k not in run.data.params]
+        for i in range(0, len(new), MOST_PARAMS):
+            self.client.log_batch(run.info.run_id, params=new[i : i + MOST_PARAMS])
+        run.data.params.update(told)
 
     def _metrics(self, run_id: str, metrics: list[Metric], tags: list[RunTag]) -> None:
-        for i in range(0, len(metrics), MOST_METRICS):
-            self.client.log_batch(run_id, metrics=metrics[i : i + MOST_METRICS])
-        if tags:
-            self.client.log_batch(run_id, tags=tags)
+        """Batches of metrics; the tags come with the last one, when all of them have arrived."""
+        starts = range(0, max(len(metrics), 1), MOST_METRICS)
+        for i in starts:
+            last = tags if i == starts[-1] else []
+            self.client.log_batch(run_id, metrics[i : i + MOST_METRICS], tags=last)
 
 
 def open_tracker(uri: str, study: str) -> Tracker:
@@ -218,13 +222,30 @@ def open_tracker(uri: str, study: str) -> Tracker:
     file = _sqlite_file(uri)
     if file is not None and not file.exists():
         raise BadInput(f"no MLflow database at {file}: run a sweep first, or pass --tracking URI")
-    client = MlflowClient(uri)
-    if client.get_experiment_by_name(study) is None:
+    with answering(uri):
+        client = MlflowClient(uri)
+        found = client.get_experiment_by_name(study)
+    if found is None:
         names = [e.name for e in client.search_experiments() if e.name != "Default"]
         raise BadInput(
-            f"there is no study '{study}' at {uri}; known are {', '.join(names) or 'none'}"
+            f"there is no study '{study}' at {without_secrets(uri)}; known are "
+            f"{', '.join(names) or 'none'}"
         )
     return Tracker(uri, study)
+
+
+def _one_per_unit(runs: Iterable[Run]) -> dict[str, Run]:
+    """Of each unit the run that knows most, of equals the oldest; the newest run comes first."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        unit = run.data.tags.get(UNIT)
+        if unit is not None and (unit not in found or _known(run) >= _known(found[unit])):
+            found[unit] = run
+    return found
+
+
+def _known(run: Run) -> tuple[bool, int]:
+    return run.info.status == "FINISHED", int(run.data.tags.get(SENT, 0))
 
 
 def flat(value: object, prefix: str = "") -> dict[str, object]:
@@ -241,15 +262,6 @@ def flat(value: object, prefix: str = "") -> dict[str, object]:
 def decode(text: str) -> Any:  # noqa: ANN401 (whatever JSON holds)
     """A tag's JSON."""
     return json.loads(text)
-
-
-def _volume_signature() -> ModelSignature:
-    """A raw volume (z, y, x) in, a mask of that shape out."""
-    free = (-1, -1, -1)
-    return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("float32"), free)]),
-        outputs=Schema([TensorSpec(np.dtype("uint8"), free)]),
-    )
 
 
 def _name(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import resource
@@ -17,6 +18,7 @@ import cloudpickle
 
 from sweeps.store import Store
 from sweeps.tickets import Progress, Runnable, Ticket
+from sweeps.vitals import VITALS, Vitals
 
 CHECKPOINT = "checkpoint.safetensors"
 SPENT = "spent.json"
@@ -36,6 +38,7 @@ def execute(ticket: Ticket, store: Store, report: Report) -> None:
         Damaged: An input is not what was committed; it has been set aside.
         FileNotFoundError: An input is not stored (any more).
         Diverged: A loss is not finite.
+        ValueError: An evaluation has no DSC, or one that is no number.
     """
     if store.state(ticket.key) == "stored":
         return
@@ -45,11 +48,23 @@ def execute(ticket: Ticket, store: Store, report: Report) -> None:
         out, kept = Path(room, "out"), Path(room, CHECKPOINT)
         out.mkdir()
         diary = Diary(store, ticket.key, kept)
-        for step in stage.run(inputs, out, diary.resume()):
-            new = diary.note(step)
-            report(len(step.rows) - len(new), new, step.share)
+        with Vitals() as vitals:
+            for step in stage.run(inputs, out, diary.resume()):
+                new = diary.note(step)
+                report(len(step.rows) - len(new), new, step.share)
+        if ticket.family == "evaluation":
+            _refuse_unmeasured(out)
+        (out / VITALS).write_text(json.dumps(vitals.rows))
         store.commit(ticket.key, out, _facts(stage, out, diary.seconds()))
     store.clear_running(ticket.key)
+
+
+def _refuse_unmeasured(out: Path) -> None:
+    """Without a score a trial has failed: it must enter no mean, and end no sweep."""
+    for row in json.loads((out / "rows.json").read_text()):
+        if not math.isfinite(row.get("dsc", math.nan)):
+            volume = row.get("volume", "a volume")
+            raise ValueError(f"the DSC of {volume} is {row.get('dsc', 'missing')}")
 
 
 class Diary:

@@ -11,6 +11,7 @@ import pytest
 import zarr
 
 from sweeps import ablation, compare, final, status
+from sweeps.costs import guess_bytes
 from sweeps.plan import make_plan
 from sweeps.store import Store
 from sweeps.study import Study
@@ -97,6 +98,8 @@ def test_trials_carry_curves_metrics_pictures_and_links(study):
     assert len(pictures) == len(volumes)
     assert run.data.params["student.gamma"] == "1.0"
     assert "pre-training" in run.data.tags["vpbsd.stages"]
+    stage = next(tracked.runs("tags.`vpbsd.family` = 'pre-training'"))
+    assert stage.data.metrics["system/process_memory_megabytes"] > 50
 
 
 def test_the_same_command_again_trains_and_doubles_nothing(study, capsys):
@@ -218,3 +221,5 @@ def test_a_plan_counts_requested_unique_and_stored(study, volumes):
         "evaluation": 6,
     }
     assert plan.stock.missing == []
+    stored, guessed = sum(plan.stock.sizes.values()), sum(map(guess_bytes, plan.stock.stages))
+    assert 0.7 < guessed / stored < 1.4

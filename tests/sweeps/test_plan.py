@@ -4,7 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from sweeps.plan import GPU_IN_CORES, Plan, Stock
+from sweeps.costs import guess_bytes
+from sweeps.plan import GPU_IN_CORES, Plan, Stock, volume
+from sweeps.sharing import tree
 from sweeps.study import Study
 from sweeps.void import voided_by
 from vpbsd.arms import ARMS
@@ -66,3 +68,39 @@ def test_a_codebook_voids_those_that_learn_its_words(volumes, tiny, cheap):
     }
     for t in first:
         assert t.stage in voided_by(t.stage), "a void network voids its own arm"
+
+
+def test_space_is_that_of_weights_and_of_what_a_teacher_says(volumes, tiny, cheap):
+    """Two patches of 32x32x64 voxels of each role; a teacher of width 12 has 62.2/16 M weights."""
+    study = Study("s", tiny, volumes, ("vpbsd", "baseline_mid", "kd", "ab"))
+    stages = [s for t in study.trials if t.fold == 0 for s in t.stage.lineage()]
+    guessed = {stage.label: guess_bytes(stage) for stage in stages}
+    assert guessed["pre-training"] == guessed["fine-tuning"] == 4 * 62.2e6 / 16
+    assert guessed["vpbsd"] == 4 * 0.12e6
+    labelled = guessed["codes of labelled patches"] / 2  # two code words per patch
+    assert guessed["features of labelled patches"] == labelled * 2 * 192 * 4
+    assert guessed["features16 of labelled patches"] == labelled * 16 * 96 * 4
+    assert guessed["margin of labelled patches"] == labelled * 32 * 32 * 64 * 2
+    assert guessed["pseudo of unlabelled patches"] == 2 * 32 * 32 * 64 / 8
+
+
+def test_space_is_scaled_by_what_a_family_took(monkeypatch):
+    monkeypatch.setattr("sweeps.plan.guess_bytes", lambda stage: 100.0)
+    every = (PRE, *TEACHERS, *STUDENTS)
+    stock = Stock("name", every, {}, {}, sizes={"ft0": 300.0})
+    assert stock.bytes() == {"pre": 100, "ft0": 300, "ft1": 300, "s0": 100, "s1": 100}
+    assert (volume(12.4e6), volume(3.14e9)) == ("12 MB", "3.1 GB")
+
+
+def test_trials_are_told_by_the_teachers_they_share(volumes, tiny, cheap):
+    """Three folds of: VpbSD with three answers of the teacher, L_mid with one; two alone."""
+    study = Study("s", tiny, volumes, ("vpbsd", "baseline_mid", "light_unet", "mt"))
+    states = {s.key: "stored" if s.label == "pre-training" else "absent" for s in study.stages()}
+    assert list(tree(study.trials, states)) == [
+        "pre-training 1 (1 stored) > fine-tuning 3 > targets 12 > student 6 > evaluation 6: "
+        "vpbsd, baseline_mid",
+        "student 6 > evaluation 6: light_unet, mt",
+    ]
+    many = Study("s", tiny, volumes, ("vpbsd", "kd", "vid", "fitnets", "baseline_mid"))
+    (line,) = tree(many.trials, dict.fromkeys((s.key for s in many.stages()), "absent"))
+    assert line.endswith("student 12 > evaluation 12: 5 arms"), "the last two share theirs"

@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -327,7 +327,7 @@ def looped(search, store, trials, engine=None, at_once=1):
     loop = Loop(
         search, journal, rebuilt(search, journal, []), engine or Here(store), store, trials
     )
-    loop.run(at_once, lambda: None)
+    loop.run(at_once)
     return journal
 
 
@@ -482,6 +482,36 @@ def test_mlflow_has_one_run_per_trial_with_its_status(ended, tmp_path):
         assert run.data.metrics.get("objective") == told.value
         curve = tracker.client.get_metric_history(run.info.run_id, "val/dsc")
         assert [(m.step, m.value) for m in curve] == list(told.curve)
+
+
+@pytest.mark.parametrize(("row", "said"), [({"dsc": float("nan")}, "nan"), ({}, "missing")])
+def test_a_trial_without_a_score_fails_and_the_search_goes_on(row, said, tmp_path, diary):
+    """Every configuration with a gamma above a half is measured in vain."""
+
+    class Unmeasured(ToySearch):
+        def runs(self, params):
+            for run in super().runs(params):
+                vain = params["student.gamma"] > 0.5
+                yield run._replace(stage=Vain(**vars(run.stage), row=row)) if vain else run
+
+    journal = looped(Unmeasured(diary), Store(str(tmp_path / "store")), 12)
+    vain = {n: t for n, t in journal.told.items() if journal.asked[n]["student.gamma"] > 0.5}
+    failed = [t for t in vain.values() if t.outcome == "failed"]
+    assert failed
+    assert all(t.reason.endswith(f"the DSC of a volume is {said}") for t in failed)
+    assert not any(t.outcome == "complete" for t in vain.values())
+    assert sum(t.outcome != "infeasible" for t in journal.told.values()) == 12
+
+
+@dataclass(frozen=True)
+class Vain(Measured):
+    """An evaluation whose row has no score, or none that is a number."""
+
+    row: dict = field(default_factory=dict)
+
+    def run(self, inputs, out, resume):
+        yield from super().run(inputs, out, resume)
+        (out / "rows.json").write_text(json.dumps([self.row]))
 
 
 # --- samplers

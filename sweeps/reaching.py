@@ -1,0 +1,90 @@
+"""MLflow may be away: what it is to be told waits, and arrives later, in order, once.
+
+Nothing is kept for it meanwhile: what MLflow shows is a function of the study and the store.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sweeps.answering import reason
+from sweeps.tracking import AWAY, Tracker
+from vpbsd.errors import BadInput
+
+T = TypeVar("T")
+EVERY = 5.0
+PATIENCE = 600.0
+"""Seconds for which a driver that has trained everything waits for MLflow."""
+
+
+class Reach:
+    """Tells MLflow, whether it answers or not; says once that it is away, and once it is back.
+
+    Args:
+        tracker: What is told through; read anew after an outage, in which answers may be lost.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker, self._away = tracker, False
+
+    def attempt(self, step: Callable[[], None]) -> Exception | None:
+        """Tries once; what went wrong is said, and returned."""
+        try:
+            if self._away:
+                self._tracker.mend()
+            step()
+        except Exception as error:  # whatever it is, training goes on
+            if not self._away:
+                self._say(f"cannot be told now, all of it comes later: {reason(error)}")
+            self._away = True
+            return error
+        if self._away:
+            self._say("was told all of it now")
+        self._away = False
+        return None
+
+    def insist(self, step: Callable[[], T]) -> T:
+        """Tries until it works: for what must be told before a program ends.
+
+        Raises:
+            BadInput: MLflow was away for too long.
+        """
+        told: list[T] = []
+        deadline = time.monotonic() + PATIENCE
+        self.attempt(self._tracker.mend)
+        while (error := self.attempt(lambda: told.append(step()))) is not None:
+            if not isinstance(error, AWAY):
+                raise error
+            if time.monotonic() > deadline:
+                raise BadInput(
+                    f"all is trained and stored, but MLflow at {self._tracker.place} does not "
+                    f"answer ({reason(error)}): give the same command again when it does"
+                )
+            time.sleep(EVERY)
+        return told[0]
+
+    def _say(self, what: str) -> None:
+        print(f"MLflow at {self._tracker.place} {what}", file=sys.stderr, flush=True)
+
+
+class Delivering:
+    """Within, MLflow is brought up to date every few seconds, from a thread of its own."""
+
+    def __init__(self, reach: Reach, step: Callable[[], None]) -> None:
+        self._reach, self._step, self._stop = reach, step, threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(EVERY):
+            self._reach.attempt(self._step)

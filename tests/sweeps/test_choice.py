@@ -1,0 +1,94 @@
+"""What final training chooses, on scores made up by hand."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from sweeps.choice import choose, choose_trial
+from sweeps.final import _refuse_too_many
+from sweeps.journal import Told
+from sweeps.tables import TrialResult
+from vpbsd.config import override
+from vpbsd.errors import BadInput
+from vpbsd.settings import laptop
+
+SETTINGS = override(laptop(), {"protocol.folds": 2})
+FACTS = {
+    "settings": SETTINGS.model_dump(mode="json"),
+    "arms": ["teacher", "light_unet", "kd", "vpbsd"],
+    "seeds": [0, 1],
+    "teacher_seed": 5,
+}
+DSC = {"teacher": 0.9, "light_unet": 0.6, "kd": 0.7, "vpbsd": 0.8}
+
+
+def trials(**changes):
+    """Both folds and seeds of all arms, the teacher once per fold; changes: arm -> of one."""
+    found = [
+        TrialResult(f"{arm}{fold}{seed}", arm, fold, seed, "FINISHED", "", {"dsc": {"v": dsc}})
+        for arm, dsc in DSC.items()
+        for fold in (0, 1)
+        for seed in ((0,) if arm == "teacher" else (0, 1))
+    ]
+    for run_id, change in changes.items():
+        place = next(i for i, t in enumerate(found) if t.run_id == run_id)
+        if change is None:
+            del found[place]
+        else:
+            found[place] = TrialResult(**{**vars(found[place]), **change})
+    return found
+
+
+def test_the_best_student_is_chosen_never_the_teacher():
+    choice = choose(trials(), FACTS)
+    assert (choice.arm, choice.teacher_seed, choice.left_out) == ("vpbsd", 5, ())
+    assert choice.runs == ["vpbsd00", "vpbsd01", "vpbsd10", "vpbsd11"]
+    assert choice.scores["dsc"].mean == pytest.approx(0.8)
+    assert "best of 3 arms" in choice.optimism
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"vpbsd11": {"void": "codes collapsed"}}, "VpbSD (void)"),
+        ({"vpbsd11": {"status": "FAILED"}}, "VpbSD (not finished)"),
+        ({"vpbsd11": {"status": "KILLED"}}, "VpbSD (not finished)"),
+        ({"vpbsd11": None}, "VpbSD (not finished)"),
+    ],
+    ids=["void", "failed", "killed", "a seed is missing"],
+)
+def test_void_and_partial_arms_are_left_out(change, why):
+    choice = choose(trials(**change), FACTS)
+    assert choice.arm == "kd"
+    assert choice.left_out == (why,)
+
+
+def test_a_fold_that_no_arm_has_is_missed():
+    with pytest.raises(BadInput, match="finish the sweep"):
+        choose([t for t in trials() if t.fold == 0], FACTS)
+
+
+def test_of_a_search_the_best_complete_trial_is_taken():
+    told = {
+        0: Told(0, "complete", (0.5, 0.7)),
+        1: Told(1, "complete", (0.6, 0.8)),
+        2: Told(2, "stopped", (0.9,)),
+    }
+    asked = {n: {"student.gamma": 0.1 * (n + 1)} for n in told}
+    facts = {**FACTS, "arm": "vpbsd"}
+    journal = SimpleNamespace(name="s", facts=facts, told=told, asked=asked)
+    runs = [SimpleNamespace(info=SimpleNamespace(run_id="abc"))]
+    choice = choose_trial(journal, SimpleNamespace(runs=lambda condition: runs))
+    assert choice.settings == override(SETTINGS, {"student.gamma": 0.2})
+    assert (choice.arm, choice.runs) == ("vpbsd", ["abc"])
+    assert choice.scores["dsc"].mean == pytest.approx(0.7)
+    assert "never measured on a test fold" in choice.optimism
+    journal.told = {2: told[2]}
+    with pytest.raises(BadInput, match="no trial of search 's' is complete"):
+        choose_trial(journal, None)
+
+
+def test_more_gpus_than_there_can_be_are_refused():
+    _refuse_too_many(2, 2.0)
+    with pytest.raises(BadInput, match="--gpus 3: the cluster can have 2"):
+        _refuse_too_many(3, 2.0)

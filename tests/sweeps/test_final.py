@@ -1,0 +1,62 @@
+"""Final training that is interrupted, and given again: by seeds, under the study's lock."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from sweeps.lock import holder
+from sweeps.store import Store
+from sweeps.tracking import open_tracker
+from tests.chaos import PATIENCE, Sweep
+from tests.sweeps.test_mlflow_server import driving, finished
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+def wait_for_checkpoint(sweep, driver):
+    """Until a stage that runs has left a checkpoint."""
+    deadline = time.monotonic() + PATIENCE
+    while not list(sweep.home.glob("store/running/*/checkpoint.safetensors")):
+        assert driver.poll() is None, sweep.notes()[-2000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_an_interrupted_final_training_goes_on(tmp_path, folder):
+    """Two seeds; terminated at its first checkpoint, with the study's lock held."""
+    sweep = Sweep(tmp_path / "study", folder)
+    sweep.command += ["--arms", "vpbsd"]
+    finished(sweep.command, sweep)
+    known = sweep.committed()
+    script = sweep.command[1].with_name("final.py")
+    words = [*sweep.command[2:8], "--study", "chaos", "--seeds", "0,1", "--cpus", "2"]
+    command = [sweep.command[0], script, *words, "--out", tmp_path / "model"]
+    with driving(command, sweep.home / "stderr") as driver:
+        wait_for_checkpoint(sweep, driver)
+        assert holder("chaos", Store(str(sweep.home / "store")))["pid"] == driver.pid
+        driver.send_signal(signal.SIGTERM)
+        driver.communicate(timeout=PATIENCE)
+    assert driver.returncode == 143, sweep.notes()[-2000:]
+    assert "the same command goes on from here" in sweep.notes()
+    assert not (tmp_path / "model").exists()
+    for _ in range(2):
+        with driving(command, sweep.home / "stderr") as driver:
+            out, _ = driver.communicate(timeout=PATIENCE)
+        assert driver.returncode == 0, sweep.notes()[-2000:]
+        now = sweep.committed()
+        assert known.items() <= now.items(), "nothing stored is trained again"
+        known = now
+    assert "7 stages, 7 of them stored" in out  # teacher, three answers, a student of each seed
+    tracker = open_tracker(sweep.tracking, "chaos")
+    versions = tracker.client.search_model_versions("name = 'chaos'")
+    assert {(v.version, v.tags["vpbsd.seed"]) for v in versions} == {("1", "0"), ("2", "1")}
+    trials = {run.info.run_id for run in tracker.runs("tags.`vpbsd.kind` = 'trial'")}
+    assert set(versions[0].tags["vpbsd.trials"].split()) == trials
+    finals = list(tracker.runs("tags.`vpbsd.kind` = 'final'"))
+    assert [run.info.status for run in finals] == ["FINISHED"] * 2
+    for seed in (0, 1):
+        folder = tmp_path / "model" / f"seed{seed}"
+        assert json.loads((folder / "stage.json").read_text())["seed"] == seed
+        assert f"seed {seed}" in (folder / "card.md").read_text()
