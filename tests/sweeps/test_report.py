@@ -120,6 +120,14 @@ def test_every_number_of_the_table_leads_to_its_runs(home):
         assert text.count(link) > 6, "six metrics and the list of trials"
 
 
+def test_the_worst_volume_is_shown_as_planes_and_as_projection(home):
+    """vol0 has the lowest DSC of all; only the first fold has pictures."""
+    text = (home / "first" / "report.html").read_text()
+    shown = re.findall(r'alt="worst: (\w+), fold (\d), DSC ([.\d]+): (\w+)"', text)
+    winner, base = ("vol0", "0", "0.620"), ("vol0", "0", "0.600")
+    assert shown == [(*of, kind) for of in (winner, base) for kind in ("overlay", "projection")]
+
+
 def test_hours_asked_and_spent(home):
     """Six trials share one pre-training of 600 s; each asks for 60 + 6 s, shared in an arm."""
     hours = gather(open_tracker(f"sqlite:///{home}/mlflow.db", "small"), "small").hours
