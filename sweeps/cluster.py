@@ -12,13 +12,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import RayActorError
+from ray.exceptions import AuthenticationError, RayActorError
 
+from sweeps.address import cluster_address
 from sweeps.conductor import (
     SYSTEM_RETRIES,
     Conductor,
@@ -32,9 +32,9 @@ from sweeps.slices import Slice
 from sweeps.store import Store
 from sweeps.tickets import Order, Ticket
 from vpbsd.command import end_gently
+from vpbsd.errors import BadInput
 
 NAMESPACE = "vpbsd"
-HEAD_ON_THIS_HOST = Path("/tmp/ray/ray_current_cluster")  # written by `ray start --head`
 OBJECT_STORE_BYTES = 256 * 2**20  # rows and tickets only: weights go through the store
 COORDINATOR_CPU = 0.0001  # Tune wants something; hundreds of trials still leave every core free
 
@@ -88,6 +88,9 @@ def connect(cpus: int | None = None, *, local: bool = False) -> None:
     Args:
         cpus: Cores of a local Ray; all by default.
         local: Always start one, whatever else runs on this host.
+
+    Raises:
+        BadInput: The cluster does not answer, or lets nobody in.
     """
     if ray.is_initialized():
         return
@@ -96,8 +99,17 @@ def connect(cpus: int | None = None, *, local: bool = False) -> None:
         "logging_level": logging.ERROR,
         "namespace": NAMESPACE,
     }
-    if not local and ("RAY_ADDRESS" in os.environ or HEAD_ON_THIS_HOST.exists()):
-        ray.init(**quiet)
+    there = None if local else cluster_address()
+    if there is not None:
+        try:
+            ray.init(address=there, **quiet)
+        except (AuthenticationError, ConnectionError, RuntimeError) as error:
+            why = line(error).split(". ")[0]
+            raise BadInput(
+                f"the Ray cluster at {there} lets nobody in ({why}): it takes Ray "
+                f"{ray.__version__}, the token of its head in ~/.ray/auth_token, and its "
+                "RAY_AUTH_MODE (token by default)"
+            ) from error
     else:
         own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
         ray.init(address="local", num_cpus=cpus, **quiet, **own)
