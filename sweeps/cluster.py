@@ -16,7 +16,8 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import AuthenticationError, RayActorError
+from ray.exceptions import AuthenticationError, RayActorError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeps.address import cluster_address
 from sweeps.conductor import (
@@ -36,7 +37,7 @@ from vpbsd.errors import BadInput
 
 NAMESPACE = "vpbsd"
 OBJECT_STORE_BYTES = 256 * 2**20  # rows and tickets only: weights go through the store
-COORDINATOR_CPU = 0.0001  # Tune wants something; hundreds of trials still leave every core free
+COORDINATOR_SHARE = 0.0001  # of the driver's node: no core, and never a node that may be lost
 
 
 def coordinate(config: dict[str, Any], orders: dict[str, Order], url: str, session: str) -> None:
@@ -157,7 +158,15 @@ def run_trials(
 
 
 def conductor_of(store: Store, slices: dict[str, Slice]) -> Any:  # noqa: ANN401 (an actor handle)
-    """The conductor of a store on this cluster, started if there is none."""
+    """The conductor of a store on this cluster, started if there is none.
+
+    It stays on the driver's node if it can: losing it would stop every stage.
+
+    Raises:
+        BadInput: The store is a folder that some node does not see.
+    """
+    _check_everywhere(store)
+    here = ray.get_runtime_context().get_node_id()
     return (
         ray.remote(Conductor)
         .options(
@@ -167,9 +176,28 @@ def conductor_of(store: Store, slices: dict[str, Slice]) -> Any:  # noqa: ANN401
             get_if_exists=True,
             num_cpus=0,
             max_restarts=-1,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
         )
         .remote(store.url, slices)
     )
+
+
+def _check_everywhere(store: Store) -> None:
+    """Lets every other node that is there look for the store's mark."""
+    mark, here = store.mark(), ray.get_runtime_context().get_node_id()
+    others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]
+    look = ray.remote(num_cpus=0)(Store.check_mark)
+    on = [NodeAffinitySchedulingStrategy(node, soft=False) for node in others if mark]
+    try:
+        ray.get([look.options(scheduling_strategy=one).remote(store, mark) for one in on])
+    except RayTaskError as error:
+        raise BadInput(str(error.cause)) from error
+
+
+def _host() -> str:
+    """The driver's node, as Ray calls it."""
+    here = ray.get_runtime_context().get_node_id()
+    return next(str(n["NodeManagerAddress"]) for n in ray.nodes() if n["NodeID"] == here)
 
 
 def _tuner(orders: list[Order], url: str, session: str, at_once: int, room: str) -> tune.Tuner:
@@ -177,7 +205,7 @@ def _tuner(orders: list[Order], url: str, session: str, at_once: int, room: str)
         coordinate, orders={o.trial: o for o in orders}, url=url, session=session
     )
     return tune.Tuner(
-        tune.with_resources(trainable, {"cpu": COORDINATOR_CPU}),
+        tune.with_resources(trainable, {f"node:{_host()}": COORDINATOR_SHARE}),
         param_space={"trial": tune.grid_search([order.trial for order in orders])},
         tune_config=tune.TuneConfig(max_concurrent_trials=at_once, reuse_actors=True),
         run_config=tune.RunConfig(

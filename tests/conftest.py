@@ -87,6 +87,25 @@ def trial(tiny, folds, tmp_path_factory):
     return done
 
 
+@pytest.fixture
+def bucket(monkeypatch):
+    """A client of an S3 server on this host, with an empty bucket called results."""
+    pytest.importorskip("s3fs", reason="the S3 test needs s3fs and moto[server]")
+    server = pytest.importorskip("moto.server", reason="the S3 test needs s3fs and moto[server]")
+    boto3 = pytest.importorskip("boto3", reason="the S3 test needs s3fs and moto[server]")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="results")
+    yield client
+    running.stop()
+
+
 def _cheapen(patch):
     patch.setattr(recipes, "TOKENS_PER_CODE", 1)
     patch.setattr(examine, "TOKENS_PER_CODE", 1)
