@@ -16,7 +16,7 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import AuthenticationError, RayActorError, RayTaskError
+from ray.exceptions import AuthenticationError, RayActorError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sweeps.address import cluster_address
@@ -188,10 +188,14 @@ def _check_everywhere(store: Store) -> None:
     others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]
     look = ray.remote(num_cpus=0)(Store.check_mark)
     on = [NodeAffinitySchedulingStrategy(node, soft=False) for node in others if mark]
-    try:
-        ray.get([look.options(scheduling_strategy=one).remote(store, mark) for one in on])
-    except RayTaskError as error:
-        raise BadInput(str(error.cause)) from error
+    looks = [look.options(scheduling_strategy=one).remote(store, mark) for one in on]
+    for answer in looks:
+        try:
+            ray.get(answer)
+        except RayTaskError as error:
+            raise BadInput(str(error.cause)) from error
+        except RayError:
+            continue  # a node that was lost meanwhile needs to see nothing
 
 
 def _host() -> str:
