@@ -12,13 +12,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import RayActorError
+from ray.exceptions import AuthenticationError, RayActorError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sweeps.address import cluster_address
 from sweeps.conductor import (
     SYSTEM_RETRIES,
     Conductor,
@@ -32,11 +33,11 @@ from sweeps.slices import Slice
 from sweeps.store import Store
 from sweeps.tickets import Order, Ticket
 from vpbsd.command import end_gently
+from vpbsd.errors import BadInput
 
 NAMESPACE = "vpbsd"
-HEAD_ON_THIS_HOST = Path("/tmp/ray/ray_current_cluster")  # written by `ray start --head`
 OBJECT_STORE_BYTES = 256 * 2**20  # rows and tickets only: weights go through the store
-COORDINATOR_CPU = 0.0001  # Tune wants something; hundreds of trials still leave every core free
+COORDINATOR_SHARE = 0.0001  # of the driver's node: no core, and never a node that may be lost
 
 
 def coordinate(config: dict[str, Any], orders: dict[str, Order], url: str, session: str) -> None:
@@ -88,6 +89,9 @@ def connect(cpus: int | None = None, *, local: bool = False) -> None:
     Args:
         cpus: Cores of a local Ray; all by default.
         local: Always start one, whatever else runs on this host.
+
+    Raises:
+        BadInput: The cluster does not answer, or lets nobody in.
     """
     if ray.is_initialized():
         return
@@ -96,8 +100,17 @@ def connect(cpus: int | None = None, *, local: bool = False) -> None:
         "logging_level": logging.ERROR,
         "namespace": NAMESPACE,
     }
-    if not local and ("RAY_ADDRESS" in os.environ or HEAD_ON_THIS_HOST.exists()):
-        ray.init(**quiet)
+    there = None if local else cluster_address()
+    if there is not None:
+        try:
+            ray.init(address=there, **quiet)
+        except (AuthenticationError, ConnectionError, RuntimeError) as error:
+            why = line(error).split(". ")[0]
+            raise BadInput(
+                f"the Ray cluster at {there} lets nobody in ({why}): it takes Ray "
+                f"{ray.__version__}, the token of its head in ~/.ray/auth_token, and its "
+                "RAY_AUTH_MODE (token by default)"
+            ) from error
     else:
         own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
         ray.init(address="local", num_cpus=cpus, **quiet, **own)
@@ -145,7 +158,15 @@ def run_trials(
 
 
 def conductor_of(store: Store, slices: dict[str, Slice]) -> Any:  # noqa: ANN401 (an actor handle)
-    """The conductor of a store on this cluster, started if there is none."""
+    """The conductor of a store on this cluster, started if there is none.
+
+    It stays on the driver's node if it can: losing it would stop every stage.
+
+    Raises:
+        BadInput: The store is a folder that some node does not see.
+    """
+    _check_everywhere(store)
+    here = ray.get_runtime_context().get_node_id()
     return (
         ray.remote(Conductor)
         .options(
@@ -155,9 +176,32 @@ def conductor_of(store: Store, slices: dict[str, Slice]) -> Any:  # noqa: ANN401
             get_if_exists=True,
             num_cpus=0,
             max_restarts=-1,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
         )
         .remote(store.url, slices)
     )
+
+
+def _check_everywhere(store: Store) -> None:
+    """Lets every other node that is there look for the store's mark."""
+    mark, here = store.mark(), ray.get_runtime_context().get_node_id()
+    others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]
+    look = ray.remote(num_cpus=0)(Store.check_mark)
+    on = [NodeAffinitySchedulingStrategy(node, soft=False) for node in others if mark]
+    looks = [look.options(scheduling_strategy=one).remote(store, mark) for one in on]
+    for answer in looks:
+        try:
+            ray.get(answer)
+        except RayTaskError as error:
+            raise BadInput(str(error.cause)) from error
+        except RayError:
+            continue  # a node that was lost meanwhile needs to see nothing
+
+
+def _host() -> str:
+    """The driver's node, as Ray calls it."""
+    here = ray.get_runtime_context().get_node_id()
+    return next(str(n["NodeManagerAddress"]) for n in ray.nodes() if n["NodeID"] == here)
 
 
 def _tuner(orders: list[Order], url: str, session: str, at_once: int, room: str) -> tune.Tuner:
@@ -165,7 +209,7 @@ def _tuner(orders: list[Order], url: str, session: str, at_once: int, room: str)
         coordinate, orders={o.trial: o for o in orders}, url=url, session=session
     )
     return tune.Tuner(
-        tune.with_resources(trainable, {"cpu": COORDINATOR_CPU}),
+        tune.with_resources(trainable, {f"node:{_host()}": COORDINATOR_SHARE}),
         param_space={"trial": tune.grid_search([order.trial for order in orders])},
         tune_config=tune.TuneConfig(max_concurrent_trials=at_once, reuse_actors=True),
         run_config=tune.RunConfig(

@@ -18,10 +18,9 @@ import ray
 from ray.exceptions import RayTaskError, TaskCancelledError
 
 from sweeps.slices import Slice
-from sweeps.store import Damaged, Store
+from sweeps.store import Absent, Damaged, Store
 from sweeps.tickets import Ticket
 
-SPARED_CPU = 0.01  # what a stage asks less than whole cores, so that coordinators fit beside it
 SYSTEM_RETRIES = 20  # lost workers and nodes; a stage resumes from its checkpoint each time
 SETTLE = 0.5  # seconds in which trials that heard the same news join a queue
 FlightState = Literal["queued", "running", "stored", "failed", "again"]
@@ -218,8 +217,8 @@ class Conductor:
     async def _attempt(self, flight: Flight) -> None:
         """Runs the task; out of GPU memory it is run once more, in a slice twice as large."""
         ticket, me = flight.ticket, ray.get_runtime_context().current_actor
-        piece = self._slices[ticket.family]
-        flight.ref = _submit(ticket, self._url, piece, me)
+        piece, mark = self._slices[ticket.family], await asyncio.to_thread(self._store.mark)
+        flight.ref = _submit(ticket, self._url, mark, piece, me)
         try:
             await flight.ref
         except RayTaskError as error:
@@ -227,12 +226,12 @@ class Conductor:
             if larger is None or type(error.cause).__name__ != "OutOfMemoryError":
                 raise
             self._slices[ticket.family] = larger  # stages of its family would not fit either
-            flight.ref = _submit(ticket, self._url, larger, me)
+            flight.ref = _submit(ticket, self._url, mark, larger, me)
             await flight.ref
 
     def _failed(self, flight: Flight, cause: BaseException) -> None:
         """A damaged or vanished input is made anew; anything else fails the trials."""
-        if isinstance(cause, (Damaged, FileNotFoundError)):
+        if isinstance(cause, (Damaged, Absent)):
             for key in flight.ticket.upstream.values():
                 self._flights.pop(key, None)
             flight.tell("again", line(cause))
@@ -250,8 +249,16 @@ class Conductor:
 
 
 @ray.remote(max_retries=SYSTEM_RETRIES)  # type: ignore[untyped-decorator]
-def run_stage(ticket: Ticket, store_url: str, piece: Slice, conductor: Any) -> None:  # noqa: ANN401
+def run_stage(
+    ticket: Ticket,
+    url: str,
+    mark: str,
+    piece: Slice,
+    conductor: Any,  # noqa: ANN401 (an actor handle)
+) -> None:
     """One stage on its slice: threads and GPU memory are set before anything heavy starts."""
+    store = Store(url)
+    store.check_mark(mark)  # nodes that come later are checked here
     import torch
 
     from sweeps.worker import execute
@@ -264,7 +271,7 @@ def run_stage(ticket: Ticket, store_url: str, piece: Slice, conductor: Any) -> N
         conductor.report.remote(ticket.key, first, rows, share)
 
     conductor.report.remote(ticket.key, 0, [], 0.0)
-    execute(ticket, Store(store_url), report)
+    execute(ticket, store, report)
 
 
 def conductor_name(url: str) -> str:
@@ -275,12 +282,12 @@ def conductor_name(url: str) -> str:
 def _submit(
     ticket: Ticket,
     url: str,
+    mark: str,
     piece: Slice,
     conductor: Any,  # noqa: ANN401 (an actor handle)
 ) -> Any:  # noqa: ANN401 (an object reference)
-    cpus = piece.cpus - SPARED_CPU
-    options = {"num_cpus": cpus, "num_gpus": piece.gpus, "name": ticket.label}
-    return run_stage.options(**options).remote(ticket, url, piece, conductor)
+    options = {"num_cpus": piece.cpus, "num_gpus": piece.gpus, "name": ticket.label}
+    return run_stage.options(**options).remote(ticket, url, mark, piece, conductor)
 
 
 def line(error: BaseException) -> str:

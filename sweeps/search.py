@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from sweeps.address import cluster_address
 from sweeps.arguments import (
     add_places,
     add_settings,
@@ -84,6 +85,8 @@ def main() -> int:
     for name in ("trials", "students_per_teacher"):
         if getattr(args, name) < 1:
             raise BadInput(f"--{name.replace('_', '-')} must be 1 or more")
+    if not args.plan:
+        cluster_address()  # one that does not answer is refused before anything is made
     search, store = search_of(args), Store(args.store)
     print("\n".join(plan_lines(search, store, args.trials)), flush=True)
     if args.plan:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import platform
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,10 +16,16 @@ from uuid import uuid4
 from pydantic import AfterValidator, BaseModel, ValidationError
 
 from sweeps.running import JSON, Running, bring, encode, hexadecimal, sync, whole
+from vpbsd.errors import BadInput
 
+MARK = ".mark"
 State = Literal["stored", "damaged", "absent"]
 log = logging.getLogger(__name__)
 _verified: set[tuple[str, str, str]] = set()  # (url, key, attempt) that this process has read
+
+
+class Absent(FileNotFoundError):
+    """There is no such result."""
 
 
 class Damaged(RuntimeError):  # noqa: N818 (it is a state of a result)
@@ -103,6 +110,27 @@ class Store(Running):
     within the same moment; both are complete).
     """
 
+    def mark(self) -> str:
+        """A word that only this folder bears, written on first use; "" where a URL says it all."""
+        if not self.is_local:
+            return ""
+        place = Path(f"{self._root}/{MARK}")
+        with suppress(FileExistsError), whole(place, claim) as draft:
+            draft.write_text(uuid4().hex)
+        return place.read_text()
+
+    def check_mark(self, mark: str) -> None:
+        """Refuses a folder that has the store's path, but is another one: on this node only.
+
+        Raises:
+            BadInput: It does not bear the mark.
+        """
+        if mark and self._get(f"{self._root}/{MARK}") != mark.encode():
+            raise BadInput(
+                f"the store {self.url} is not the same folder on node {platform.node()}: give one "
+                "that every node sees, s3://bucket/name or a folder on NFS"
+            )
+
     def state(self, key: str) -> State:
         """Whether a result is there with all its files at their sizes; reads no content."""
         try:
@@ -123,7 +151,7 @@ class Store(Running):
         ``$VPBSD_CACHE`` or ``~/.cache/vpbsd``.
 
         Raises:
-            FileNotFoundError: no such result.
+            Absent: no such result.
             Damaged: it is not what its manifest says; it has been set aside and is absent now.
         """
         try:
@@ -134,7 +162,7 @@ class Store(Running):
                 self.set_aside(key, str(damage))
             raise
         if folder is None:
-            raise FileNotFoundError(f"{self.url} has no result {key}")
+            raise Absent(f"{self.url} has no result {key}")
         return folder
 
     def set_aside(self, key: str, why: str = "damaged") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from sweeps.address import cluster_address
 from sweeps.arguments import (
     add_places,
     add_settings,
@@ -52,6 +53,8 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     Returns:
         0, or 1 if some trials have no result.
     """
+    if not args.plan:
+        cluster_address()  # one that does not answer is refused before anything is made
     settings, arms = settings_of(args), check_arms(args.arms.split(","))
     seeds, store = seeds_of(args.seeds), Store(args.store)
     name = study_name(args, kind)

@@ -36,7 +36,7 @@ def execute(ticket: Ticket, store: Store, report: Report) -> None:
 
     Raises:
         Damaged: An input is not what was committed; it has been set aside.
-        FileNotFoundError: An input is not stored (any more).
+        Absent: An input is not stored (any more).
         Diverged: A loss is not finite.
         ValueError: An evaluation has no DSC, or one that is no number.
     """

@@ -2,6 +2,7 @@
 
 import json
 from typing import NamedTuple
+from urllib.request import Request, urlopen
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from vpbsd.stages import Train
 SHAPES = {0: (32, 64, 64), 1: (20, 64, 70), 2: (32, 64, 64), 3: (32, 64, 64), 4: (20, 64, 70)}
 """Volume of each animal; those of 1 and 4 are thinner than any patch."""
 LABELLED = 3
+WANTS_S3 = "the tests of S3 want s3fs, boto3 and moto: pip install -e '.[dev]'"
 
 
 class Done(NamedTuple):
@@ -85,6 +87,28 @@ def trial(tiny, folds, tmp_path_factory):
         for stage in last.lineage():
             done[stage.label] = _run(stage, done, tmp_path_factory.mktemp(stage.family))
     return done
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """A client of an S3 server on this host, with an empty bucket called results."""
+    s3fs = pytest.importorskip("s3fs", reason=WANTS_S3)
+    server = pytest.importorskip("moto.server", reason=WANTS_S3)
+    boto3 = pytest.importorskip("boto3", reason=WANTS_S3)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    s3fs.S3FileSystem.clear_instance_cache()  # one that knows an earlier server
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    url = f"http://{host}:{port}"
+    urlopen(Request(f"{url}/moto-api/reset", method="POST")).close()  # a process holds one S3
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="results")
+    yield client
+    running.stop()
 
 
 def _cheapen(patch):

@@ -684,25 +684,26 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
     assert store.read_lines("s/journal") == [{"n": 2}]
 
 
+def test_a_folder_of_the_same_name_on_another_node_is_refused(tmp_path):
+    store = Store(str(tmp_path / "store"))
+    mark = store.mark()
+    assert mark == store.mark(), "written once"
+    Store(store.url).check_mark(mark)
+    os.rename(store.url, tmp_path / "moved")  # what stands here now is not that folder
+    with pytest.raises(BadInput, match=rf"{store.url} is not the same folder on node .* s3://"):
+        store.check_mark(mark)
+    assert store.mark() != mark
+    with pytest.raises(BadInput, match="is not the same folder"):
+        store.check_mark(mark)
+
+
+def test_a_url_is_the_same_on_every_node():
+    store = Store("memory://bucket/name")
+    assert store.mark() == ""
+    store.check_mark("")
+
+
 # an object store
-
-
-@pytest.fixture
-def bucket(monkeypatch):
-    pytest.importorskip("s3fs", reason="the S3 test needs s3fs and moto[server]")
-    server = pytest.importorskip("moto.server", reason="the S3 test needs s3fs and moto[server]")
-    boto3 = pytest.importorskip("boto3", reason="the S3 test needs s3fs and moto[server]")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="results")
-    yield client
-    running.stop()
 
 
 @pytest.mark.slow

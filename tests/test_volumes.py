@@ -334,3 +334,10 @@ def test_a_volume_that_changed_since_it_was_listed_is_refused(tmp_path):
     _write(tmp_path, group="other")
     with pytest.raises(BadInput, match="has changed since it was listed"):
         open_volume(info)
+
+
+def test_a_volume_that_is_not_on_this_node_is_named(tmp_path):
+    info = _write(tmp_path)
+    shutil.rmtree(info.path)
+    with pytest.raises(BadInput, match=f"{info.path} is not on node .* same path"):
+        open_volume(info)

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+import sweeps  # noqa: F401 (sets what Ray reads when it is imported, so before any test does)
+
 
 @pytest.fixture(scope="session")
 def two_cores():

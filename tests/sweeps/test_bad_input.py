@@ -112,6 +112,17 @@ def test_a_second_driver_is_refused_before_ray_starts(said, data, tmp_path):
     assert "'ablation-laptop-data' is being driven by process 1 on elsewhere" in told
 
 
+def test_a_cluster_that_is_not_there_is_found_before_anything_is_made(
+    said, data, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    code, told = said(ablation.main, "--data", data)
+    assert code == 2
+    assert "error: the Ray cluster at RAY_ADDRESS=127.0.0.1:1 does not answer" in told
+    assert "\n" not in told, "one line"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
+
+
 def test_the_status_of_an_unknown_study(said, tmp_path):
     store = Store(str(tmp_path / "store"))
     store.write_json("ablation/study.json", {})

@@ -4,8 +4,11 @@ import json
 from collections import Counter
 
 import pytest
+import ray
+from ray.exceptions import RayTaskError
 
 from sweeps import cluster
+from sweeps.conductor import run_stage
 from sweeps.slices import Slice
 from sweeps.store import Store
 from sweeps.tickets import Order, ticket
@@ -80,6 +83,16 @@ def test_a_damaged_input_is_set_aside_and_made_again(tmp_path, diary):
     assert runs["teacher"] == 8
     second = Toy("second", diary, {"start": teacher})
     assert json.loads((store.open(second.key) / "sum.json").read_text()) == 8
+
+
+def test_a_stage_on_a_node_that_sees_another_store_is_refused(tmp_path, diary):
+    """As on a node that came when the sweep had begun: it bears another mark, or none."""
+    store = Store(str(tmp_path / "store"))
+    store.mark()
+    toy = Toy("lost", diary)
+    with pytest.raises(RayTaskError, match="is not the same folder on node"):
+        ray.get(run_stage.remote(ticket(toy), store.url, "another", Slice(), None))
+    assert diary.read_text() == ""
 
 
 def test_stages_of_one_lane_never_run_side_by_side(tmp_path, diary):

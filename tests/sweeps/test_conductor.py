@@ -8,6 +8,7 @@ from ray.exceptions import RayTaskError
 from sweeps import conductor
 from sweeps.conductor import Conductor, Flight, Lane
 from sweeps.slices import Slice
+from sweeps.store import Absent
 from sweeps.tickets import Ticket
 
 
@@ -24,13 +25,16 @@ def fly(monkeypatch, slices, causes):
         if cause is not None:
             raise RayTaskError("run_stage", "", cause)
 
-    def submit(ticket, url, piece, me):
+    def submit(ticket, url, mark, piece, me):
         had.append(piece)
         return attempt()
 
     class Empty:
         def state(self, key):
             return "absent"
+
+        def mark(self):
+            return ""
 
     monkeypatch.setattr(conductor, "_submit", submit)
     monkeypatch.setattr(conductor, "Store", lambda url: Empty())
@@ -81,6 +85,14 @@ def test_out_of_memory_is_tried_once_more_in_twice_the_slice(monkeypatch):
     had, flight = fly(monkeypatch, {"student": quarter}, [oom, oom])
     assert (had, flight.state) == ([quarter, half], "failed")
     assert "CUDA out of memory" in flight.reason
+
+
+def test_a_vanished_input_is_made_again_and_a_missing_volume_is_not(monkeypatch):
+    """The volume would be missing the next time too, and the stage be tried for ever."""
+    _, flight = fly(monkeypatch, {"student": Slice()}, [Absent("no result a1")])
+    assert (flight.state, flight.reason) == ("again", "Absent: no result a1")
+    _, flight = fly(monkeypatch, {"student": Slice()}, [FileNotFoundError("no v0")])
+    assert (flight.state, flight.reason) == ("failed", "FileNotFoundError: no v0")
 
 
 def test_nothing_else_is_tried_again(monkeypatch):

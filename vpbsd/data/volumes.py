@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -135,8 +136,13 @@ def open_volume(info: VolumeInfo) -> Volume:
     """Opens a listed volume.
 
     Raises:
-        BadInput: It is gone, or another one now lies in its place.
+        BadInput: It is not on this node, or another one now lies in its place.
     """
+    if not Path(info.path).is_dir():
+        raise BadInput(
+            f"volume {info.path} is not on node {platform.node()}: every node must find the data "
+            "at the same path, on NFS or as a copy"
+        )
     if read_info(info.path).fingerprint != info.fingerprint:
         raise BadInput(f"volume {info.path} has changed since it was listed: start again")
     return Volume(info)

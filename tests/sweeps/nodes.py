@@ -1,0 +1,113 @@
+"""Programs that play a cluster of several nodes on one machine; test_nodes.py runs them.
+
+Each is a process of its own, since a process can be in one Ray only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from unittest import mock
+
+import ray
+from ray._private.node import Node
+from ray.cluster_utils import Cluster
+
+from sweeps import cluster
+from sweeps.slices import Slice
+from sweeps.store import Store
+from sweeps.tickets import Order, ticket
+from tests.sweeps.toys import Toy
+from vpbsd.command import answer
+
+EPOCHS = 6
+STUDENTS = {"student": Slice()}
+
+
+def chain(home: Path) -> list[Toy]:
+    """Three stages, each on the one before; with home's diary."""
+    toys: list[Toy] = []
+    for name in ("first", "second", "third"):
+        above = {"start": toys[-1]} if toys else {}
+        toys.append(Toy(name, home / "diary", above, epochs=EPOCHS, seconds=0.7))
+    return toys
+
+
+def run(home: Path, store: str) -> None:
+    last = chain(home)[-1]
+    order = Order("trial", tuple(ticket(toy) for toy in last.lineage()))
+    print(cluster.run_trials([order], Store(store), STUDENTS, 2, lambda views: None), flush=True)
+
+
+class Nodes:
+    """A cluster whose head, like that of ray_cluster.yaml, runs no stage."""
+
+    def __init__(self) -> None:
+        with mock.patch("ray._private.utils.write_ray_address"):  # no other script shall join it
+            self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        ray.init(address=self.cluster.address, namespace=cluster.NAMESPACE, log_to_driver=False)
+
+    def add(self) -> Node:
+        """One more node, with a core."""
+        return self.cluster.add_node(num_cpus=1)
+
+    def lose(self, node: Node) -> None:
+        """It is gone at once, as a spot instance is."""
+        self.cluster.remove_node(node, allow_graceful=False)
+
+    def lose_all(self) -> None:
+        """Nothing is left of the cluster."""
+        for node in (*self.cluster.worker_nodes, self.cluster.head_node):
+            node.kill_all_processes(check_alive=False, allow_graceful=False)
+
+
+def wait_for(home: Path, line: str) -> None:
+    """Until the diary holds a line."""
+    while line not in (home / "diary").read_text().splitlines():
+        time.sleep(0.05)
+
+
+def lose(home: Path, nodes: Nodes) -> None:
+    """A node is lost while the second stage runs on it; all are while the third one does."""
+    doomed = nodes.add()
+    threading.Thread(target=run, args=(home, str(home / "store")), daemon=True).start()
+    wait_for(home, "second 2")
+    nodes.lose(doomed)
+    assert "second 5" not in (home / "diary").read_text(), "lost too late to show anything"
+    nodes.add()
+    wait_for(home, "third 2")
+    nodes.lose_all()
+    os._exit(9)
+
+
+def anew(home: Path, store: str) -> None:
+    """A wholly new Ray that finds nothing but the store."""
+    cluster.connect(cpus=1, local=True)
+    run(home, store)
+
+
+def apart(home: Path, nodes: Nodes) -> None:
+    """Nodes that see different folders at one path: it leads through the process's own folder."""
+    nodes.add()
+    os.chdir(home)
+    run(home, "/proc/self/cwd/store")
+
+
+def main() -> None:
+    """`python -m tests.sweeps.nodes lose|apart HOME` or `... anew HOME STORE`."""
+    program, home = sys.argv[1], Path(sys.argv[2])
+    if program == "anew":
+        anew(home, sys.argv[3])
+        return
+    nodes = Nodes()
+    try:
+        {"lose": lose, "apart": apart}[program](home, nodes)
+    finally:
+        nodes.lose_all()
+
+
+if __name__ == "__main__":
+    answer(main)
