@@ -16,6 +16,7 @@ import sys
 from sweeps.arguments import (
     add_places,
     add_settings,
+    browse,
     seeds_of,
     settings_of,
     study_name,
@@ -98,7 +99,7 @@ def main() -> int:
     ranked = best(journal)
     if ranked:
         print(f"next     {command(search, journal.asked[ranked[0].number], _given(args))}")
-    print(f"browse   mlflow ui --backend-store-uri {args.tracking}")
+    print(f"browse   {browse(args.tracking)}, experiment '{search.name}'")
     return 0 if ranked else 1
 
 

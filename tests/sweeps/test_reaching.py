@@ -7,6 +7,7 @@ import pytest
 
 from sweeps import ablation, final, reaching, report, search
 from sweeps.answering import without_secrets
+from sweeps.arguments import browse
 from sweeps.reaching import Delivering, Reach
 from sweeps.tracking import AWAY, Tracker
 from tests.sweeps.servers import free_port
@@ -157,3 +158,10 @@ def test_parameters_that_did_not_arrive_come_later(uri, monkeypatch):
             tracker.ensure("sweep", "s", None, {"x": 1}, {})
     run_id = tracker.ensure("sweep", "s", None, {"x": 1, "y": 2}, {})
     assert tracker.client.get_run(run_id).data.params == {"x": "1", "y": "2"}
+
+
+def test_a_server_is_opened_and_a_database_served_without_telling_secrets():
+    assert browse("https://me:secret@lab:5000/x") == "https://lab:5000/x"
+    assert browse("sqlite:////a/mlflow.db").startswith(
+        "mlflow ui --backend-store-uri sqlite:////a/mlflow.db, then http"
+    )
