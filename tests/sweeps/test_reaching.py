@@ -144,12 +144,12 @@ def uri(tmp_path_factory):
 def test_of_two_runs_of_a_unit_the_one_that_knows_less_goes(uri):
     """A request whose answer was lost was tried again: two runs, one unit."""
     mine, other = Tracker(uri, "doubled"), Tracker(uri, "doubled")
-    kept = mine.ensure("stage:a", "a", None, {"x": 1}, {"vpbsd.kind": "stage"})
-    other.ensure("stage:a", "a", None, {"x": 1}, {"vpbsd.kind": "stage"})
-    mine.rows("stage:a", [{"epoch": 1, "loss": 0.5, "time": 1e9}])
-    other.mend()
-    assert [run.info.run_id for run in other.runs()] == [kept]
-    assert other.sent("stage:a") == 1
+    mine.ensure("stage:a", "a", None, {"x": 1}, {"vpbsd.kind": "stage"})
+    kept = other.ensure("stage:a", "a", None, {"x": 1}, {"vpbsd.kind": "stage"})
+    other.rows("stage:a", [{"epoch": 1, "loss": 0.5, "time": 1e9}])
+    mine.mend()
+    assert [run.info.run_id for run in mine.runs()] == [kept]
+    assert mine.sent("stage:a") == 1
 
 
 def test_parameters_that_did_not_arrive_come_later(uri, monkeypatch):
