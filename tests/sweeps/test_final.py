@@ -51,7 +51,7 @@ def test_an_interrupted_final_training_goes_on(tmp_path, folder):
     assert "5 stages, 5 of them stored" in out  # teacher, its answer, a student of each seed
     tracker = open_tracker(sweep.tracking, "chaos")
     versions = tracker.client.search_model_versions("name = 'chaos'")
-    assert {(v.version, v.tags["vpbsd.seed"]) for v in versions} == {("1", "0"), ("2", "1")}
+    assert {(int(v.version), v.tags["vpbsd.seed"]) for v in versions} == {(1, "0"), (2, "1")}
     trials = {run.info.run_id for run in tracker.runs("tags.`vpbsd.kind` = 'trial'")}
     assert set(versions[0].tags["vpbsd.trials"].split()) == trials
     finals = list(tracker.runs("tags.`vpbsd.kind` = 'final'"))
