@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sweeps.evidence import Evidence, TrialRun
+from sweeps.tables import left_out
 from vpbsd.config import nearest
 from vpbsd.errors import BadInput
 from vpbsd.recipes import REFERENCES
@@ -50,18 +51,8 @@ def choose_baseline(evidence: Evidence, asked: str | None) -> str:
 
 def exclusions(evidence: Evidence) -> dict[str, str]:
     """Arm -> why it is left out of all averages: void or failed trials, or none that ended."""
-    found = {}
-    for arm in evidence.arms:
-        reasons = [
-            f"fold {t.result.fold} seed {t.result.seed}: {_reason(t)}"
-            for t in evidence.of_arm(arm)
-            if not t.result.counts
-        ]
-        if not evidence.of_arm(arm):
-            reasons = ["no trial has ended"]
-        if reasons:
-            found[arm] = "; ".join(reasons)
-    return found
+    reasons = {a: left_out([t.result for t in evidence.of_arm(a)]) for a in evidence.arms}
+    return {arm: reason for arm, reason in reasons.items() if reason}
 
 
 def incomplete(evidence: Evidence) -> dict[str, str]:
@@ -136,10 +127,6 @@ def notices(evidence: Evidence) -> list[str]:
         f"trial {name} was deleted in MLflow" for name in evidence.deleted if name not in kept
     ]
     return lines
-
-
-def _reason(trial: TrialRun) -> str:
-    return trial.result.void or trial.result.status.lower()
 
 
 def _budget(evidence: Evidence, trial: TrialRun) -> str:

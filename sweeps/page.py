@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,12 @@ from vpbsd.recipes import REFERENCES
 
 TEMPLATE = "report.html.j2"
 CODEBOOKS_SHOWN = 3
+CODEBOOK = {
+    "code_patches": "What the code words look like: pieces of the input nearest to each of them.",
+    "code_usage": "How often each code word is the nearest one.",
+    "reconstructions": "Inputs, and what the decoder makes of right and of shuffled codes.",
+}
+"""Caption by file name."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +159,7 @@ def codebooks(evidence: Evidence) -> Iterator[tuple[str, list[Picture]]]:
         yield (
             title,
             [
-                Picture(_fetched(evidence, stage.run_id, path), _name(path), stage.run_id)
+                Picture(_fetched(evidence, stage.run_id, path), _told_of(path), stage.run_id)
                 for path in paths
                 if path.endswith(".png")
             ],
@@ -180,18 +187,18 @@ def _extremes(evidence: Evidence, trials: list[TrialRun]) -> Iterator[Picture]:
         trial = seen[fold, volume][0]
         run_id = trial.result.run_id
         for path in evidence.tracker.files(run_id, "pictures"):
-            if path.endswith(f"_{volume}.png"):
-                caption = f"{word}: {volume}, fold {fold}, DSC {score:.3f}"
+            kind = re.fullmatch(rf"pictures/(\w+?)_\d+_{re.escape(volume)}\.png", path)
+            if kind:
+                caption = f"{word}: {volume}, fold {fold}, DSC {score:.3f}: {kind[1]}"
                 yield Picture(_fetched(evidence, run_id, path), caption, run_id)
-                break
 
 
 def _fetched(evidence: Evidence, run_id: str, path: str) -> str:
     return inside(evidence.tracker.content(run_id, path), "png")
 
 
-def _name(path: str) -> str:
-    return Path(path).stem.replace("_", " ")
+def _told_of(path: str) -> str:
+    return CODEBOOK.get(Path(path).stem, Path(path).stem.replace("_", " "))
 
 
 def _groups(evidence: Evidence) -> str:

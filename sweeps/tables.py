@@ -1,10 +1,10 @@
-"""MLflow runs -> the table people publish; void and failed trials shown, never averaged."""
+"""MLflow runs -> the table people publish; arms with void trials shown, never averaged."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, stdev
 
@@ -116,15 +116,17 @@ def trial_results(tracker: Tracker) -> list[TrialResult]:
     return sorted(ended, key=lambda t: (t.arm, t.fold, t.seed))
 
 
-def cell(trials: Iterable[TrialResult], metric: str) -> Cell:
-    """Seeds are averaged within a fold first, then folds: seeds are no independent samples."""
+def cell(trials: Sequence[TrialResult], metric: str) -> Cell:
+    """Of an arm; empty where it is left out.
+
+    Seeds are averaged within a fold first, then folds: seeds are no independent samples.
+    """
+    if left_out(trials):
+        return Cell(math.nan, math.nan, 0)
     folds: dict[int, list[float]] = {}
     for trial in trials:
-        if trial.counts:
-            folds.setdefault(trial.fold, []).append(trial.score(metric))
+        folds.setdefault(trial.fold, []).append(trial.score(metric))
     per_fold = [mean(values) for values in folds.values()]
-    if not per_fold:
-        return Cell(math.nan, math.nan, 0)
     return Cell(mean(per_fold), stdev(per_fold) if len(per_fold) > 1 else math.nan, len(per_fold))
 
 
@@ -140,23 +142,35 @@ def ablation_rows(
     return rows
 
 
-def remark(trials: list[TrialResult]) -> str:
-    """What keeps some of an arm's trials out of its averages, or is to be known of those in it."""
+def left_out(trials: Sequence[TrialResult]) -> str:
+    """Why an arm is left out of averages, ranks and marks, and by which folds; "" if it is not.
+
+    One void or failed trial is enough: the mean of the folds that happened to work is another
+    quantity than that of its neighbours in the table, and flatters.
+    """
     if not trials:
         return "no trial has ended"
-    folds: dict[str, list[str]] = {}
-    for t in trials:
-        if not t.counts:
-            folds.setdefault(f"VOID: {t.void}" if t.void else t.status.lower(), []).append(t.name)
-        elif t.note:
-            folds.setdefault(t.note, []).append(t.name)
-    return "; ".join(f"{reason} ({', '.join(dict.fromkeys(f))})" for reason, f in folds.items())
+    lost = [t for t in trials if not t.counts]
+    return _by_reason((f"VOID: {t.void}" if t.void else t.status.lower(), t) for t in lost)
+
+
+def remark(trials: Sequence[TrialResult]) -> str:
+    """Why an arm is left out, and what is to be known of its trials that count."""
+    known = _by_reason((t.note, t) for t in trials if t.counts and t.note)
+    return "; ".join(filter(None, (left_out(trials), known)))
+
+
+def _by_reason(told: Iterable[tuple[str, TrialResult]]) -> str:
+    names: dict[str, list[str]] = {}
+    for reason, trial in told:
+        names.setdefault(reason, []).append(trial.name)
+    return "; ".join(f"{reason} ({', '.join(trials)})" for reason, trials in names.items())
 
 
 def floor(trials: list[TrialResult]) -> Cell:
     """The best single threshold's Dice on the same test volumes, averaged the same way."""
-    seen = {t.fold: replace(t, void="") for t in trials if FLOOR in t.values}
-    return cell(seen.values(), FLOOR)
+    seen = {t.fold: replace(t, void="", status="FINISHED") for t in trials if FLOOR in t.values}
+    return cell(list(seen.values()), FLOOR)
 
 
 def markdown(trials: list[TrialResult], arms: Iterable[str], caption: str) -> str:
@@ -228,7 +242,7 @@ def caption(trials: list[TrialResult], protocol: str) -> str:
     seeds = len({t.seed for t in trials})
     return (
         f"Mean ± standard deviation over {folds} folds ({protocol}); {seeds} student seed(s) "
-        "averaged within a fold, one teacher seed. Void and failed trials are left out."
+        "averaged within a fold, one teacher seed. Arms with a void or failed trial are left out."
     )
 
 

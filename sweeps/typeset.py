@@ -100,22 +100,26 @@ def markdown(grid: Grid) -> str:
 
 
 def latex(grid: Grid, caption: str, label: str) -> str:
-    r"""A table for ``\input``; needs the package booktabs. Notes stand below as small print."""
+    r"""A table for ``\input``; needs booktabs and graphicx. Notes stand below as small print.
+
+    One that is wider than the text is shrunk to it.
+    """
     rows = [" & ".join(_latex(item) for item in row) + r" \\" for row in grid.rows]
     notes = [rf"\par {escaped(note)}" for note in grid.notes]
     return "\n".join(
         [
-            r"% needs \usepackage{booktabs}",
+            r"% needs \usepackage{booktabs,graphicx}",
             r"\begin{table}",
-            r"\centering",
+            r"\centering\small\setlength{\tabcolsep}{4pt}",
             rf"\caption{{{escaped(caption)}}}\label{{tab:{label}}}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
             r"\toprule",
             " & ".join(escaped(title) for title in grid.header) + r" \\",
             r"\midrule",
             *rows,
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             r"\begin{flushleft}\footnotesize",
             *notes,
             r"\end{flushleft}",

@@ -183,7 +183,9 @@ def _workers(driver: int) -> list[int]:
     rows = [line.split(None, 2) for line in listed.stdout.splitlines()[1:]]
     parents = {int(pid): int(parent) for pid, parent, _ in rows}
     titled = [
-        int(pid) for pid, _, title in rows if re.match(r"ray::(?!Cond|IDLE|coord|Impl)", title)
+        int(pid)
+        for pid, _, title in rows
+        if re.match(r"ray::(?!Cond|IDLE|coord|Impl|\w+Agent)", title)  # agents: a node's own
     ]
     return [pid for pid in titled if _descends(pid, driver, parents)]
 

@@ -1,5 +1,7 @@
 """Rows of metrics and the pictures behind them, for networks whose answers are known."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,15 @@ from vpbsd.data.folds import Part, whole
 from vpbsd.data.volumes import open_volume, write_array
 from vpbsd.evaluate import evaluate
 from vpbsd.networks.build import build_network
-from vpbsd.pictures import code_usage, overlay, reconstructions, save_png
+from vpbsd.pictures import (
+    SAFE,
+    code_patches,
+    code_usage,
+    overlay,
+    projections,
+    reconstructions,
+    save_png,
+)
 from vpbsd.timing import size_of
 
 DATA = Data(patch=(32, 32, 64), clip_percentile=100.0)
@@ -29,15 +39,17 @@ def tube(tmp_path_factory):
 
 
 def test_a_row_by_hand(tube):
-    ((row, picture),) = evaluate(toys.voxelwise(), (whole(tube),), DATA, "fp32")
+    ((row, pictures),) = evaluate(toys.voxelwise(), (whole(tube),), DATA, "fp32")
     assert (row["volume"], row["group"]) == ("tube", "g")
     assert row["dsc"] == pytest.approx(2 / 3)
     assert row["recall"] == 1
     assert row["precision"] == pytest.approx(0.5)
     assert row["threshold_dsc"] == pytest.approx(2 / 3)
     assert "hd95_um" in row
-    assert picture.dtype == np.uint8
-    assert picture.shape[2] == 3
+    assert list(pictures) == ["overlay", "projection"]
+    for picture in pictures.values():
+        assert picture.dtype == np.uint8
+        assert picture.shape[2] == 3
 
 
 def test_a_region_is_measured_alone(tube):
@@ -104,6 +116,31 @@ def test_an_overlay_cuts_where_most_vessel_is():
     image = np.zeros(truth.shape, np.float32)
     assert colours(overlay(image, truth, truth, "t"))["correct"] > 1000
     assert colours(overlay(image, ~truth & False, ~truth & False, "t"))["correct"] < 1000
+
+
+def test_a_ray_has_the_colour_of_most_of_its_vessel_and_of_the_error_where_even():
+    """Columns of two voxels of vessel: both found, half of them found, none found, both false."""
+    truth, prediction = np.zeros((2, 2, 4, 80), bool)
+    truth[:, :, :60], prediction[:, :, :20], prediction[0, :, 20:40] = True, True, True
+    prediction[:, :, 60:] = True
+    picture = projections(np.zeros(truth.shape, np.float32), truth, prediction, "t")
+    found, flat = colours(picture), Counter(map(tuple, picture.reshape(-1, 3).tolist()))
+    assert found["missed"] == pytest.approx(2 * found["correct"], rel=0.1)
+    assert found["correct"] > 1000
+    safe = [flat[tuple(int(0.75 * c * 255) for c in colour)] for colour in SAFE]
+    assert safe[1] == pytest.approx(2 * safe[0], rel=0.1)
+    assert safe[2] == pytest.approx(safe[0], rel=0.1)
+
+
+def test_patches_of_codes_are_shown_by_use_and_unused_codes_named():
+    """Two rows of squares: the code that is used more comes first; a row has its room."""
+    white, dark = np.ones((32, 32), np.float32), np.full((32, 32), 0.5, np.float32)
+    picture = code_patches({1: [dark] * 4, 2: [white]}, np.array([0.0, 2.0, 1.0]), 4)
+    other = code_patches({1: [white] * 4, 2: [dark]}, np.array([0.0, 1.0, 2.0]), 4)
+    first, second = (np.array_split(p, 4, axis=1)[0] for p in (picture, other))
+    grey = [int((abs(half - 127.5) < 1).all(-1).sum()) for half in (first, second)]
+    assert grey[0] == pytest.approx(4 * grey[1], rel=0.1)
+    assert grey[1] > 500
 
 
 def test_other_pictures(tmp_path):

@@ -235,3 +235,15 @@ def test_the_changes_above_reach_what_they_should(kept):
     assert batch.unlabelled.said != Said()
     for part in batch:
         assert 0 < (part.valid == 0).float().mean() < 1
+
+
+def test_boundaries_tell_how_often_student_and_teacher_agree(kept):
+    """A perfect pupil's connectors agree everywhere, those of its negative nowhere."""
+    method, batch = method_and_batch("ab", kept)
+    with torch.no_grad():
+        features = batch.labelled.said.features
+        answer = torch.where(features > 0, 1.0, -1.0)
+        method.deepest.forward = lambda z: answer
+        method.shallower.forward = lambda z: -batch.labelled.said.features16
+        method.losses(batch, LATE)
+    assert method.readings(LATE) == {"agreement": 1.0, "agreement16": 0.0}

@@ -13,8 +13,9 @@ from vpbsd.data.lattice import PatchSet
 from vpbsd.data.volumes import write_array
 from vpbsd.errors import BadInput
 from vpbsd.examine import code_drift, examine_codebook, start_codebook, verdict
+from vpbsd.exemplars import Exemplars
 from vpbsd.networks.alignment import ChannelScatter, ChannelSelection
-from vpbsd.networks.codebook import Codebook
+from vpbsd.networks.codebook import Codebook, Quantised
 from vpbsd.networks.quantiser import PatternQuantiser
 
 LEVELS = (0, 100, 200, 300)
@@ -108,12 +109,41 @@ def test_a_codebook_in_use(patches, monkeypatch):
     }
     assert found.numbers == pytest.approx(wanted, abs=1e-3)
     assert found.void is None
-    assert set(found.pictures) == {"code_usage", "reconstructions"}
+    assert set(found.pictures) == {"code_usage", "code_patches", "reconstructions"}
     for picture in found.pictures.values():
         assert picture.dtype == np.uint8
         assert picture.ndim == 3
         assert picture.shape[2] == 3
         assert picture.std() > 1
+
+
+def test_the_pieces_nearest_to_a_code_are_kept_nearest_first(patches):
+    """Codes off the tokens by a little, so that none has distance 0; at most four pieces each."""
+    teacher = Brightness([DARK, BRIGHT, FAR, FAR]).eval()
+    seen = Exemplars()
+    for x, share in examine._images(patches, [0, 1, 2, 3], teacher):
+        seen.add(x, share, teacher.quantiser(teacher.encode(x)[-1])[1])
+    assert {code: len(kept) for code, kept in seen.of_code.items()} == {0: 4, 1: 4}
+    for code, level in ((0, 0.25), (1, 0.75)):
+        distances = [e.distance for e in seen.of_code[code]]
+        assert distances == sorted(distances)
+        for e in seen.of_code[code]:
+            assert e.projection.shape == (32, 32)
+            assert np.median(e.projection) == pytest.approx(level, abs=0.01)
+
+
+def test_only_the_nearest_pieces_are_kept_and_padding_is_none():
+    """Tokens 5, 1, 4, 2, 3, 0.5 from their code; the last is mostly padding."""
+    x = torch.arange(6.0).repeat_interleave(32)[None, None, None, None].expand(1, 1, 32, 32, 192)
+    gaps = torch.tensor([5.0, 1, 4, 2, 3, 0.5])[:, None]
+    zero = torch.zeros(6, 1)
+    codes = torch.zeros(6, dtype=torch.long)
+    seen = Exemplars()
+    seen.add(
+        x, torch.tensor([1, 1, 1, 1, 1, 0.4]), Quantised(gaps, zero, zero, codes, *[codes] * 3)
+    )
+    assert [e.distance for e in seen.of_code[0]] == [1, 4, 9, 16]
+    assert [float(e.projection.max()) for e in seen.of_code[0]] == [1, 3, 4, 2]
 
 
 def test_no_more_tokens_than_needed(patches, monkeypatch):
@@ -166,7 +196,7 @@ def test_a_codebook_without_pretraining_starts_from_the_tokens_of_all_patches(pa
     wanted = {"perplexity": 2.0, "code_usage": 1.0, "quant_mse": 0.0, "tokens_examined": 64.0}
     assert found.numbers == pytest.approx(wanted, abs=1e-3)
     assert found.void is None
-    assert set(found.pictures) == {"code_usage"}
+    assert set(found.pictures) == {"code_usage", "code_patches"}
 
 
 def test_tokens_that_are_all_alike_start_no_codebook(patches):

@@ -129,7 +129,8 @@ def test_an_evaluation_goes_on_from_any_volume(trial, volumes, tmp_path):
     assert [(row["volume"], row["group"]) for row in rows] == [
         (v.name, v.group) for v in volumes[:3]
     ]
-    assert len(list(straight.glob("overlay_*.png"))) == 3
+    for kind in ("overlay", "projection"):
+        assert len(list(straight.glob(f"{kind}_*.png"))) == 3
     for stop in (0, 2):
         again = tmp_path / f"again{stop}"
         again.mkdir()

@@ -1,4 +1,4 @@
-"""A network and volumes in, one row of metrics per volume out, with the picture behind it."""
+"""A network and volumes in, one row of metrics per volume out, with the pictures behind it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from vpbsd.data.folds import Part
 from vpbsd.data.volumes import open_volume
 from vpbsd.infer import predict_part, reader
 from vpbsd.metrics import best_threshold, measure
-from vpbsd.pictures import Picture, overlay
+from vpbsd.pictures import Picture, overlay, projections
 from vpbsd.train import Precision
 
 
 def evaluate(
     network: nn.Module, parts: tuple[Part, ...], data: Data, precision: Precision
-) -> Iterator[tuple[Row, Picture]]:
-    """Measures a network on each part: metrics, the best threshold's Dice (the floor), overlay.
+) -> Iterator[tuple[Row, dict[str, Picture]]]:
+    """Measures a network on each part: metrics, the best threshold's Dice (the floor), pictures.
 
     The floor is chosen with the label, on the image as the network sees it: no trained model
     that falls below it has learned anything of use.
@@ -35,7 +35,8 @@ def evaluate(
         row: Row = {"volume": part.volume.name, "group": part.volume.group, **metrics}
         row["threshold_dsc"] = floor
         title = f"{part.volume.name}   DSC {metrics['dsc']:.3f}   best threshold {floor:.3f}"
-        yield row, overlay(image, truth, prediction, title)
+        shown = (image, truth, prediction, title)
+        yield row, {"overlay": overlay(*shown), "projection": projections(*shown)}
 
 
 def _image(part: Part, data: Data) -> NDArray[np.float32]:

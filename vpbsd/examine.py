@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vpbsd.data.augment import Turn, turned
 from vpbsd.data.lattice import PatchSet
+from vpbsd.exemplars import Exemplars
 from vpbsd.losses.codebook import squared_error
 from vpbsd.losses.segmentation import shrunk
 from vpbsd.losses.weighting import token_share, weighted_mean
@@ -104,7 +105,7 @@ def examine_usage(teacher: SwinTeacher, patches: PatchSet) -> Findings:
     Over at least 50 tokens per code word, or all that the patches and their flips give.
     """
     teacher.eval()
-    counts, quant_mse = _usage(teacher, patches)
+    counts, quant_mse, exemplars = _usage(teacher, patches)
     numbers = {
         "perplexity": perplexity(counts),
         "code_usage": usage(counts),
@@ -112,7 +113,8 @@ def examine_usage(teacher: SwinTeacher, patches: PatchSet) -> Findings:
         "tokens_examined": float(counts.sum()),
     }
     title = f"argmin perplexity {numbers['perplexity']:.1f} of {len(counts)}"
-    shown = {"code_usage": code_usage(counts.cpu().numpy(), title)}
+    used = counts.cpu().numpy()
+    shown = {"code_usage": code_usage(used, title), "code_patches": exemplars.picture(used)}
     return Findings(numbers, collapse(numbers, len(counts)), shown)
 
 
@@ -153,21 +155,23 @@ def code_drift(before: SwinTeacher, after: SwinTeacher, patches: PatchSet) -> di
     return {"code_drift": changed / max(weight, 1e-8)}
 
 
-def _usage(teacher: SwinTeacher, patches: PatchSet) -> tuple[Tensor, float]:
-    """Usage of codes (N,) by argmin, and the mean squared distance of tokens to their code."""
+def _usage(teacher: SwinTeacher, patches: PatchSet) -> tuple[Tensor, float, Exemplars]:
+    """Usage of codes (N,) by argmin, mean squared distance of tokens to their code, exemplars."""
     quantiser = _quantiser(teacher)
     size = len(quantiser.codebook.vectors)
     counts = torch.zeros(size, dtype=torch.float64)
-    error = 0.0
+    error, exemplars = 0.0, Exemplars()
     order = permutation(0, "examined", 0, len(patches)).tolist()
     for turn in FLIPS:
         for x, share in _images(patches, order, teacher, turn):
             record = quantiser(teacher.encode(x)[-1])[1]
             counts += histogram(record.nearest, size, share).cpu()
             error += float(squared_error(record.tokens, record.chosen, share)) * float(share.sum())
+            if turn == FLIPS[0]:
+                exemplars.add(x, share, record)
             if counts.sum() >= TOKENS_PER_CODE * size:
-                return counts, error / float(counts.sum())
-    return counts, error / max(float(counts.sum()), 1e-8)
+                return counts, error / float(counts.sum()), exemplars
+    return counts, error / max(float(counts.sum()), 1e-8), exemplars
 
 
 def _gap(

@@ -10,8 +10,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
+Masks = tuple[NDArray[np.bool_], ...]
 CORRECT, MISSED, FALSE = (0.15, 0.8, 0.25), (0.2, 0.4, 1.0), (1.0, 0.2, 0.2)
 """Green, blue and red of the paper's Fig. 4."""
+SAFE = (0.34, 0.71, 0.91), (0.94, 0.89, 0.26), (0.84, 0.37, 0.0)
+"""Sky blue, yellow and vermilion of Okabe and Ito, which everyone can tell apart on black."""
+ROWS_WIDE = 4  # rows of code patches side by side
+Colours = tuple[tuple[float, float, float], ...]
+LEGENDS: dict[str, Colours] = {
+    "green correct, blue missed, red false": (CORRECT, MISSED, FALSE),
+    "sky blue correct, yellow missed, orange false": SAFE,
+}
 
 
 def overlay(
@@ -20,7 +29,7 @@ def overlay(
     prediction: NDArray[np.bool_],
     title: str,
 ) -> Picture:
-    """Three planes through the place with most vessel: the image above, the verdict below.
+    """Three planes through the places with most vessel: image, and the verdict in two palettes.
 
     Args:
         image: (z, y, x) in [0, 1].
@@ -28,16 +37,47 @@ def overlay(
         prediction: The segmentation, same shape.
         title: Written above.
     """
-    figure = Figure(figsize=(10, 6.4), layout="constrained")
-    figure.suptitle(f"{title}\ngreen correct, blue missed, red false", fontsize=10)
-    axes = figure.subplots(2, 3)
+    figure = Figure(figsize=(10, 9.6), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    axes = figure.subplots(3, 3)
     for column, (name, place) in enumerate(_planes(truth).items()):
         plane = image[place]
         axes[0, column].imshow(plane, cmap="gray", vmin=0, vmax=1)
         axes[0, column].set_title(name, fontsize=9)
-        axes[1, column].imshow(_verdict(plane, truth[place], prediction[place]))
-        for row in (0, 1):
-            axes[row, column].set_axis_off()
+        verdicts = _verdicts(truth[place], prediction[place])
+        for row, (legend, colours) in enumerate(LEGENDS.items(), start=1):
+            axes[row, column].imshow(_painted(plane, verdicts, colours))
+            axes[row, 1].set_title(legend, fontsize=9)
+    for at in axes.flat:
+        at.set_axis_off()
+    return _drawn(figure)
+
+
+def projections(
+    image: NDArray[np.float32],
+    truth: NDArray[np.bool_],
+    prediction: NDArray[np.bool_],
+    title: str,
+) -> Picture:
+    """The whole volume along z: maximum of image and label, and the verdict twice.
+
+    A ray has the colour of what most of its vessel voxels are; of an error, where there is a tie.
+    Arguments as of `overlay`.
+    """
+    figure = Figure(figsize=(10, 10), layout="constrained")
+    figure.suptitle(f"{title}\nmaximum-intensity projections along z", fontsize=10)
+    axes = figure.subplots(2, 2)
+    plane, counts = image.max(0), np.stack([v.sum(0) for v in _verdicts(truth, prediction)])
+    most = np.where(counts.any(0), 2 - counts[::-1].argmax(0), -1)  # of equals the last
+    verdicts = tuple(most == i for i in range(3))
+    for at, name, seen in zip(axes[0], ("image", "label"), (plane, truth.max(0)), strict=True):
+        at.imshow(seen, cmap="gray", vmin=0, vmax=1)
+        at.set_title(name, fontsize=9)
+    for at, (legend, colours) in zip(axes[1], LEGENDS.items(), strict=True):
+        at.imshow(_painted(plane, verdicts, colours))
+        at.set_title(legend, fontsize=9)
+    for at in axes.flat:
+        at.set_axis_off()
     return _drawn(figure)
 
 
@@ -73,11 +113,53 @@ def code_usage(histogram: NDArray[np.float64], title: str) -> Picture:
     return _drawn(figure)
 
 
+def code_patches(
+    pieces: dict[int, list[NDArray[np.float32]]], histogram: NDArray[np.float64], most: int
+) -> Picture:
+    """Pieces of images, each row of up to `most` those nearest to one code; most used code first.
+
+    Args:
+        pieces: Code -> squares of one size, in [0, 1].
+        histogram: How often each code is the nearest one.
+        most: Squares that a row has room for.
+    """
+    order = [int(c) for c in np.argsort(-histogram, kind="stable") if histogram[c] > 0]
+    unused = [c for c in range(len(histogram)) if not histogram[c] > 0]
+    rows = max(1, -(-len(order) // ROWS_WIDE))
+    figure = Figure(figsize=(3.2 * ROWS_WIDE, 1.0 * rows + 0.9), layout="constrained")
+    figure.suptitle(
+        f"the {most} pieces of 32 x 32 x 32 voxels nearest to each code, maximum along z\n"
+        + (
+            f"{len(unused)} of {len(histogram)} codes unused: {_some(unused)}"
+            if unused
+            else f"all {len(histogram)} codes in use"
+        ),
+        fontsize=9,
+    )
+    axes = figure.subplots(rows, ROWS_WIDE, squeeze=False).ravel()
+    for at, code in zip(axes, order, strict=False):
+        squares = pieces.get(code, [])
+        side = len(squares[0]) if squares else 1
+        strip = np.ones((side, most * (side + 1) - 1), np.float32)
+        for i, square in enumerate(squares):
+            strip[:, i * (side + 1) : i * (side + 1) + side] = square
+        at.imshow(strip, cmap="gray", vmin=0, vmax=1)
+        at.set_title(f"code {code}, {histogram[code] / histogram.sum():.1%} of tokens", fontsize=7)
+    for at in axes:
+        at.set_axis_off()
+    return _drawn(figure)
+
+
 def save_png(path: Path, picture: Picture) -> None:
     """Writes a picture (height, width, 3)."""
     from matplotlib.image import imsave
 
     imsave(path, picture)
+
+
+def _some(numbers: list[int], most: int = 12) -> str:
+    shown = ", ".join(map(str, numbers[:most]))
+    return f"{shown} and {len(numbers) - most} more" if len(numbers) > most else shown
 
 
 def _planes(truth: NDArray[np.bool_]) -> dict[str, tuple[slice | int, ...]]:
@@ -92,15 +174,14 @@ def _planes(truth: NDArray[np.bool_]) -> dict[str, tuple[slice | int, ...]]:
     return planes
 
 
-def _verdict(
-    plane: NDArray[np.float32], truth: NDArray[np.bool_], prediction: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def _verdicts(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> Masks:
+    """Correct, missed, false."""
+    return truth & prediction, truth & ~prediction, ~truth & prediction
+
+
+def _painted(plane: NDArray[np.float32], verdicts: Masks, colours: Colours) -> NDArray[np.float64]:
     grey: NDArray[np.float64] = np.repeat(plane[..., None].astype(float) * 0.6, 3, axis=-1)
-    for where, colour in (
-        (truth & prediction, CORRECT),
-        (truth & ~prediction, MISSED),
-        (~truth & prediction, FALSE),
-    ):
+    for where, colour in zip(verdicts, colours, strict=True):
         grey[where] = 0.25 * grey[where] + 0.75 * np.array(colour)
     return grey
 

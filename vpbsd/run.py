@@ -188,8 +188,9 @@ def _evaluate(
         rows = json.loads(metadata["rows"])
         pictures = {name: tensor.numpy() for name, tensor in tensors.items()}
     left = stage.parts["test"][len(rows) :]
-    for row, picture in evaluate(network, left, config.data, config.precision):
-        pictures[f"overlay_{len(rows)}_{row['volume']}"] = picture
+    for row, shown in evaluate(network, left, config.data, config.precision):
+        for kind, picture in shown.items():
+            pictures[f"{kind}_{len(rows)}_{row['volume']}"] = picture
         rows.append({**row, "time": time.time()})
         share = len(rows) / len(stage.parts["test"])
         yield Step(rows, share, lambda path: _save_rows(path, rows, pictures))

@@ -103,7 +103,8 @@ def laptop() -> Settings:
     Pre-training on phantoms of the data seeds 32 (the default) and 7: argmin perplexity 11.5 and
     13.9 of 16 codes, bypass gap 22 and 29 % of the error with shuffled codes; on five unlabelled
     real volumes 4.9 and 24 % (99.5th percentile clipped). Rates and budgets were tuned on the
-    default phantom's first fold.
+    default phantom's first fold. gamma: at 1 L_dis outweighs all else in a student of 250 steps,
+    VpbSD's DSC over three folds was .815; .827 at .1, .825 for the baseline.
     """
     return override(
         paper(),
@@ -132,6 +133,7 @@ def laptop() -> Settings:
             "unetr": UnetrNet(
                 feature_size=4, hidden_size=96, mlp_dim=192, num_heads=6
             ).model_dump(),
+            "student.gamma": 0.1,
             "student.ramp_epochs": 7,
             "student.cldice_iterations": 5,
             "student.optim.epochs": 25,

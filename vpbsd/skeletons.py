@@ -13,6 +13,7 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from skimage.morphology import skeletonize
 
 Mask = NDArray[np.bool_]
@@ -159,38 +160,45 @@ def matching_ref(squared: NDArray[np.intp]) -> float:
     That sum grows with the number of rows: predictions of two to five points stop too early and
     come out too good. Departures: a single point has one plan, the even one, and gets its cost
     (the stop rule would give .26 for a tile without prediction); ties of distance go to the lower
-    index; float64; the plan is scaled in place, the same iteration without new exponentials.
+    index; float64; rows and columns are scaled, the same iteration without new exponentials.
     Source: github.com/lwannnn/Skeleton-Matching-Distance, 3D/GWD.py at 4920a914.
     """
     n, m = squared.shape
     if min(n, m) == 1:
         return float(_COST[squared].mean())
-    row, column = np.divmod(_allowed(squared), m)
-    cost = _COST[squared[row, column]]
-    plan = np.exp(-cost / _EPSILON)
+    allowed = _allowed(squared)
+    column, ends = np.nonzero(allowed)[1], allowed.sum(1).cumsum()
+    reached = squared[allowed]
+    kernel, priced = (
+        csr_array((by_distance[reached], column, np.r_[0, ends]), shape=(n, m))
+        for by_distance in (_KERNEL, _KERNEL * _COST)
+    )
+    turned = kernel.T.tocsr()
+    u, v = np.ones(n), np.ones(m)
     for _ in range(100):
-        scale = (1 / n + 1e-8) / (np.bincount(row, plan, n) + 1e-8)
-        plan *= scale[row]
-        plan *= ((1 / m + 1e-8) / (np.bincount(column, plan, m) + 1e-8))[column]
+        scale = (1 / n + 1e-8) / (u * (kernel @ v) + 1e-8)
+        u *= scale
+        v *= (1 / m + 1e-8) / (v * (turned @ u) + 1e-8)
         if _EPSILON * np.abs(np.log(scale)).sum() < 0.1:
             break
-    return float(plan @ cost)
+    return float(u @ (priced @ v))
 
 
-def _allowed(squared: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Flat indices, ascending, of the entries through which `matching_ref` may transport."""
-    n, m = squared.shape
-    nearest = np.arange(n)[:, None] * m + _smallest(squared)
-    farthest = _smallest(-squared.T) * m + np.arange(m)[:, None]
-    return np.unique(np.concatenate([nearest.ravel(), farthest.ravel()]))
+def _allowed(squared: NDArray[np.intp]) -> Mask:
+    """The entries ``(n, m)`` through which `matching_ref` may transport."""
+    allowed = np.zeros(squared.shape, bool)
+    np.put_along_axis(allowed, _smallest(squared), values=True, axis=1)
+    np.put_along_axis(allowed.T, _smallest(-squared.T), values=True, axis=1)
+    return allowed
 
 
-def _smallest(values: NDArray[np.intp]) -> NDArray[np.intp]:
+def _smallest(values: NDArray[np.intp]) -> NDArray[np.int32]:
     """Columns ``(n, 24)`` of each row's smallest values, ties to the lower column."""
-    columns = values.shape[1]
-    if columns <= _NEIGHBOURS:
-        return np.broadcast_to(np.arange(columns), values.shape)
-    # Ranks are unique, so that ties cannot fall differently elsewhere.
-    ranks = np.partition(values * columns + np.arange(columns), _NEIGHBOURS - 1, axis=1)
-    smallest: NDArray[np.intp] = ranks[:, :_NEIGHBOURS] % columns
+    columns = np.arange(values.shape[1], dtype=np.int32)
+    if len(columns) <= _NEIGHBOURS:
+        return np.broadcast_to(columns, values.shape)
+    # Ranks are unique, so that ties cannot fall differently elsewhere; below 2^26 in size.
+    ranks = values.astype(np.int32) * np.int32(len(columns)) + columns
+    ranks.partition(_NEIGHBOURS - 1, axis=1)
+    smallest: NDArray[np.int32] = ranks[:, :_NEIGHBOURS] % np.int32(len(columns))
     return smallest

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.references import losses as reference
 from vpbsd.losses.distillation import (
+    agreement,
     boundary_loss,
     feature_l1,
     feature_l2,
@@ -232,6 +233,16 @@ def test_boundaries_heed_the_teachers_side_only():
     assert (z.grad != 0).any()
 
 
+def test_agreement_counts_elements_on_the_teachers_side():
+    z = torch.tensor([1.0, -2.0, 0.5, -1.0]).view(1, 2, 1, 1, 2)
+    target = torch.tensor([3.0, 1.0, -0.1, -9.0]).view(1, 2, 1, 1, 2)
+    assert agreement(z, target).item() == pytest.approx(1 / 2)
+    share = torch.tensor([1.0, 0.5]).view(1, 1, 1, 1, 2)
+    assert agreement(z, target, share).item() == pytest.approx((1 + 0.5) / 3)
+    share = torch.tensor([1.0, 0.0]).view(1, 1, 1, 1, 2)
+    assert agreement(-z[:, :1], target[:, :1], share).item() == 0
+
+
 def test_a_connector_is_normalised_token_by_token():
     torch.manual_seed(0)
     connector, z = Connector(4, 6), draw(0, 2, 4, 2, 2, 2)
@@ -249,6 +260,7 @@ def test_a_connector_is_normalised_token_by_token():
     [
         lambda z, target: softened_kl(z, target, 4.0),
         boundary_loss,
+        agreement,
         lambda z, target: gaussian_vid(z, torch.ones(1, 4, 1, 1, 1), target),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import numpy as np
 
@@ -36,12 +37,12 @@ def small_study(home):
     for arm in GAIN:
         for fold in FOLDS:
             add_trial(tracker, parent, (arm, fold, 0))
-    for name in FOLDS[0]:
-        overlay = picture.with_name(f"overlay_0_{name}.png")
-        overlay.write_bytes(picture.read_bytes())
+    for kind, (number, name) in product(("overlay", "projection"), enumerate(FOLDS[0])):
+        shown = picture.with_name(f"{kind}_{number}_{name}.png")
+        shown.write_bytes(picture.read_bytes())
         for arm in GAIN:
             run = tracker.ensure(f"trial:{arm}-fold0-seed0", "", None, {}, {})
-            tracker.file(run, overlay, "pictures")
+            tracker.file(run, shown, "pictures")
     tracker.end("sweep", "FINISHED")
     return tracker
 

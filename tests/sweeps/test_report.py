@@ -11,6 +11,7 @@ from sweeps import report, typeset
 from sweeps.evidence import gather
 from sweeps.findings import find
 from sweeps.guards import exclusions, flags, notices
+from sweeps.tables import markdown
 from sweeps.tracking import open_tracker
 from tests.sweeps.small_study import add_trial, small_study
 from vpbsd.command import answer
@@ -68,7 +69,7 @@ def test_the_best_is_bold_and_the_second_underlined(home):
 def test_a_void_arm_is_shown_with_its_reason_and_not_averaged(home):
     table = (home / "first" / "table.md").read_text()
     assert "| VpbSD w/o L_dis † | – |" in table
-    assert "fold 1 seed 0: pre-training: codes collapsed" in table
+    assert "VOID: pre-training: codes collapsed (fold 1)" in table
     row = next(r for r in lines(home, "table.csv") if r["arm"] == "vpbsd_wo_dis")
     assert row["mean_folds"] == "nan"
     assert {r["arm"] for r in lines(home, "comparison.csv")} == {"vpbsd"}
@@ -119,6 +120,14 @@ def test_every_number_of_the_table_leads_to_its_runs(home):
         assert text.count(link) > 6, "six metrics and the list of trials"
 
 
+def test_the_worst_volume_is_shown_as_planes_and_as_projection(home):
+    """vol0 has the lowest DSC of all; only the first fold has pictures."""
+    text = (home / "first" / "report.html").read_text()
+    shown = re.findall(r'alt="worst: (\w+), fold (\d), DSC ([.\d]+): (\w+)"', text)
+    winner, base = ("vol0", "0", "0.620"), ("vol0", "0", "0.600")
+    assert shown == [(*of, kind) for of in (winner, base) for kind in ("overlay", "projection")]
+
+
 def test_hours_asked_and_spent(home):
     """Six trials share one pre-training of 600 s; each asks for 60 + 6 s, shared in an arm."""
     hours = gather(open_tracker(f"sqlite:///{home}/mlflow.db", "small"), "small").hours
@@ -159,7 +168,16 @@ def test_arms_with_fewer_seeds_are_flagged(study):
 def test_a_failed_trial_makes_its_arm_void(study):
     _, tracker, _ = study
     tracker.end("trial:vpbsd-fold2-seed0", "FAILED")
-    assert exclusions(gather(tracker, "small"))["vpbsd"] == "fold 2 seed 0: failed"
+    assert exclusions(gather(tracker, "small"))["vpbsd"] == "failed (fold 2)"
+
+
+def test_the_report_and_the_sweep_leave_out_the_same_arms_for_the_same_reason(home):
+    evidence = gather(open_tracker(f"sqlite:///{home}/mlflow.db", "small"), "small")
+    sweeps_own = markdown([t.result for t in evidence.trials], evidence.arms, "")
+    left_out = exclusions(evidence)
+    assert list(left_out) == ["vpbsd_wo_dis"]
+    assert f"† VpbSD w/o L_dis: {left_out['vpbsd_wo_dis']}" in sweeps_own
+    assert "| VpbSD w/o L_dis † | - |" in sweeps_own
 
 
 def test_without_a_valid_baseline_nothing_is_compared(study):

@@ -1,6 +1,7 @@
 """Statistics by hand, against scipy's own routines, and by what must hold for any numbers."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -104,12 +105,11 @@ def test_no_difference_at_all_is_no_evidence():
 
 @settings(deadline=None, max_examples=25)
 @given(FLOATS)
-def test_both_tests_agree_with_scipy(values):
+def test_both_tests_count_every_pattern_of_signs(values):
+    """Against plain counting, and scipy's exact table for ranks."""
     d = np.array(values)
-    flips = stats.permutation_test(
-        (d,), np.mean, permutation_type="samples", vectorized=True, n_resamples=np.inf
-    )
-    assert sign_flip(d) == pytest.approx(min(1.0, flips.pvalue))
+    sums = [abs(np.dot(signs, d)) for signs in product((-1, 1), repeat=len(d))]
+    assert sign_flip(d) == pytest.approx(np.mean([s >= abs(d.sum()) for s in sums]))
     moved = d[d != 0]
     if len(moved) and len(set(np.abs(moved))) == len(moved):  # its exact table knows no ties
         assert wilcoxon(d) == pytest.approx(stats.wilcoxon(moved, method="exact").pvalue)
@@ -128,6 +128,10 @@ def test_many_groups_are_sampled_the_same_every_time():
     d = np.random.default_rng(1).normal(0.3, 1, 20)
     assert sign_flip(d) == sign_flip(d)
     assert sign_flip(d) == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.02)
+
+
+def test_fourteen_groups_are_still_exact():
+    assert sign_flip(np.arange(1.0, 15.0)) == least_p(14)
 
 
 def test_holm_by_hand():

@@ -102,6 +102,21 @@ def boundary_loss(
     return weighted_mean(F.relu(margin - side * z.float()).square(), share)
 
 
+def agreement(z: Tensor, target: Tensor, share: Tensor | None = None) -> Tensor:
+    """Share of elements on the teacher's side of zero, in [0, 1]; what AB is after.
+
+    Args:
+        z: (B, d, z, y, x), s: as ``boundary_loss`` takes it.
+        target: same shape, t.
+        share: (B, 1, z, y, x), valid share of each token.
+
+    Raises:
+        ValueError: if the shapes differ.
+    """
+    _same_shape(z, target)
+    return weighted_mean(((z > 0) == (target > 0)).float(), share)
+
+
 def _difference(z: Tensor, target: Tensor) -> Tensor:
     _same_shape(z, target)
     return z.float() - target.detach().float()

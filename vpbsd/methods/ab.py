@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, final
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from vpbsd.config import LightNet, Section
 from vpbsd.data.patches import Semi, draw_semi
-from vpbsd.losses.distillation import boundary_loss
+from vpbsd.losses.distillation import agreement, boundary_loss
 from vpbsd.methods.method import Clock, Method
 from vpbsd.methods.student import asked, encoder_only, seen_by, together
 from vpbsd.networks.build import build_network
@@ -58,9 +59,10 @@ class AbConfig(Section):
 
 @final
 class ActivationBoundaries(Method[Semi]):
-    """A student's encoder and connectors that are dropped afterwards."""
+    """A student's encoder, connectors that are dropped afterwards, and how often they agreed."""
 
     draws = draw_semi
+    agreed: Tensor
 
     def __init__(self, config: AbConfig, seed: int) -> None:
         super().__init__()
@@ -70,6 +72,7 @@ class ActivationBoundaries(Method[Semi]):
             self.deepest = Connector(width, config.teacher_width)
             if self.ab.factor16:
                 self.shallower = Connector(width, config.teacher_width // 2)
+        self.register_buffer("agreed", torch.zeros(2))
 
     @property
     def deliverable(self) -> nn.Module:
@@ -80,11 +83,11 @@ class ActivationBoundaries(Method[Semi]):
         """`boundary` and, with a factor, `boundary16`."""
         seen = seen_by(self.student, batch)
         pairs = [(self.deepest(s.deepest), s.said.features, s.valid) for s in seen]
-        terms = {"boundary": self._loss(*together(pairs))}
+        terms = {"boundary": self._loss(0, *together(pairs))}
         if self.ab.factor16:
             states = [(s.answer.stages[-2], s.said.features16, s.valid) for s in seen]
             pairs = [(self.shallower(z), target, valid) for z, target, valid in states]
-            terms["boundary16"] = self._loss(*together(pairs))
+            terms["boundary16"] = self._loss(1, *together(pairs))
         return terms
 
     def weights(self, clock: Clock) -> dict[str, float]:
@@ -92,5 +95,11 @@ class ActivationBoundaries(Method[Semi]):
         first, second = self.ab.weight, self.ab.weight * self.ab.factor16
         return {"boundary": first, **({"boundary16": second} if second else {})}
 
-    def _loss(self, z: Tensor, target: Tensor, share: Tensor) -> Tensor:
+    def readings(self, clock: Clock) -> dict[str, float]:
+        """Share of elements on the teacher's side of zero in the last step, for each layer."""
+        names = ("agreement", "agreement16")[: 2 if self.ab.factor16 else 1]
+        return {name: float(self.agreed[i]) for i, name in enumerate(names)}
+
+    def _loss(self, layer: int, z: Tensor, target: Tensor, share: Tensor) -> Tensor:
+        self.agreed[layer] = agreement(z.detach(), target, share)
         return boundary_loss(z, target, self.ab.margin, share)

@@ -22,9 +22,10 @@ from vpbsd.losses.schedule import temperature
 from vpbsd.losses.segmentation import reconstruction_loss, shrunk
 from vpbsd.losses.weighting import token_share
 from vpbsd.methods.method import Clock, Method
+from vpbsd.methods.tokens import RecentTokens, Usage
 from vpbsd.networks.alignment import ChannelSelection
 from vpbsd.networks.build import build_network
-from vpbsd.networks.codebook import Selection, gumbel, histogram, perplexity
+from vpbsd.networks.codebook import Selection, gumbel
 from vpbsd.networks.swin_unetr import SKIPS, SwinTeacher
 from vpbsd.randomness import generator
 
@@ -51,8 +52,9 @@ class PatternsConfig(Section):
     """
 
     rebuilt_at: Literal[1, 2] = 1
-    """2: half the resolution is rebuilt, at a third of the cost on a CPU. Where all skips are
-    dropped little is lost: a code stands for 32 x 32 x 32 voxels and says nothing of single ones.
+    """2: half the resolution is rebuilt, three to four times faster on a CPU
+    (``benchmarks/half_resolution.py``). Where all skips are dropped little is lost: a code stands
+    for 32 x 32 x 32 voxels and says nothing of single ones.
     """
 
     def build(self, seed: int) -> Patterns:
@@ -76,11 +78,6 @@ class Patterns(Method[Unlabelled]):
     """A teacher, its codebook, and the tokens seen lately."""
 
     draws = draw_unlabelled
-    recent: Tensor
-    recent_share: Tensor
-    seen: Tensor
-    used_nearest: Tensor
-    used_sampled: Tensor
 
     def __init__(self, config: PatternsConfig, seed: int) -> None:
         super().__init__()
@@ -91,12 +88,9 @@ class Patterns(Method[Unlabelled]):
         self.teacher, self.codebook = teacher, teacher.quantiser.codebook
         for part in UNTRAINED[config.rebuilt_at]:
             teacher.get_submodule(part).requires_grad_(False)
-        book, kept = config.book, TOKENS_PER_CODE * config.book.size
-        self.register_buffer("recent", torch.zeros(kept, book.width))
-        self.register_buffer("recent_share", torch.zeros(kept))
-        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("used_nearest", torch.zeros(book.size, dtype=torch.float64))
-        self.register_buffer("used_sampled", torch.zeros(book.size, dtype=torch.float64))
+        book = config.book
+        self.recent = RecentTokens(TOKENS_PER_CODE * book.size, book.width)
+        self.usage = Usage(book.size)
 
     @property
     def deliverable(self) -> nn.Module:
@@ -109,7 +103,7 @@ class Patterns(Method[Unlabelled]):
         assert quantiser is not None
         hidden = self.teacher.encode(batch.image)
         if clock.step == 0:
-            self._start_head(batch)
+            self.teacher.start_head(batch.image, batch.valid)
         z, share = hidden[-1], token_share(batch.valid, hidden[-1].shape[2:]).flatten()
         if clock.step == 0 and isinstance(quantiser.dn, ChannelSelection):
             quantiser.dn.select(z.detach().float().var((0, 2, 3, 4)))
@@ -121,9 +115,11 @@ class Patterns(Method[Unlabelled]):
         image, valid = shrunk(batch.image, batch.valid, scale)
         rec = reconstruction_loss(image, rebuilt, valid, self.config.reconstruction)
         if self._warming(clock):
-            self._remember(record.tokens.detach(), share)
+            self.recent.add(record.tokens.detach(), share)
             return {"rec": rec}
-        self._count(record.nearest, record.indices, share, clock)
+        if clock.step % clock.steps_per_epoch == 0:
+            self.usage.clear()
+        self.usage.add(record.nearest, record.indices, share)
         commitment = self.config.book.commitment
         return {"rec": rec, "cb": codebook_loss(record.tokens, record.chosen, commitment, share)}
 
@@ -135,8 +131,7 @@ class Patterns(Method[Unlabelled]):
         """Ends the warm-up: k-means on the recent tokens, then kappa."""
         if clock.step + 1 != self.config.warm_steps(clock.total_steps):
             return
-        kept = int(self.seen.clamp(max=len(self.recent)))
-        tokens, share = self.recent[:kept], self.recent_share[:kept]
+        tokens, share = self.recent.newest()
         self.codebook.start(tokens, share, self.seed)
         if self.config.book.kappa == "auto":
             self.codebook.calibrate_kappa(tokens, share)
@@ -144,11 +139,8 @@ class Patterns(Method[Unlabelled]):
 
     def readings(self, clock: Clock) -> dict[str, float]:
         """Temperature, kappa and, once quantised, how many codes the epoch used."""
-        read = {"tau": self._temperature(clock), "kappa": float(self.codebook.kappa)}
-        if self.used_nearest.sum() > 0:
-            read["perplexity/argmin"] = perplexity(self.used_nearest)
-            read["perplexity/sampled"] = perplexity(self.used_sampled)
-        return read
+        kappa = float(self.codebook.kappa)
+        return {"tau": self._temperature(clock), "kappa": kappa, **self.usage.readings()}
 
     def examine(self, pool: Pool) -> Findings:
         """Settles the codebook, then looks whether it is alive; void if it is not."""
@@ -156,18 +148,6 @@ class Patterns(Method[Unlabelled]):
         settle_codebook(self.teacher, pool.unlabelled.patches)
         patches, skips = pool.unlabelled.patches, self.config.skip_drop < 1
         return examine_codebook(self.teacher, patches, self.config.rebuilt_at, skips=skips)
-
-    @torch.no_grad()
-    def _start_head(self, batch: Unlabelled) -> None:
-        """The head begins at the mean brightness, with a tenth of its weights.
-
-        Else the first steps teach a dark data set's decoder to answer with a constant, and it
-        never leaves it: bypass gap 0.0000 of .0184 on real volumes, .0050 of .0211 with this.
-        """
-        head, seen = self.teacher.reconstruction, batch.valid.sum().clamp_min(1)
-        assert head.bias is not None
-        head.weight.mul_(0.1)
-        head.bias.fill_(float((batch.image * batch.valid).sum() / seen))
 
     def _warming(self, clock: Clock) -> bool:
         return clock.step < self.config.warm_steps(clock.total_steps)
@@ -184,23 +164,10 @@ class Patterns(Method[Unlabelled]):
 
     def _noise(self, tokens: int, clock: Clock) -> Tensor:
         shape = (tokens, self.config.book.size)
-        return gumbel(shape, generator(self.seed, "gumbel", clock.step)).to(self.recent.device)
+        noise = gumbel(shape, generator(self.seed, "gumbel", clock.step))
+        return noise.to(self.codebook.vectors.device)
 
     def _keep(self, samples: int, clock: Clock) -> Tensor:
         draw = torch.rand(samples, 1, generator=generator(self.seed, "skips", clock.step))
-        keep = (draw >= self.config.skip_drop).float().to(self.recent.device)
+        keep = (draw >= self.config.skip_drop).float().to(self.codebook.vectors.device)
         return keep.expand(samples, SKIPS)
-
-    def _remember(self, tokens: Tensor, share: Tensor) -> None:
-        """Writes tokens into the ring of recent ones."""
-        at = (self.seen + torch.arange(len(tokens), device=tokens.device)) % len(self.recent)
-        self.recent[at], self.recent_share[at] = tokens, share
-        self.seen += len(tokens)
-
-    def _count(self, nearest: Tensor, sampled: Tensor, share: Tensor, clock: Clock) -> None:
-        """Adds to the epoch's usage; a new epoch starts anew."""
-        if clock.step % clock.steps_per_epoch == 0:
-            self.used_nearest.zero_()
-            self.used_sampled.zero_()
-        self.used_nearest += histogram(nearest, len(self.used_nearest), share)
-        self.used_sampled += histogram(sampled, len(self.used_sampled), share)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import prod
 
+import torch
 from monai.networks.nets import SwinUNETR
 from torch import Tensor, nn
 
@@ -116,6 +117,22 @@ class SwinTeacher(nn.Module):
         y = self._decoded(x, hidden, bottleneck, keep_skips, scale)
         image: Tensor = self.reconstruction(y)
         return image
+
+    @torch.no_grad()
+    def start_head(self, image: Tensor, valid: Tensor) -> None:
+        """The reconstruction begins at the mean brightness, with a tenth of its weights.
+
+        Else the first steps teach a dark data set's decoder to answer with a constant, and it
+        never leaves it: bypass gap 0.0000 of .0184 on real volumes, .0050 of .0211 with this.
+
+        Args:
+            image: (B, 1, D, H, W), as the network takes it.
+            valid: same shape, 0 on padded voxels, else 1.
+        """
+        head, seen = self.reconstruction, valid.sum().clamp_min(1)
+        assert head.bias is not None
+        head.weight.mul_(0.1)
+        head.bias.fill_(float((image * valid).sum() / seen))
 
     def forward(self, x: Tensor) -> SegOutput:
         """Segments patches, through the nearest codes if there is a quantiser.
