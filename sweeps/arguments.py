@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from sweeps.answering import without_secrets
 from vpbsd.config import nearest, override, parse_changes
 from vpbsd.data.phantom_set import phantom_folder
 from vpbsd.data.volumes import VolumeInfo, list_volumes
@@ -42,6 +43,14 @@ def add_tracking(parser: argparse.ArgumentParser) -> None:
         metavar="URI",
         help="MLflow tracking URI (default $VPBSD_TRACKING, else a SQLite file in runs/)",
     )
+
+
+def browse(tracking: str) -> str:
+    """How to look at MLflow: at its server, or by starting one on this host."""
+    place = without_secrets(tracking)
+    if place.startswith(("http://", "https://")):
+        return place
+    return f"mlflow ui --backend-store-uri {place}, then http://127.0.0.1:5000"
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -64,8 +64,8 @@ def choose(trials: list[TrialResult], facts: dict[str, Any]) -> Choice:
             left_out.append(f"{TITLES[arm]} ({'void' if void else 'not finished'})")
     if not ranked:
         raise BadInput(
-            "no student arm of the study has a valid result in every fold: finish the sweep, or "
-            "see its table for what is void"
+            f"no student arm of the study has a valid result in every fold with every seed "
+            f"({', '.join(left_out) or 'only references'}): finish the sweep, or see its table"
         )
     _, arm, own = max(ranked)
     return Choice(

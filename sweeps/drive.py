@@ -38,8 +38,8 @@ def drive(plan: Plan, store: Store, tracking: str, cpus: int | None = None) -> t
 
 def _drive(plan: Plan, store: Store, tracking: str, cpus: int | None) -> tuple[str, bool]:
     study = plan.study
-    claim(plan, store)
     tracker = Tracker(tracking, study.name, artifacts_beside(tracking))
+    claim(plan, store)
     delivery, reach = Delivery(study, store, tracker, plan), Reach(tracker)
     try:
         failed = _run(plan, store, Delivering(reach, delivery.catch_up), cpus)

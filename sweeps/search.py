@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from sweeps.address import cluster_address
 from sweeps.arguments import (
     add_places,
     add_settings,
+    browse,
     seeds_of,
     settings_of,
     study_name,
@@ -34,6 +36,9 @@ from sweeps.study import check_arms
 from vpbsd.command import Parser, answer
 from vpbsd.data.folds import held_out, make_folds
 from vpbsd.errors import BadInput
+
+if TYPE_CHECKING:
+    from sweeps.tracking import Tracker  # mlflow takes seconds to import, and a plan needs none
 
 
 def arguments() -> argparse.Namespace:
@@ -92,31 +97,37 @@ def main() -> int:
     if args.plan:
         return 0
     store.check_writable()
+    from sweeps.drive import artifacts_beside
+    from sweeps.tracking import Tracker
+
     with driving(search.name, store):
+        tracker = Tracker(args.tracking, search.name, artifacts_beside(args.tracking))
         journal = Journal(store, search.name)
         journal.claim(search.facts)
         chooser = rebuilt(search, journal, [read_search(store, name) for name in args.warm_from])
-        text = drive_search(search, journal, chooser, store, args)
+        text = drive_search(search, journal, chooser, store, tracker, args)
     print(f"\n{text}")
     ranked = best(journal)
     if ranked:
         print(f"next     {command(search, journal.asked[ranked[0].number], _given(args))}")
-    print(f"browse   mlflow ui --backend-store-uri {args.tracking}")
+    print(f"browse   {browse(args.tracking)}, experiment '{search.name}'")
     return 0 if ranked else 1
 
 
 def drive_search(
-    search: Search, journal: Journal, chooser: Chooser, store: Store, args: argparse.Namespace
+    search: Search,
+    journal: Journal,
+    chooser: Chooser,
+    store: Store,
+    tracker: Tracker,
+    args: argparse.Namespace,
 ) -> str:
     """Runs what is missing and keeps MLflow up to date; returns the report."""
     from sweeps import capacity, cluster
-    from sweeps.drive import artifacts_beside
     from sweeps.engine import Engine
     from sweeps.reaching import Delivering, Reach
     from sweeps.search_runs import SearchRuns
-    from sweeps.tracking import Tracker
 
-    tracker = Tracker(args.tracking, search.name, artifacts_beside(args.tracking))
     runs, reach = SearchRuns(search, journal, tracker), Reach(tracker)
     if missing(journal, args.trials):
         cluster.connect(args.cpus)

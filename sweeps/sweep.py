@@ -8,6 +8,7 @@ from sweeps.address import cluster_address
 from sweeps.arguments import (
     add_places,
     add_settings,
+    browse,
     seeds_of,
     settings_of,
     study_name,
@@ -69,7 +70,6 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     tables, complete = drive(plan, store, args.tracking, cpus=args.cpus)
     print(f"\n{tables}")
     print(f"results  {store.url}")
-    print(f"browse   mlflow ui --backend-store-uri {args.tracking}")
-    print(f"         then open http://127.0.0.1:5000 and the experiment '{study.name}'")
+    print(f"browse   {browse(args.tracking)}, experiment '{study.name}'")
     print(f"next     python sweeps/final.py --study {study.name}")
     return 0 if complete else 1

@@ -64,7 +64,7 @@ def test_void_and_partial_arms_are_left_out(change, why):
 
 
 def test_a_fold_that_no_arm_has_is_missed():
-    with pytest.raises(BadInput, match="finish the sweep"):
+    with pytest.raises(BadInput, match=r"VpbSD \(not finished\)\): finish the sweep"):
         choose([t for t in trials() if t.fold == 0], FACTS)
 
 

@@ -82,7 +82,9 @@ def uri(request, tmp_path):
             yield server.uri
 
 
-def test_64_trials_at_once_lose_and_double_nothing(uri, tmp_path, volumes, tiny, cheap, capsys):
+def test_64_trials_at_once_lose_and_double_nothing(
+    uri, request, tmp_path, volumes, tiny, cheap, capsys
+):
     settings = override(tiny, {"protocol.folds": 2, "student.optim.epochs": ROWS})
     study = Study("load", settings, volumes, ("light_unet",), tuple(SEEDS))
     assert len(study.trials) == 64
@@ -104,7 +106,7 @@ def test_64_trials_at_once_lose_and_double_nothing(uri, tmp_path, volumes, tiny,
     rows = sum(read_back(Tracker(uri, study.name), study))
     assert rows == 2 * 64 * ROWS, "in the runs of the trials and of their students"
     with capsys.disabled():
-        print(f"\n{uri.partition(':')[0]}: {rows} rows, {rows * len(LOSSES)} values, ", end="")
+        print(f"\n{request.node.callspec.id}: {rows} rows, {rows * len(LOSSES)} values, ", end="")
         print(f"{seconds:.0f} s, {calls} requests")
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from sweeps import ablation, final, reaching, report, search
 from sweeps.answering import without_secrets
+from sweeps.arguments import browse
 from sweeps.reaching import Delivering, Reach
 from sweeps.tracking import AWAY, Tracker
 from tests.sweeps.servers import free_port
@@ -121,6 +122,8 @@ def test_a_server_that_is_away_at_the_start_is_named_at_once(
     assert told.endswith("start its server, or pass --tracking URI")
     assert "\n" not in told, "one line"
     assert "secret" not in told
+    left = [p.name for p in (tmp_path / "store").rglob("*.json*")] if places else []
+    assert set(left) <= {"driver.json"}, "no name is taken"
 
 
 @pytest.mark.parametrize(
@@ -141,12 +144,12 @@ def uri(tmp_path_factory):
 def test_of_two_runs_of_a_unit_the_one_that_knows_less_goes(uri):
     """A request whose answer was lost was tried again: two runs, one unit."""
     mine, other = Tracker(uri, "doubled"), Tracker(uri, "doubled")
-    kept = mine.ensure("stage:a", "a", None, {"x": 1}, {"vpbsd.kind": "stage"})
-    other.ensure("stage:a", "a", None, {"x": 1}, {"vpbsd.kind": "stage"})
-    mine.rows("stage:a", [{"epoch": 1, "loss": 0.5, "time": 1e9}])
-    other.mend()
-    assert [run.info.run_id for run in other.runs()] == [kept]
-    assert other.sent("stage:a") == 1
+    mine.ensure("stage:a", "a", None, {"x": 1}, {"vpbsd.kind": "stage"})
+    kept = other.ensure("stage:a", "a", None, {"x": 1}, {"vpbsd.kind": "stage"})
+    other.rows("stage:a", [{"epoch": 1, "loss": 0.5, "time": 1e9}])
+    mine.mend()
+    assert [run.info.run_id for run in mine.runs()] == [kept]
+    assert mine.sent("stage:a") == 1
 
 
 def test_parameters_that_did_not_arrive_come_later(uri, monkeypatch):
@@ -157,3 +160,10 @@ def test_parameters_that_did_not_arrive_come_later(uri, monkeypatch):
             tracker.ensure("sweep", "s", None, {"x": 1}, {})
     run_id = tracker.ensure("sweep", "s", None, {"x": 1, "y": 2}, {})
     assert tracker.client.get_run(run_id).data.params == {"x": "1", "y": "2"}
+
+
+def test_a_server_is_opened_and_a_database_served_without_telling_secrets():
+    assert browse("https://me:secret@lab:5000/x") == "https://lab:5000/x"
+    assert browse("sqlite:////a/mlflow.db").startswith(
+        "mlflow ui --backend-store-uri sqlite:////a/mlflow.db, then http"
+    )
