@@ -24,7 +24,7 @@ from matplotlib.ticker import (
 from scipy.stats import friedmanchisquare
 
 from sweeps import significance
-from sweeps.findings import PRIMARY, Findings, scores
+from sweeps.findings import PRIMARY, Findings, Row, scores
 from sweeps.tables import HIGHER_IS_BETTER
 
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -65,14 +65,14 @@ def learning_curves(findings: Findings) -> Figure | None:
     if not names:
         return None
     colour = {name: OKABE_ITO[i % len(OKABE_ITO)] for i, name in enumerate(names)}
-    figure, panels = _panels(len(curves), 3, (3.2, 2.2), share=True)
-    for at, row in zip(panels, findings.valid, strict=True):
+    figure, axes = panels(len(curves), 3, (3.2, 2.2), share=True)
+    for at, row in zip(axes, findings.valid, strict=True):
         for name, (steps, folds) in curves[row.arm].items():
             at.fill_between(steps, folds.min(0), folds.max(0), color=colour[name], alpha=0.2, lw=0)
             at.plot(steps, folds.mean(0), color=colour[name], label=name.removeprefix("loss/"))
         at.set(title=row.title, xlabel="epoch", yscale="log")
         _plain_ticks(at.yaxis, StrMethodFormatter("{x:g}"))
-    panels[0].set_ylabel("loss")
+    axes[0].set_ylabel("loss")
     handles = [Line2D([], [], color=c, label=n.removeprefix("loss/")) for n, c in colour.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure
@@ -118,8 +118,8 @@ def ranks(findings: Findings) -> Figure | None:
     rows = findings.valid[::-1]
     if len(rows) < 2:
         return None
-    figure, panels = _panels(len(findings.columns), 3, (3.6, 0.3 * len(rows) + 1.3), share=True)
-    for at, (metric, title) in zip(panels, findings.columns.items(), strict=True):
+    figure, axes = panels(len(findings.columns), 3, (3.6, 0.3 * len(rows) + 1.3), share=True)
+    for at, (metric, title) in zip(axes, findings.columns.items(), strict=True):
         table = _by_group(findings, metric)[:, ::-1]
         ranked = significance.mean_ranks(table, higher_is_better=metric in HIGHER_IS_BETTER)
         means = ranked.mean(0)
@@ -131,7 +131,7 @@ def ranks(findings: Findings) -> Figure | None:
         at.set(title=title + _friedman(ranked), xlim=(0.7, len(rows) + 0.3))
         at.set_xlabel(f"rank over {len(table)} groups, 1 the best")
         at.grid(axis="x", alpha=0.3)
-    panels[0].set_yticks(range(len(rows)), [row.title for row in rows])
+    axes[0].set_yticks(range(len(rows)), [row.title for row in rows])
     return figure
 
 
@@ -164,29 +164,45 @@ def codes(findings: Findings) -> Figure | None:
 
 def pareto(findings: Findings) -> Figure | None:
     """DSC against what a network costs to keep and to run; the line joins what none dominates."""
-    costs: dict[str, tuple[str, Formatter]] = {
-        "params_deploy": ("parameters", EngFormatter(sep=" ")),
-        "gmac_torch": ("GMAC per patch", StrMethodFormatter("{x:g}")),
-    }
-    rows = [r for r in findings.valid if all(c in r.trials[0].numbers for c in costs)]
-    if not rows:
+    costs = {row.arm: _costs(findings, row) for row in findings.valid}
+    rows = [row for row in findings.valid if costs[row.arm]]
+    shown = [cost for cost in COSTS if rows and all(cost in costs[row.arm] for row in rows)]
+    if not shown:
         return None
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for at, (cost, (title, form)) in zip(panels, costs.items(), strict=True):
-        points = [(r.trials[0].numbers[cost], r.mean(PRIMARY)) for r in rows]
+    figure = Figure(figsize=(3.4 * len(shown) + 2.2, 3.6), layout="constrained")
+    axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    for at, cost in zip(axes, shown, strict=True):
+        points = [(costs[row.arm][cost], row.mean(PRIMARY)) for row in rows]
         for i, (row, (x, y)) in enumerate(zip(rows, points, strict=True)):
             colour = OKABE_ITO[i % len(OKABE_ITO)]
             marker = MARKERS[i % len(MARKERS)]
             at.plot(x, y, marker, color=colour, ms=8, label=row.title, mfc="none", mew=1.8)
         at.step(*zip(*_front(points), strict=True), where="post", color=GREY, lw=1, zorder=0)
-        at.set(xlabel=title, xscale="log")
-        _plain_ticks(at.xaxis, form)
+        at.set(xlabel=cost, xscale="log")
+        _plain_ticks(at.xaxis, COSTS[cost])
         at.grid(alpha=0.3)
-    panels[0].set_ylabel("DSC, mean over folds")
-    handles, labels = panels[0].get_legend_handles_labels()
+    axes[0].set_ylabel("DSC, mean over folds")
+    handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
     return figure
+
+
+COSTS: dict[str, Formatter] = {
+    "parameters": EngFormatter(sep=" "),
+    "GMAC per patch": StrMethodFormatter("{x:g}"),
+    "ms per 64^3 voxels": StrMethodFormatter("{x:g}"),
+}
+
+
+def _costs(findings: Findings, row: Row) -> dict[str, float]:
+    """Those of `COSTS` that were measured of an arm's network; time only in a comparison."""
+    told = {"parameters": "params_deploy", "GMAC per patch": "gmac_torch"}
+    first = row.trials[0]
+    costs = {name: first.numbers[key] for name, key in told.items() if key in first.numbers}
+    timing = findings.evidence.stages.get(first.result.timing)
+    if timing is not None and "ms_per_block" in timing.numbers:
+        costs["ms per 64^3 voxels"] = timing.numbers["ms_per_block"]
+    return costs
 
 
 FIGURES: dict[str, tuple[Callable[[Findings], Figure | None], str]] = {
@@ -202,8 +218,8 @@ FIGURES: dict[str, tuple[Callable[[Findings], Figure | None], str]] = {
     ),
     "pareto": (
         pareto,
-        "Quality against the size and the work of the network that is delivered; no arm lies "
-        "above and left of the line.",
+        "Quality against the size, the work and, where it was timed, the latency of the network "
+        "that is delivered; no arm lies above and left of the line.",
     ),
     "learning_curves": (
         learning_curves,
@@ -268,7 +284,7 @@ def _plain_ticks(axis: Axis, form: Formatter) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _panels(
+def panels(
     count: int, most: int, size: tuple[float, float], *, share: bool
 ) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels, at most so many side by side."""

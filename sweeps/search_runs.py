@@ -6,10 +6,15 @@ So any driver brings it up to date at any time, and nothing arrives twice.
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from sweeps.candidate import Search
+from sweeps.figures import save
 from sweeps.journal import Journal, Outcome, Told
+from sweeps.search_figures import slices
+from sweeps.search_report import best
 from sweeps.tracking import Tracker, flat
 from sweeps.worker import commit
 from vpbsd.validation import DSC
@@ -53,9 +58,17 @@ class SearchRuns:
                 self._end(unit, run_id, self.journal.told[number])
 
     def conclude(self, text: str) -> None:
-        """Tells what is new, and ends the search's run, with its findings."""
+        """Tells what is new, and ends the search's run, with its findings and their picture."""
         self.catch_up()
         self.tracker.text(self.parent, text, "search.md")
+        ranked = best(self.journal)
+        figure = slices(
+            self.search.space, [(self.journal.asked[t.number], t.value or 0.0) for t in ranked]
+        )
+        if figure is not None:
+            with tempfile.TemporaryDirectory() as folder:
+                save(figure, Path(folder) / "slices")
+                self.tracker.folder(self.parent, Path(folder), "figures")
         self.tracker.end("search", "FINISHED")
 
     def _end(self, unit: str, run_id: str, told: Told) -> None:

@@ -125,8 +125,9 @@ def code_patches(
     """
     order = [int(c) for c in np.argsort(-histogram, kind="stable") if histogram[c] > 0]
     unused = [c for c in range(len(histogram)) if not histogram[c] > 0]
-    rows = max(1, -(-len(order) // ROWS_WIDE))
-    figure = Figure(figsize=(3.2 * ROWS_WIDE, 1.0 * rows + 0.9), layout="constrained")
+    columns = min(max(2, len(order)), ROWS_WIDE)
+    rows = max(1, -(-len(order) // columns))
+    figure = Figure(figsize=(3.2 * columns, 1.0 * rows + 0.9), layout="constrained")
     figure.suptitle(
         f"the {most} pieces of 32 x 32 x 32 voxels nearest to each code, maximum along z\n"
         + (
@@ -136,7 +137,7 @@ def code_patches(
         ),
         fontsize=9,
     )
-    axes = figure.subplots(rows, ROWS_WIDE, squeeze=False).ravel()
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for at, code in zip(axes, order, strict=False):
         squares = pieces.get(code, [])
         side = len(squares[0]) if squares else 1

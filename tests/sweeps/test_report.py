@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from sweeps import report, typeset
+from sweeps import figures, report, typeset
 from sweeps.evidence import gather
 from sweeps.findings import find
 from sweeps.guards import exclusions, flags, notices
@@ -178,6 +178,27 @@ def test_the_report_and_the_sweep_leave_out_the_same_arms_for_the_same_reason(ho
     assert list(left_out) == ["vpbsd_wo_dis"]
     assert f"† VpbSD w/o L_dis: {left_out['vpbsd_wo_dis']}" in sweeps_own
     assert "| VpbSD w/o L_dis † | - |" in sweeps_own
+
+
+def test_a_comparison_sets_dsc_against_latency_too(study):
+    """Timed networks of 12 ms and 40 ms; without, only size and work are known."""
+    _, tracker, parent = study
+    plain = find(gather(tracker, "small"), "light_unet")
+    assert [at.get_xlabel() for at in figures.pareto(plain).axes] == [
+        "parameters",
+        "GMAC per patch",
+    ]
+    for arm, ms in (("light_unet", 12.0), ("vpbsd", 40.0)):
+        tags = {"vpbsd.kind": "stage", "vpbsd.key": f"timing-{arm}", "vpbsd.family": "timing"}
+        timed = tracker.ensure(f"stage:timing-{arm}", "timing", parent, {}, tags)
+        tracker.numbers(timed, {"ms_per_block": ms}, 1e9)
+        for trial in plain.row(arm).trials:
+            tracker.tags(trial.result.run_id, {"vpbsd.timing": f"timing-{arm}"})
+    *_, latency = figures.pareto(find(gather(tracker, "small"), "light_unet")).axes
+    *points, front = latency.lines
+    assert latency.get_xlabel() == "ms per 64^3 voxels"
+    assert [line.get_xdata()[0] for line in points] == [12, 40]
+    assert list(front.get_xdata()) == [12, 40], "the slower is better, so both are on the front"
 
 
 def test_without_a_valid_baseline_nothing_is_compared(study):

@@ -471,6 +471,10 @@ def test_mlflow_has_one_run_per_trial_with_its_status(ended, tmp_path):
         runs = SearchRuns(search, journal, tracker)
         runs.catch_up()
         runs.conclude("found")
+    shown = tracker.files(runs.parent, "figures")
+    assert shown == (
+        [] if len(best(journal)) < 2 else ["figures/slices.png", "figures/slices.svg"]
+    )
     tracked = list(Tracker(tracker.uri, "toys").runs())
     trials = [run for run in tracked if run.data.tags["vpbsd.kind"] == "search-trial"]
     assert len(tracked) == len(trials) + 1 == len(journal.told) + 1
