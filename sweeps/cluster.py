@@ -91,7 +91,7 @@ def connect(cpus: int | None = None, *, local: bool = False) -> None:
         local: Always start one, whatever else runs on this host.
 
     Raises:
-        BadInput: The cluster does not answer, or lets nobody in.
+        BadInput: The cluster does not answer, or lets nobody in; a local Ray did not start.
     """
     if ray.is_initialized():
         return
@@ -113,7 +113,13 @@ def connect(cpus: int | None = None, *, local: bool = False) -> None:
             ) from error
     else:
         own = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
-        ray.init(address="local", num_cpus=cpus, **quiet, **own)
+        try:
+            ray.init(address="local", num_cpus=cpus, **quiet, **own)
+        except Exception as error:  # Ray raises no class of its own here
+            raise BadInput(
+                f"a local Ray did not start ({line(error)}): the machine may be too busy or out "
+                "of memory; give the same command again when it is not"
+            ) from error
     end_gently()  # Ray has set a handler of its own
 
 

@@ -102,3 +102,13 @@ def test_a_ray_that_runs_is_found(monkeypatch):
     assert cluster_address() == there
     monkeypatch.setenv("RAY_ADDRESS", there)
     assert cluster_address() == there
+
+
+def test_a_local_ray_that_does_not_start_is_one_line(monkeypatch):
+    def overloaded(**options):
+        raise Exception("The current node timed out during startup.\nMore of it.")
+
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(cluster.ray, "init", overloaded)
+    with pytest.raises(BadInput, match=r"a local Ray did not start .*: the machine may be too busy"):
+        cluster.connect(local=True)
