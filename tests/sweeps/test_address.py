@@ -54,10 +54,8 @@ def test_no_cluster_is_none(monkeypatch):
 
 def test_a_port_where_nobody_listens(monkeypatch, deserted):
     monkeypatch.setenv("RAY_ADDRESS", deserted)
-    began = time.monotonic()
     with pytest.raises(BadInput, match=f"RAY_ADDRESS={deserted} does not answer .*unset RAY_ADD"):
-        cluster.connect()
-    assert time.monotonic() - began < 10
+        cluster_address()
 
 
 def test_a_server_that_never_speaks(monkeypatch, listening):

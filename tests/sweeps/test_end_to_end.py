@@ -95,7 +95,8 @@ def test_trials_carry_curves_metrics_pictures_and_links(study):
     values = [run.data.metrics[m] for m in volumes]
     assert run.data.metrics["test/dsc"] == pytest.approx(np.mean(values))
     pictures = [f.path for f in tracked.client.list_artifacts(run.info.run_id, "pictures")]
-    assert len(pictures) == len(volumes)
+    kinds = Counter(path.split("/")[1].split("_")[0] for path in pictures)
+    assert kinds == {"overlay": len(volumes), "projection": len(volumes)}
     assert run.data.params["student.gamma"] == "1.0"
     assert "pre-training" in run.data.tags["vpbsd.stages"]
     stage = next(tracked.runs("tags.`vpbsd.family` = 'pre-training'"))
@@ -134,7 +135,7 @@ def test_another_configuration_under_the_same_name_is_refused(study, capsys):
     _, sweep, _, _ = study
     assert sweep("--set", "student.gamma=0.5") == 2
     told = capsys.readouterr().err
-    assert "settings.student.gamma: 1.0 before, 0.5 now" in told
+    assert "settings.student.gamma: 0.1 before, 0.5 now" in told
 
 
 def test_a_damaged_result_is_shown_and_trained_again(study, capsys):
