@@ -159,9 +159,14 @@ def gather(tracker: Tracker, study: str) -> Evidence:
     """Reads a study.
 
     Raises:
-        BadInput: The sweep's own run is not there (any more).
+        BadInput: The sweep's own run is not there (any more), or it is a search.
     """
     parent = next(tracker.runs("tags.`vpbsd.kind` = 'sweep'"), None)
+    if parent is None and any(tracker.runs("tags.`vpbsd.kind` = 'search'")):
+        raise BadInput(
+            f"'{study}' is a search: its findings are search.md and figures/slices.png of its "
+            "run; report on the ablation that it ends with, which measures its best on the test"
+        )
     if parent is None:
         raise BadInput(
             f"study '{study}' has no run of the sweep itself: if it was deleted in MLflow, "

@@ -49,7 +49,7 @@ def main() -> None:
         raise BadInput(f"no trial of study '{args.study}' has ended: there is nothing to report")
     findings = find(evidence, choose_baseline(evidence, args.baseline))
     out = Path(args.out or Path(RUNS) / "reports" / args.study)
-    write(findings, out, args.tracking)
+    write(findings, out, tracker.place)
     tracker.folder(evidence.parent, out, "report")
     print((out / "table.md").read_text())
     print(f"report   {out / 'report.html'}")

@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from sweeps.address import cluster_address
+from sweeps.answering import without_secrets
 from sweeps.arguments import (
     add_places,
     add_settings,
@@ -148,7 +149,7 @@ def _given(args: argparse.Namespace) -> list[str]:
         words += [] if getattr(args, name) is None else [f"--{name}", str(getattr(args, name))]
     for change in args.set:
         words += ["--set", change]
-    return [*words, "--store", args.store, "--tracking", args.tracking]
+    return [*words, "--store", args.store, "--tracking", without_secrets(args.tracking)]
 
 
 def search_of(args: argparse.Namespace) -> Search:

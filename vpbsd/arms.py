@@ -25,6 +25,8 @@ Change = Callable[[Settings], MethodConfig | None]
 
 def _vpbsd(s: Settings, **changes: object) -> VpbSDConfig:
     student = s.student
+    if student.cldice:  # else the number of iterations is nobody's, and retrains nothing
+        changes |= {"cldice": student.cldice, "cldice_iterations": student.cldice_iterations}
     return VpbSDConfig(
         network=student.network,
         beta=student.beta,
@@ -32,8 +34,6 @@ def _vpbsd(s: Settings, **changes: object) -> VpbSDConfig:
         gamma=student.gamma,
         distil_on=student.distil_on,
         pseudo=student.pseudo,
-        cldice=student.cldice,
-        cldice_iterations=student.cldice_iterations,
     ).model_copy(update=changes)
 
 

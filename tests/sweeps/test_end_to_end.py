@@ -97,7 +97,7 @@ def test_trials_carry_curves_metrics_pictures_and_links(study):
     pictures = [f.path for f in tracked.client.list_artifacts(run.info.run_id, "pictures")]
     kinds = Counter(path.split("/")[1].split("_")[0] for path in pictures)
     assert kinds == {"overlay": len(volumes), "projection": len(volumes)}
-    assert run.data.params["student.gamma"] == "1.0"
+    assert run.data.params["student.gamma"] == "0.1"
     assert "pre-training" in run.data.tags["vpbsd.stages"]
     stage = next(tracked.runs("tags.`vpbsd.family` = 'pre-training'"))
     assert stage.data.metrics["system/process_memory_megabytes"] > 50

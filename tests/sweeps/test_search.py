@@ -13,6 +13,7 @@ from sweeps import search as script
 from sweeps.candidate import Run, Search, stage_of
 from sweeps.conductor import Slice
 from sweeps.engine import Engine
+from sweeps.evidence import gather
 from sweeps.halving import Halving
 from sweeps.journal import Journal, Told
 from sweeps.sampling import NEEDS, Chooser, importances
@@ -475,6 +476,8 @@ def test_mlflow_has_one_run_per_trial_with_its_status(ended, tmp_path):
     assert shown == (
         [] if len(best(journal)) < 2 else ["figures/slices.png", "figures/slices.svg"]
     )
+    with pytest.raises(BadInput, match="'toys' is a search: its findings are search.md"):
+        gather(tracker, "toys")
     tracked = list(Tracker(tracker.uri, "toys").runs())
     trials = [run for run in tracked if run.data.tags["vpbsd.kind"] == "search-trial"]
     assert len(tracked) == len(trials) + 1 == len(journal.told) + 1
@@ -486,6 +489,14 @@ def test_mlflow_has_one_run_per_trial_with_its_status(ended, tmp_path):
         assert run.data.metrics.get("objective") == told.value
         curve = tracker.client.get_metric_history(run.info.run_id, "val/dsc")
         assert [(m.step, m.value) for m in curve] == list(told.curve)
+
+
+def test_the_command_that_a_search_ends_with_shows_no_password():
+    there = "postgresql://lab:secret@db/mlflow"
+    args = dict(preset="laptop", data=None, folds=2, split=None, set=[], store="s", tracking=there)
+    words = script._given(SimpleNamespace(**args))
+    assert words[-2:] == ["--tracking", "postgresql://db/mlflow"]
+    assert words[:4] == ["--preset", "laptop", "--folds", "2"]
 
 
 @pytest.mark.parametrize(("row", "said"), [({"dsc": float("nan")}, "nan"), ({}, "missing")])

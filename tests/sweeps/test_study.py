@@ -84,7 +84,7 @@ TRAINED = {
     "student.pseudo": {"margin of unlabelled patches"},
     "student.random_codes": {f"random codes of {x} patches" for x in ("labelled", "unlabelled")},
     "student.cldice": VPBSD - {"vpbsd_cldice"},
-    "student.cldice_iterations": VPBSD,
+    "student.cldice_iterations": {"vpbsd_cldice"},
     "student.kd": {"kd"},
     "student.vid": {"vid"},
     "student.ab": AB,
