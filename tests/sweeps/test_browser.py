@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,13 @@ def server(tmp_path):
     save_png(picture, overlay(mask.astype(np.float32), mask, np.roll(mask, 2, 2), "v"))
     tracker.file(run, picture, "pictures")
     tracker.end("trial:a", "FINISHED")
+    with serving(uri) as url:
+        yield url, tracker.experiment_id, run
+
+
+@contextmanager
+def serving(uri):
+    """The address of an MLflow server over a database."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -66,10 +74,12 @@ def server(tmp_path):
         start_new_session=True,
     )
     url = f"http://127.0.0.1:{port}"
-    _wait(url + "/health")
-    yield url, tracker.experiment_id, run
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(30)
+    try:
+        _wait(url + "/health")
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
 
 
 def _wait(url):
@@ -97,6 +107,32 @@ def test_runs_curves_and_overlay_are_there(browser, server, tmp_path):
     page.locator("img[alt], canvas, img").first.wait_for(timeout=60_000)
     page.screenshot(path=shots / "overlay.png")
     assert (shots / "overlay.png").stat().st_size > 10_000
+
+
+def test_a_number_of_the_report_leads_to_its_run(browser, tmp_path):
+    """And the two trials compared in MLflow's own page."""
+    shots = Path(os.environ.get("VPBSD_SHOTS", tmp_path))
+    tracker = small_study(tmp_path)
+    evidence = gather(tracker, "small")
+    first, second = evidence.of_arm("vpbsd")[0], evidence.of_arm("light_unet")[0]
+    with serving(tracker.uri) as url:
+        write(find(evidence, "light_unet"), tmp_path / "report", url)
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.goto((tmp_path / "report" / "report.html").as_uri())
+        page.locator("td", has_text="0.675").first.locator("summary").click()
+        link = page.get_by_role("link", name="fold 0, seed 0: 0.635").locator("visible=true")
+        with page.context.expect_page() as opened:
+            link.first.click()
+        run = opened.value
+        assert run.url == f"{url}/#/experiments/{evidence.experiment}/runs/{first.result.run_id}"
+        run.get_by_text(first.name).first.wait_for(timeout=60_000)
+        run.screenshot(path=shots / "run.png")
+        ids = f'["{first.result.run_id}","{second.result.run_id}"]'
+        both = f'runs={ids}&experiments=["{evidence.experiment}"]'
+        run.goto(f"{url}/#/compare-runs?{both}")
+        for trial in (first, second):
+            run.get_by_text(trial.name).first.wait_for(timeout=60_000)
+        run.screenshot(path=shots / "compared.png")
 
 
 def test_the_report_opens_without_a_network(browser, tmp_path):
