@@ -180,7 +180,9 @@ def _nearest(voxels: Mask, surface: Mask, spacing: Spacing) -> Distances:
         distances[left[found]] = length
         at, left = at[~found], left[~found]
     if len(left):
-        tree = KDTree(_places(np.flatnonzero(flat), around.shape, spacing), balanced_tree=False)
+        # Few are left to ask: a coarse tree, soon built.
+        places = _places(np.flatnonzero(flat), around.shape, spacing)
+        tree = KDTree(places, leafsize=32, compact_nodes=False, balanced_tree=False)
         distances[left], _ = tree.query(_places(at, around.shape, spacing))
     return distances
 

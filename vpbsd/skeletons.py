@@ -137,8 +137,7 @@ def matching(squared: NDArray[np.intp]) -> tuple[float, float]:
         The value in [0, 1], and the summed error of the row marginals (columns are exact).
     """
     n, m = squared.shape
-    kernel = _KERNEL[squared]
-    priced = (_KERNEL * _COST)[squared]
+    kernel, priced = _KERNEL.take(squared), (_KERNEL * _COST).take(squared)
     v, value = np.ones(m), np.inf
     for _ in range(10):
         for _ in range(20):
