@@ -1,6 +1,7 @@
 """Manners of the command line, and the default data set it makes when none is given."""
 
 import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -117,6 +118,12 @@ def test_a_signal_ends_in_one_line(how, interrupts, code, says, capsys):
             answer(lambda: signal.raise_signal(how))
     finally:
         signal.signal(signal.SIGINT, had)
+        signal.signal(signal.SIGTERM, before)
     assert ended.value.code == code
     assert capsys.readouterr().err == f"{says}: the same command goes on from here\n"
-    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_program_that_has_ended_well_is_not_killed_on_its_way_out():
+    leaving = "atexit.register(signal.raise_signal, signal.SIGTERM)"
+    code = f"import atexit, signal; {leaving}; from vpbsd.command import answer; answer(int)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

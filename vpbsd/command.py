@@ -45,7 +45,6 @@ def end_gently() -> None:
 
 def answer(program: Callable[[], int | None]) -> NoReturn:
     """Runs a program; bad input becomes `error: ...` and exit code 2, Ctrl-C 130, SIGTERM 143."""
-    before = signal.getsignal(signal.SIGTERM)
     _ended.clear()
     end_gently()
     try:
@@ -56,6 +55,6 @@ def answer(program: Callable[[], int | None]) -> NoReturn:
     except KeyboardInterrupt:
         how, code = ("terminated", 143) if _ended else ("interrupted", 130)
         print(f"{how}: the same command goes on from here", file=sys.stderr)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    finally:  # Ray takes seconds to leave; what has ended well is not to look killed meanwhile
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
     sys.exit(code)
