@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -29,6 +29,7 @@ from sweeps.conductor import (
     conductor_name,
     line,
 )
+from sweeps.repeating import repeating
 from sweeps.slices import Slice
 from sweeps.store import Store
 from sweeps.tickets import Order, Ticket
@@ -36,6 +37,7 @@ from vpbsd.command import end_gently
 from vpbsd.errors import BadInput
 
 NAMESPACE = "vpbsd"
+LOOK_EVERY = 1.5  # seconds between looks at all flights
 OBJECT_STORE_BYTES = 256 * 2**20  # rows and tickets only: weights go through the store
 COORDINATOR_SHARE = 0.0001  # of the driver's node: no core, and never a node that may be lost
 
@@ -150,7 +152,12 @@ def run_trials(
     """
     session = os.urandom(8).hex()
     conductor = conductor_of(store, slices)
-    with _watching(conductor, session, watch), tempfile.TemporaryDirectory() as room:
+
+    def look() -> None:
+        with suppress(RayActorError):  # it is being rebuilt
+            watch(ray.get(conductor.overview.remote(session)))
+
+    with repeating(look, LOOK_EVERY), tempfile.TemporaryDirectory() as room:
         results = _tuner(orders, store.url, session, at_once, room).fit()
     outcomes = {order.trial: ("interrupted", "") for order in orders}
     for result in results:
@@ -225,32 +232,3 @@ def _tuner(orders: list[Order], url: str, session: str, at_once: int, room: str)
             failure_config=tune.FailureConfig(max_failures=SYSTEM_RETRIES),
         ),
     )
-
-
-class _watching:  # noqa: N801 (used as a with-statement)
-    """Within, `watch` hears of all flights every second or two."""
-
-    def __init__(
-        self,
-        conductor: Any,  # noqa: ANN401 (an actor handle)
-        session: str,
-        watch: Callable[[list[View]], None],
-    ) -> None:
-        self._conductor, self._session, self._watch = conductor, session, watch
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(1.5):
-            try:
-                views = ray.get(self._conductor.overview.remote(self._session))
-            except RayActorError:
-                continue  # it is being rebuilt
-            self._watch(views)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sweeps import capacity, cluster, tables
@@ -11,7 +12,7 @@ from sweeps.lock import driving
 from sweeps.outline import OUTLINE, outline
 from sweeps.plan import Plan, hours
 from sweeps.progress import Display
-from sweeps.reaching import Delivering, Reach
+from sweeps.reaching import Reach, delivering
 from sweeps.store import Store
 from sweeps.study import first_difference
 from sweeps.tally import Tally
@@ -42,7 +43,7 @@ def _drive(plan: Plan, store: Store, tracking: str, cpus: int | None) -> tuple[s
     claim(plan, store)
     delivery, reach = Delivery(study, store, tracker, plan), Reach(tracker)
     try:
-        failed = _run(plan, store, Delivering(reach, delivery.catch_up), cpus)
+        failed = _run(plan, store, delivering(reach, delivery.catch_up), cpus)
     except KeyboardInterrupt:
         reach.attempt(delivery.interrupt)
         raise
@@ -95,7 +96,9 @@ def artifacts_beside(tracking: str) -> str | None:
     return (Path(tracking.removeprefix("sqlite:///")).parent / "artifacts").resolve().as_uri()
 
 
-def _run(plan: Plan, store: Store, delivering: Delivering, cpus: int | None) -> dict[str, str]:
+def _run(
+    plan: Plan, store: Store, told: AbstractContextManager[None], cpus: int | None
+) -> dict[str, str]:
     """Runs the trials that have no result; returns the reason of each that failed."""
     if not plan.stock.missing:
         return {}
@@ -118,7 +121,7 @@ def _run(plan: Plan, store: Store, delivering: Delivering, cpus: int | None) -> 
         file=sys.stderr,
     )
     tally = Tally(outline(plan), store)
-    with Display(plan.stock, side_by_side, tally) as display, delivering:
+    with Display(plan.stock, side_by_side, tally) as display, told:
         outcomes = cluster.run_trials(
             orders, store, slices, side_by_side + MORE_TRIALS, display.show
         )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
+from sweeps.repeating import repeating
 from sweeps.store import Store
 from vpbsd.errors import BadInput
 
@@ -31,20 +31,11 @@ def driving(study: str, store: Store) -> Iterator[None]:
             f"study '{study}' is being driven by process {other['pid']} on {other['host']}: wait "
             f"for it, end it, or watch it with python sweeps/status.py {study}"
         )
-    stop = threading.Event()
     _beat(store, place, me, "running")
-
-    def beat() -> None:
-        while not stop.wait(BEAT):
-            _beat(store, place, me, "running")
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
     try:
-        yield
+        with repeating(lambda: _beat(store, place, me, "running"), BEAT):
+            yield
     finally:
-        stop.set()
-        thread.join()
         _beat(store, place, me, "ended")
 
 

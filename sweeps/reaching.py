@@ -6,12 +6,13 @@ Nothing is kept for it meanwhile: what MLflow shows is a function of the study a
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from sweeps.answering import reason
+from sweeps.repeating import repeating
 from sweeps.tracking import AWAY, Tracker
 from vpbsd.errors import BadInput
 
@@ -71,20 +72,6 @@ class Reach:
         print(f"MLflow at {self._tracker.place} {what}", file=sys.stderr, flush=True)
 
 
-class Delivering:
-    """Within, MLflow is brought up to date every few seconds, from a thread of its own."""
-
-    def __init__(self, reach: Reach, step: Callable[[], None]) -> None:
-        self._reach, self._step, self._stop = reach, step, threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(EVERY):
-            self._reach.attempt(self._step)
+def delivering(reach: Reach, step: Callable[[], None]) -> AbstractContextManager[None]:
+    """Within, MLflow is brought up to date every few seconds."""
+    return repeating(lambda: reach.attempt(step), EVERY)

@@ -126,7 +126,7 @@ def drive_search(
     """Runs what is missing and keeps MLflow up to date; returns the report."""
     from sweeps import capacity, cluster
     from sweeps.engine import Engine
-    from sweeps.reaching import Delivering, Reach
+    from sweeps.reaching import Reach, delivering
     from sweeps.search_runs import SearchRuns
 
     runs, reach = SearchRuns(search, journal, tracker), Reach(tracker)
@@ -135,7 +135,7 @@ def drive_search(
         slices, at_once = capacity.offered()
         print(f"{at_once} trials side by side on {cluster.describe()}", file=sys.stderr)
         loop = Loop(search, journal, chooser, Engine(store, slices), store, args.trials)
-        with Delivering(reach, runs.catch_up):
+        with delivering(reach, runs.catch_up):
             loop.run(at_once)
     text = report(search, journal)
     reach.insist(lambda: runs.conclude(text))

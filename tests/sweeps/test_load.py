@@ -9,7 +9,7 @@ import pytest
 from sweeps.delivery import Delivery
 from sweeps.drive import _conclude, artifacts_beside
 from sweeps.plan import make_plan
-from sweeps.reaching import Delivering, Reach
+from sweeps.reaching import Reach, delivering
 from sweeps.store import Store
 from sweeps.study import Study
 from sweeps.tables import COLUMNS, FLOOR
@@ -95,7 +95,7 @@ def test_64_trials_at_once_lose_and_double_nothing(
     tracker = Tracker(uri, study.name, artifacts_beside(uri))
     tracker.client = Counting(tracker.client)
     delivery, reach = Delivery(study, store, tracker, plan), Reach(tracker)
-    with Delivering(reach, delivery.catch_up):
+    with delivering(reach, delivery.catch_up):
         worker = threading.Thread(target=train, args=(study, store, room))
         worker.start()
         worker.join()

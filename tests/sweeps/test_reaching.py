@@ -8,7 +8,7 @@ import pytest
 from sweeps import ablation, final, reaching, report, search
 from sweeps.answering import without_secrets
 from sweeps.arguments import browse
-from sweeps.reaching import Delivering, Reach
+from sweeps.reaching import Reach, delivering
 from sweeps.tracking import AWAY, Tracker
 from tests.sweeps.servers import free_port
 from vpbsd.command import answer
@@ -83,7 +83,7 @@ def test_a_mistake_of_ours_is_not_waited_for(reach):
 
 def test_a_thread_delivers_through_anything(reach):
     step = Flaky(2, ZeroDivisionError)
-    with Delivering(reach, step):
+    with delivering(reach, step):
         deadline = time.monotonic() + 20
         while step.calls < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
