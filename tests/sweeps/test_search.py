@@ -1,7 +1,6 @@
-"""The search: its space, its journal, who is stopped, what is read, what counts."""
+"""The search: its journal, who is stopped, what goes on, what counts."""
 
 import json
-import shlex
 import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -10,190 +9,30 @@ from types import SimpleNamespace
 import pytest
 
 from sweeps import search as script
-from sweeps.candidate import Run, Search, stage_of
+from sweeps.candidate import Run
 from sweeps.conductor import Slice
 from sweeps.engine import Engine
 from sweeps.evidence import gather
 from sweeps.halving import Halving
 from sweeps.journal import Journal, Told
 from sweeps.sampling import NEEDS, Chooser, importances
-from sweeps.search_report import best, command, pareto, report
+from sweeps.search_report import best, pareto, report
 from sweeps.search_runs import STATUS, SearchRuns
 from sweeps.searching import Loop, missing, rebuilt
 from sweeps.space import (
-    SPACE,
     WIDTHS,
-    Choice,
     Parameter,
     Range,
     Space,
     parse_parameter,
-    space_of,
-    touched,
 )
 from sweeps.store import Store
 from sweeps.tracking import Tracker
 from sweeps.worker import execute
 from tests.sweeps.toys import Toy
 from vpbsd.command import answer
-from vpbsd.config import override, parse_changes
-from vpbsd.data.folds import held_out, make_folds
 from vpbsd.errors import BadInput
-from vpbsd.settings import laptop, paper
-
-BOOK = "pretrain.network.codebook"
-ALL = {"pre-training", "fine-tuning", "targets", "student", "evaluation"}
-LATER = ALL - {"pre-training"}
-STUDENT = {"student", "evaluation"}
-
-
-@pytest.fixture(scope="module")
-def space(volumes):
-    settings = override(laptop(), {"data.patch": (32, 32, 64), "sampling.patches": 64})
-    return made_space(settings, volumes, "vpbsd", [f"{BOOK}.size=8,12"])
-
-
-def made_space(settings, volumes, arm, asked=(), students=False):
-    fold = held_out(make_folds(volumes, settings.protocol)[0])
-    return space_of(settings, "laptop", stage_of(arm, fold), list(asked), students=students)
-
-
-def searched(volumes, space, **changes):
-    facts = {"arm": "vpbsd", "seeds": (0,), "sampler": "tpe", "seed": 0, "students_per_teacher": 4}
-    return Search(name="s", volumes=volumes, space=space, **(facts | changes))
-
-
-# --- the space
-
-
-def test_every_parameter_changes_exactly_the_stages_it_should(volumes):
-    """Of the arm that uses it; a teacher's setting changes all below, a student's only those."""
-    arms = {"kd": "kd", "vid": "vid", "ab": "ab", "others_on": "kd", "mid": "baseline_mid"}
-    arms["first_phase"] = "ab"
-    settings = override(laptop(), {"data.patch": (32, 32, 64)})
-    fold = held_out(make_folds(volumes, settings.protocol)[0])
-    got = {}
-    for parameter in SPACE:
-        values = (2.0, 3.0) if parameter.path.endswith("ramp_epochs") else parameter.values.ends
-        if parameter.path == f"{BOOK}.size":
-            values = (8, 12)
-        if parameter.path == f"{BOOK}.alignment":
-            values = ("linear",)
-        arm = next((a for word, a in arms.items() if f".{word}" in parameter.path), "vpbsd")
-        tried = replace(parameter, values=Choice(values))
-        got[parameter.path] = touched(settings, tried, stage_of(arm, fold))
-    said_of = {"student.distil_on", "student.others_on"}  # fewer or more patches are spoken about
-    for path, families in got.items():
-        if path == "finetune.lr":
-            assert families == LATER, path
-        elif path.startswith(("pretrain", "data")):
-            assert families == ALL, path
-        else:
-            assert families - ({"targets"} if path in said_of else set()) == STUDENT, path
-
-
-def test_teachers_and_students_settings_are_told_apart_by_their_keys(space):
-    assert {p.path.split(".")[0] for p in space.teacher} == {"data", "pretrain", "finetune"}
-    assert {p.path.split(".")[0] for p in space.student} == {"student"}
-    assert not [p for p in space.student if ".kd." in p.path], "another arm's"
-
-
-def test_conditions(space):
-    def drawn(way):
-        first = {f"{BOOK}.straight_through": way}
-        return space.draw(lambda p: first.get(p.path, p.values.ends[0]))
-
-    only = {p.path for p in SPACE if p.when} - drawn("copy").keys()
-    names = ("tau_start", "tau_floor", "tau_share", "noise", "kappa_factor")
-    assert only == {f"{BOOK}.{name}" for name in names}
-    assert only <= drawn("gumbel").keys()
-    fixed = Space(override(space.settings, {f"{BOOK}.straight_through": "copy"}), (), ())
-    tau = Parameter("x", Range(0, 1), (f"{BOOK}.straight_through", "gumbel"))
-    assert replace(fixed, teacher=(tau,)).draw(lambda p: 0.5) == {}, "by what is set, too"
-
-
-PARAMETERS = [
-    ("student.gamma=0.1:10:log", Range(0.1, 10, log=True)),
-    ("student.optim.batch=1:4", Range(1, 4, whole=True)),
-    ("student.beta=0,0.5", Choice((0, 0.5))),
-    ("student.distil_on=both,labelled", Choice(("both", "labelled"))),
-    (WIDTHS, Choice(tuple(json.loads(f"[{WIDTHS.partition('=')[2]}]")))),
-]
-
-
-@pytest.mark.parametrize(("text", "values"), PARAMETERS)
-def test_parameters_are_read(text, values):
-    assert parse_parameter(text, laptop()).values == values
-
-
-BAD = [
-    ("student.gama=1:2", "did you mean 'gamma'"),
-    ("student.gamma", "write it as path=low:high"),
-    ("student.gamma=2:1", "low < high"),
-    ("student.gamma=0:1:log", "0 < low"),
-    ("student.gamma=a:b", "write it as"),
-]
-
-
-@pytest.mark.parametrize(("text", "why"), BAD)
-def test_a_parameter_that_cannot_be_is_refused(text, why):
-    with pytest.raises(BadInput, match=why):
-        parse_parameter(text, laptop())
-
-
-def test_a_parameter_of_another_arm_is_refused(space, volumes):
-    with pytest.raises(BadInput, match="changes nothing in this arm"):
-        made_space(space.settings, volumes, "vpbsd", ["student.kd.weight=1:2"])
-
-
-def test_student_space_keeps_the_teacher(space, volumes):
-    only = made_space(space.settings, volumes, "vpbsd", [], students=True)
-    assert only.teacher == ()
-    assert only.student == space.student
-
-
-def test_no_stage_of_a_search_reads_a_part_of_a_test_fold(volumes, space):
-    search = searched(volumes, space)
-    tested = {
-        f.index: {p.identity for p in f.test} for f in make_folds(volumes, space.settings.protocol)
-    }
-    folds = []
-    for run in search.runs({}):
-        folds.append(run.fold)
-        read = {p.identity for s in run.stage.lineage() for ps in s.parts.values() for p in ps}
-        assert not read & tested[run.fold]
-        held = {p.volume.group for p in run.stage.parts["test"]}
-        below = [s for s in run.stage.lineage() if s is not run.stage]
-        trained = {
-            p.volume.group
-            for s in below
-            for r, ps in s.parts.items()
-            for p in ps
-            if r != "validation"
-        }
-        assert held
-        assert not held & trained
-    assert folds == [0, 1, 2]
-
-
-def test_only_the_first_folds_student_is_watched(volumes, space):
-    runs = list(searched(volumes, space, seeds=(0, 1)).runs({}))
-    assert ["validation" in run.student.parts for run in runs] == [True] + 5 * [False]
-    assert [(run.seed, run.fold) for run in runs] == [(s, f) for s in (0, 1) for f in (0, 1, 2)]
-
-
-def test_students_of_one_teacher_share_all_of_it(volumes, space):
-    search = searched(volumes, space)
-    chooser = Chooser(space, "random", 0, students_per_teacher=4)
-    drawn = [chooser.ask(i) for i in range(8)]
-    stages = [list(next(search.runs(params)).stage.lineage()) for params in drawn]
-    unique = {f: len({s.key for row in stages for s in row if s.family == f}) for f in ALL}
-    assert unique["pre-training"] == unique["fine-tuning"] == 2
-    assert unique["student"] == unique["evaluation"] == 8
-    assert unique["targets"] <= 2 * 3
-
-
-# --- halving
+from vpbsd.settings import laptop
 
 
 def test_half_goes_on_at_each_rung_and_only_after_the_ramp():
@@ -619,28 +458,3 @@ def test_finished_searches_warm_another_but_are_not_its_results(ended, capsys, t
         f"{len(fits)} of {len(best(journal))} complete trials of toys fit"
         in capsys.readouterr().out
     )
-
-
-def test_the_command_reproduces_the_best_settings(volumes, space):
-    search = searched(volumes, space)
-    params = {"student.gamma": 0.1 + 0.2, "student.network.widths": [4, 8, 16, 32]}
-    params |= {"student.distil_on": "labelled"}
-    words = shlex.split(command(search, params, ["--preset", "laptop"]))
-    assert words[:6] == [
-        "python",
-        "sweeps/ablation.py",
-        "--preset",
-        "laptop",
-        "--arms",
-        "light_unet,vpbsd",
-    ]
-    changes = parse_changes([w for w in words[6:] if w != "--set"])
-    assert override(laptop(), changes) == override(laptop(), params)
-
-
-def test_paper_space_is_the_published_one(volumes):
-    sizes = next(p for p in SPACE if p.path == f"{BOOK}.size")
-    assert sizes.values == Choice((64, 128, 256, 512, 1024))
-    for parameter in SPACE:
-        ends = parameter.values.ends if parameter.path != "student.optim.batch" else (1,)
-        assert [override(paper(), {parameter.path: value}) for value in ends]
