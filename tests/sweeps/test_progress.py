@@ -102,24 +102,25 @@ def test_a_plain_line_tells_all_of_it_and_only_what_is_new(commit, monkeypatch, 
     commit(SCORED, "evaluation", dsc=0.6)
     stages = tuple(
         SimpleNamespace(key=key, family="student", label=key[0])
-        for key in (STUDENT, OTHER, SCORED)
+        for key in (STUDENT, OTHER, WORSE, SCORED)
     )
-    stock = Stock("s", stages, dict.fromkeys((STUDENT, OTHER), "absent") | {SCORED: "stored"}, {})
+    absent = dict.fromkeys((STUDENT, OTHER, WORSE), "absent")
+    stock = Stock("s", stages, absent | {SCORED: "stored"}, {})
     monkeypatch.setattr(Stock, "costs", lambda self: {s.key: 60.0 for s in self.stages})
     monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
     display = Display(stock, 2, Tally(told(SCORED), commit.store))
-    views = [view(STUDENT, "running", 0.25), view(OTHER, "queued")]
+    views = [view(STUDENT, "running", 0.25), view(OTHER, "queued"), view(WORSE, "queued")]
     with display:
         display.show(views)
         display.show(views)
     line, *more = capsys.readouterr().err.splitlines()
     assert more == [], "nothing is new"
     assert line.partition("; about")[0] == (
-        "[0 s] 0/2 stages; running label b 25%; 1 waiting; best so far: VpbSD, test DSC 0.700 "
+        "[0 s] 0/3 stages; running label b 25%; 2 waiting; best so far: VpbSD, test DSC 0.700 "
         "over 1 of its trials; 0 core-hours spent, 2 core-hours saved by sharing"
     )
     table = display._table(views).renderables[0]
     row = next(
         row for row in zip(*(c.cells for c in table.columns), strict=True) if row[0] == "student"
     )
-    assert row == ("student", "1", "0", "1", "1", "0", "0")
+    assert row == ("student", "1", "0", "1", "2", "0", "0")
