@@ -16,6 +16,7 @@ from vpbsd.config import Optim
 from vpbsd.data.patches import Pool, moved
 from vpbsd.losses.schedule import learning_rate
 from vpbsd.methods.method import Clock, Method
+from vpbsd.ranks import average_gradients, averaged, ranks
 
 Precision = Literal["fp32", "bf16"]
 MOST_SECONDS_BETWEEN_YIELDS = 300.0
@@ -73,9 +74,12 @@ def fit(
 
     Raises:
         Diverged: A loss or the gradient is not finite.
-        ValueError: The method's losses and weights have different names.
+        ValueError: The method's losses and weights have different names, or several processes
+            train a method that must have its batch whole.
     """
     method = training.method.train()
+    if ranks() > 1 and not method.spans:
+        raise ValueError(f"{type(method).__name__} cannot be trained by {ranks()} processes")
     # channels last: the backward pass of 3-D convolutions takes 1.5 to 5 times less on a CPU
     method.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     began = time.monotonic()
@@ -85,10 +89,11 @@ def fit(
         batch = moved(type(method).draws(pool, training.step), device)
         with _autocast(device, precision):
             terms = method.losses(batch, clock)
-        norm = _descend(training, terms, method.weights(clock), clock)
+        seen = {name: float(averaged(term)) for name, term in terms.items()}
+        norm = _descend(training, terms, seen, method.weights(clock), clock)
         training.step += 1
         method.after_step(clock)
-        _add(training.sums, {f"loss/{name}": float(term.detach()) for name, term in terms.items()})
+        _add(training.sums, {f"loss/{name}": value for name, value in seen.items()})
         _add(training.sums, {"grad_norm": norm})
         if training.step % training.steps_per_epoch == 0:
             yield Progress(training.clock, _close_epoch(training, clock))
@@ -99,18 +104,23 @@ def fit(
 
 
 def _descend(
-    training: Training, terms: dict[str, Tensor], weights: dict[str, float], clock: Clock
+    training: Training,
+    terms: dict[str, Tensor],
+    seen: dict[str, float],
+    weights: dict[str, float],
+    clock: Clock,
 ) -> float:
     """One weighted sum, one backward, one clipped step; the gradient's norm before clipping."""
     if terms.keys() != weights.keys():
         raise ValueError(f"losses {sorted(terms)} and weights {sorted(weights)} differ in name")
-    for name, term in terms.items():
-        if not torch.isfinite(term):
-            raise Diverged(f"loss '{name}' is {float(term.detach())} at step {clock.step}")
+    for name, value in seen.items():
+        if not math.isfinite(value):
+            raise Diverged(f"loss '{name}' is {value} at step {clock.step}")
     total: Any = sum(weights[name] * terms[name] for name in terms)
     training.optimiser.zero_grad(set_to_none=True)
     total.backward()
     trained = [p for group in training.optimiser.param_groups for p in group["params"]]
+    average_gradients(trained)
     norm = float(nn.utils.clip_grad_norm_(trained, training.optim.clip or math.inf))
     if not math.isfinite(norm):
         raise Diverged(f"the gradient of {sorted(terms)} is {norm} at step {clock.step}")

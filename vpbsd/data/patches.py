@@ -14,6 +14,7 @@ from torch import Tensor
 from vpbsd.data.augment import STILL, Turn, random_turns, turned
 from vpbsd.data.lattice import PatchSet
 from vpbsd.randomness import permutation
+from vpbsd.ranks import own
 
 T = TypeVar("T")
 
@@ -144,7 +145,8 @@ def _chosen(pool: Pool, asked: Asked, purpose: str, step: int) -> tuple[list[int
     if pool.augment:
         purpose = f"{purpose} turns"
         turns = random_turns(pool.seed, purpose, step, len(chosen), height == width)
-    return chosen, turns
+    mine = own(len(chosen))
+    return chosen[mine], turns[mine]
 
 
 def _stack(

@@ -37,6 +37,9 @@ class Method(nn.Module, ABC, Generic[Batch]):
     draws: ClassVar[Callable[[Pool, int], Any]]
     """The function of `vpbsd.data.patches` whose batches this method eats."""
 
+    spans: ClassVar[bool] = False
+    """Whether several processes may train it together, each on a part of the batch."""
+
     @property
     @abstractmethod
     def deliverable(self) -> nn.Module:

@@ -28,6 +28,7 @@ from vpbsd.networks.build import build_network
 from vpbsd.networks.codebook import Selection, gumbel
 from vpbsd.networks.swin_unetr import SKIPS, SwinTeacher
 from vpbsd.randomness import generator
+from vpbsd.ranks import own, shared, together
 
 TOKENS_PER_CODE = 20
 """k-means starts from this many recent tokens per code word."""
@@ -78,6 +79,7 @@ class Patterns(Method[Unlabelled]):
     """A teacher, its codebook, and the tokens seen lately."""
 
     draws = draw_unlabelled
+    spans = True
 
     def __init__(self, config: PatternsConfig, seed: int) -> None:
         super().__init__()
@@ -98,22 +100,28 @@ class Patterns(Method[Unlabelled]):
         return self.teacher
 
     def losses(self, batch: Unlabelled, clock: Clock) -> dict[str, Tensor]:
-        """`rec` over valid voxels and, once quantised, `cb` over valid tokens."""
+        """`rec` over valid voxels and, once quantised, `cb` over valid tokens.
+
+        Several processes quantise the tokens of all of them, so moments, k-means and usage are
+        those of the whole batch; each rebuilds its own patches.
+        """
         quantiser = self.teacher.quantiser
         assert quantiser is not None
         hidden = self.teacher.encode(batch.image)
         if clock.step == 0:
-            self.teacher.start_head(batch.image, batch.valid)
-        z, share = hidden[-1], token_share(batch.valid, hidden[-1].shape[2:]).flatten()
+            self.teacher.start_head(together(batch.image), together(batch.valid))
+        z = together(hidden[-1])
+        share = together(token_share(batch.valid, z.shape[2:])).flatten()
         if clock.step == 0 and isinstance(quantiser.dn, ChannelSelection):
             quantiser.dn.select(z.detach().float().var((0, 2, 3, 4)))
         tau = self._temperature(clock)
         noise, mode = self._noise(len(share), clock), self._mode(clock)
         u, record = quantiser(z, noise, tau, mode, settled=False)
-        keep, scale = self._keep(len(z), clock), self.config.rebuilt_at
-        rebuilt = self.teacher.reconstruct(batch.image, hidden, u, keep, scale)
+        mine, scale = own(len(z)), self.config.rebuilt_at
+        keep = self._keep(len(z), clock)[mine]
+        rebuilt = self.teacher.reconstruct(batch.image, hidden, u[mine], keep, scale)
         image, valid = shrunk(batch.image, batch.valid, scale)
-        rec = reconstruction_loss(image, rebuilt, valid, self.config.reconstruction)
+        rec = shared(reconstruction_loss(image, rebuilt, valid, self.config.reconstruction), valid)
         if self._warming(clock):
             self.recent.add(record.tokens.detach(), share)
             return {"rec": rec}
