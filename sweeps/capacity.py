@@ -75,12 +75,13 @@ def check(pieces: Mapping[str, Slice], there: list[Node]) -> None:
         BadInput: No node there is, or may be, is large enough for it.
     """
     for family, piece in pieces.items():
-        if not any(_fits(piece, node) for node in there):
+        if sum(node.count * _fits(piece, node) for node in there) < piece.ranks:
             largest = max(there, key=lambda node: (node.gpus, node.cpus))
+            times = f"{piece.ranks} times " if piece.ranks > 1 else ""
             raise BadInput(
-                f"a {family} stage asks for {piece.cpus} cores and {piece.gpus:g} GPUs, but the "
-                f"largest node there can be has {largest.cpus:.0f} cores and {largest.gpus:g} "
-                "GPUs: start larger nodes, or fewer --cpus on a machine that has them"
+                f"a {family} stage asks for {times}{piece.cpus} cores and {piece.gpus:g} GPUs, "
+                f"but the largest node there can be has {largest.cpus:.0f} cores and "
+                f"{largest.gpus:g} GPUs: start larger nodes or more of them"
             )
 
 

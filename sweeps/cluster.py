@@ -180,7 +180,7 @@ def conductor_of(store: Store, slices: dict[str, Slice]) -> Any:  # noqa: ANN401
     """
     _check_everywhere(store)
     here = ray.get_runtime_context().get_node_id()
-    return (
+    conductor = (
         ray.remote(Conductor)
         .options(
             name=conductor_name(store.url),
@@ -193,6 +193,8 @@ def conductor_of(store: Store, slices: dict[str, Slice]) -> Any:  # noqa: ANN401
         )
         .remote(store.url, slices)
     )
+    ray.get(conductor.use.remote(slices))  # it may be another driver's
+    return conductor
 
 
 def _check_everywhere(store: Store) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import ray
@@ -120,9 +121,15 @@ class Conductor:
     """Submits, owns and remembers stage tasks. Rebuilt from the store, it loses nothing."""
 
     def __init__(self, store_url: str, slices: dict[str, Slice]) -> None:
-        self._url, self._store, self._slices = store_url, Store(store_url), dict(slices)
+        self._url, self._store = store_url, Store(store_url)
+        self._slices: dict[str, Slice] = {}
         self._flights: dict[str, Flight] = {}
-        self._lanes = {s.lane: Lane() for s in slices.values() if s.lane is not None}
+        self._lanes: dict[str, Lane] = {}
+        self._use(slices)
+
+    async def use(self, slices: dict[str, Slice]) -> None:
+        """Slices for stages that begin from now on: the cluster or the wish may be another."""
+        self._use(slices)
 
     async def want(self, ticket: Ticket, trial: str, session: str, rank: int = 0) -> None:
         """A trial waits for a stage from now on; the first one sets it going.
@@ -188,6 +195,12 @@ class Conductor:
             for flight in self._flights.values()
             if flight.session == session
         ]
+
+    def _use(self, slices: dict[str, Slice]) -> None:
+        self._slices |= slices
+        for piece in slices.values():
+            if piece.lane is not None:
+                self._lanes.setdefault(piece.lane, Lane())
 
     async def _stale(self, flight: Flight, session: str) -> bool:
         """Whether a flight that is over must be flown again."""
@@ -256,16 +269,40 @@ def run_stage(
     piece: Slice,
     conductor: Any,  # noqa: ANN401 (an actor handle)
 ) -> None:
-    """One stage on its slice: threads and GPU memory are set before anything heavy starts."""
+    """One stage: in this process, or in several that it waits for."""
+    if piece.ranks == 1:
+        work(ticket, url, mark, piece, conductor)
+        return
+    from sweeps.spanning import spread
+
+    spread(ticket, Store(url), piece, partial(work, ticket, url, mark, piece, conductor))
+
+
+def work(
+    ticket: Ticket,
+    url: str,
+    mark: str,
+    piece: Slice,
+    conductor: Any,  # noqa: ANN401 (an actor handle)
+) -> None:
+    """A stage on its slice: threads and GPU memory are set before anything heavy starts."""
     store = Store(url)
     store.check_mark(mark)  # nodes that come later are checked here
     import torch
 
-    from sweeps.worker import execute
+    from sweeps.worker import accompany, execute
+    from vpbsd.ranks import rank
 
     torch.set_num_threads(piece.cpus)
     if piece.gpus and torch.cuda.is_available():
+        if piece.ranks > 1:
+            from ray.train.torch import get_device
+
+            torch.cuda.set_device(get_device())
         torch.cuda.set_per_process_memory_fraction(min(piece.gpus, 1.0))
+    if rank() > 0:
+        accompany(ticket, store)
+        return
 
     def report(first: int, rows: list[dict[str, float | str]], share: float) -> None:
         conductor.report.remote(ticket.key, first, rows, share)
@@ -286,7 +323,9 @@ def _submit(
     piece: Slice,
     conductor: Any,  # noqa: ANN401 (an actor handle)
 ) -> Any:  # noqa: ANN401 (an object reference)
-    options = {"num_cpus": piece.cpus, "num_gpus": piece.gpus, "name": ticket.label}
+    alone = piece.ranks == 1  # else the processes hold what they need, and their task nothing
+    cpus, gpus = (piece.cpus, piece.gpus) if alone else (0, 0)
+    options = {"num_cpus": cpus, "num_gpus": gpus, "name": ticket.label}
     return run_stage.options(**options).remote(ticket, url, mark, piece, conductor)
 
 

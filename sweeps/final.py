@@ -24,6 +24,7 @@ from sweeps.lock import driving
 from sweeps.plan import Stock, take_stock
 from sweeps.reaching import Reach
 from sweeps.registering import register
+from sweeps.slices import Slice
 from sweeps.store import Store
 from sweeps.study import data_fingerprint
 from sweeps.tables import trial_results
@@ -37,7 +38,7 @@ from vpbsd.errors import BadInput
 from vpbsd.recipes import deliverable
 from vpbsd.segment import write_settings
 from vpbsd.settings import Settings
-from vpbsd.stages import Evaluate, Stage
+from vpbsd.stages import Evaluate, Stage, Train
 
 
 def arguments() -> argparse.Namespace:
@@ -56,7 +57,10 @@ def arguments() -> argparse.Namespace:
         "--seeds", default="0", metavar="0,1", help="a student of each, side by side (default 0)"
     )
     parser.add_argument(
-        "--gpus", type=int, metavar="N", help="take at most so many GPUs of the cluster at a time"
+        "--gpus",
+        type=int,
+        metavar="N",
+        help="take at most so many GPUs of the cluster at a time; pre-training takes them all",
     )
     parser.add_argument("--out", metavar="DIR", help=f"model folder (default {RUNS}/models/STUDY)")
     parser.add_argument("--cpus", type=int, metavar="N", help="cores of a local Ray")
@@ -150,7 +154,9 @@ def _run(lasts: list[Stage], stock: Stock, args: argparse.Namespace, store: Stor
     slices, at_once = capacity.offered()
     if args.gpus is not None:
         _refuse_too_many(args.gpus, sum(node.gpus * node.count for node in capacity.nodes()))
-        at_once = min(at_once, args.gpus)  # a stage takes one GPU or a share of one
+        at_once = min(at_once, args.gpus)
+        slices = _spanning(slices, stock, args.gpus)
+        capacity.check(slices, capacity.nodes())
     orders = [Order(str(s.seed), tuple(map(ticket, s.lineage()))) for s in lasts]
     with Display(stock, min(at_once, len(lasts))) as display:
         ran = cluster.run_trials(orders, store, slices, at_once, display.show)
@@ -159,6 +165,17 @@ def _run(lasts: list[Stage], stock: Stock, args: argparse.Namespace, store: Stor
     for outcome, reason in ran.values():
         if outcome == "failed":
             raise BadInput(f"final training stopped: {reason}")
+
+
+def _spanning(slices: dict[str, Slice], stock: Stock, gpus: int) -> dict[str, Slice]:
+    """A pre-training takes all these GPUs; any other stage one of them, or a share of it."""
+    for stage in stock.missing:
+        if stage.family == "pre-training":
+            assert isinstance(stage.config, Train)
+            piece = slices[stage.family].over(gpus, stage.config.optim.batch)
+            print(f"pre-training over {piece.ranks} GPUs, batch {stage.config.optim.batch}")
+            return slices | {stage.family: piece}
+    return slices
 
 
 def _refuse_too_many(asked: int, there: float) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import uuid4
 
+from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
@@ -163,6 +164,10 @@ class Running:
         except FileNotFoundError:
             return False
         return True
+
+    def notes(self, key: str) -> tuple[str, AbstractFileSystem]:
+        """A folder beside a running stage's files for programs that keep notes, and its files."""
+        return f"{self._running(key)}/notes", self._files
 
     def list_running(self, key: str) -> list[str]:
         """Sorted names of what a running stage has saved."""

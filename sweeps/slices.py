@@ -10,18 +10,24 @@ class Slice:
     """What a stage of one family gets.
 
     Attributes:
-        cpus: Whole cores, and threads.
+        cpus: Whole cores, and threads, of each process.
         gpus: Share of one GPU, or 0; memory is capped to it.
         lane: Stages that share a lane run one after the other; None: as many as fit.
+        ranks: Processes that train one stage together, each with such a slice.
     """
 
     cpus: int = 1
     gpus: float = 0.0
     lane: str | None = None
+    ranks: int = 1
 
     def larger(self) -> Slice | None:
         """Twice the share of a GPU; None where there is no more to be had."""
         return replace(self, gpus=min(1.0, 2 * self.gpus)) if 0 < self.gpus < 1 else None
+
+    def over(self, gpus: int, batch: int) -> Slice:
+        """The same over several GPUs: as many of these as a batch can be dealt out to evenly."""
+        return replace(self, ranks=max(n for n in range(1, gpus + 1) if batch % n == 0))
 
 
 ON_GPUS = {

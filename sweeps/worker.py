@@ -59,6 +59,19 @@ def execute(ticket: Ticket, store: Store, report: Report) -> None:
     store.clear_running(ticket.key)
 
 
+def accompany(ticket: Ticket, store: Store) -> None:
+    """One process's part of a stage's training, which another process reports and saves."""
+    stage: Runnable = cloudpickle.loads(ticket.sealed)
+    inputs = {name: store.open(key) for name, key in ticket.upstream.items()}
+    with TemporaryDirectory(prefix="vpbsd-") as room:
+        out, kept = Path(room, "out"), Path(room, CHECKPOINT)
+        out.mkdir()
+        saved = store.fetch_running(ticket.key, CHECKPOINT, kept)
+        for step in stage.run(inputs, out, kept if saved else None):
+            if step.share >= 1:
+                return
+
+
 def _refuse_unmeasured(out: Path) -> None:
     """Without a score a trial has failed: it must enter no mean, and end no sweep."""
     for row in json.loads((out / "rows.json").read_text()):
@@ -75,7 +88,9 @@ class Diary:
     """
 
     def __init__(self, store: Store, key: str, kept: Path) -> None:
-        self.store, self.key, self.kept = store, key, kept
+        from vpbsd.ranks import ranks  # torch takes seconds to import
+
+        self.store, self.key, self.kept, self._ranks = store, key, kept, ranks()
         self._every = float(os.environ.get("VPBSD_CHECKPOINT_SECONDS", "30"))
         self._before = 0.0
         self._began = self._saved = time.monotonic()
@@ -90,8 +105,8 @@ class Diary:
         return self.kept
 
     def seconds(self) -> float:
-        """Spent on this stage, earlier attempts up to their checkpoint included."""
-        return self._before + time.monotonic() - self._began
+        """Spent on this stage by all its processes, in earlier attempts up to their checkpoint."""
+        return self._before + self._ranks * (time.monotonic() - self._began)
 
     def note(self, step: Progress) -> list[dict[str, float | str]]:
         """Takes a step down; returns the rows that are new."""
@@ -120,6 +135,8 @@ def _facts(stage: Runnable, out: Path, seconds: float) -> dict[str, str | float 
     """What cannot change the result but belongs to its story."""
     import torch
 
+    from vpbsd.ranks import ranks
+
     summary = json.loads((out / "summary.json").read_text())
     cuda = torch.cuda.is_available()
     peak = torch.cuda.max_memory_allocated() if cuda else 0
@@ -131,6 +148,7 @@ def _facts(stage: Runnable, out: Path, seconds: float) -> dict[str, str | float 
         "finished": time.time(),
         "device": torch.cuda.get_device_name() if cuda else platform.processor() or "cpu",
         "threads": float(torch.get_num_threads()),
+        "ranks": float(ranks()),
         "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "peak_gpu_memory_gb": peak / 2**30,
         "host": platform.node(),

@@ -37,6 +37,19 @@ def test_a_slice_that_would_wait_for_ever_is_refused():
         check({"student": Slice(32)}, described(CLUSTER, [HEAD]))
 
 
+def test_processes_that_train_together_must_all_find_a_gpu():
+    pair = Slice(2, 1.0, ranks=2)
+    check({"pre-training": pair}, [Node(4, 1), Node(4, 1)])
+    check({"pre-training": pair}, [Node(4, 2)])
+    with pytest.raises(BadInput, match="asks for 2 times 2 cores and 1 GPUs"):
+        check({"pre-training": pair}, [Node(4, 1), Node(1, 1)])
+
+
+@pytest.mark.parametrize(("gpus", "batch", "ranks"), [(1, 4, 1), (2, 4, 2), (3, 4, 2), (8, 4, 4)])
+def test_a_batch_is_dealt_out_evenly(gpus, batch, ranks):
+    assert ON_GPUS["pre-training"].over(gpus, batch) == Slice(2, 1.0, ranks=ranks)
+
+
 def test_no_more_than_the_cluster_allows_in_all():
     few = {**CLUSTER, "max_workers": 2}
     assert described(few, [HEAD]) == [HEAD, Node(16, 1, 2)]

@@ -1,15 +1,21 @@
 """What final training chooses, on scores made up by hand."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from sweeps.choice import choose, choose_trial
-from sweeps.final import _refuse_too_many
+from sweeps.final import _refuse_too_many, _spanning
 from sweeps.journal import Told
+from sweeps.plan import take_stock
+from sweeps.slices import ON_GPUS
+from sweeps.store import Store
 from sweeps.tables import TrialResult
 from vpbsd.config import override
+from vpbsd.data.folds import everything
 from vpbsd.errors import BadInput
+from vpbsd.recipes import deliverable
 from vpbsd.settings import laptop
 
 SETTINGS = override(laptop(), {"protocol.folds": 2})
@@ -92,3 +98,16 @@ def test_more_gpus_than_there_can_be_are_refused():
     _refuse_too_many(2, 2.0)
     with pytest.raises(BadInput, match="--gpus 3: the cluster can have 2"):
         _refuse_too_many(3, 2.0)
+
+
+def test_a_pre_training_that_is_to_be_run_takes_all_gpus_asked_for(volumes, tmp_path):
+    settings = SETTINGS
+    student = deliverable(settings, "vpbsd", everything(volumes, settings.protocol, set()), 0, 0)
+    stock = take_stock("final", student.lineage(), Store(str(tmp_path / "store")))
+    spread = _spanning(ON_GPUS, stock, 2)
+    assert {f: piece.ranks for f, piece in spread.items()} == {
+        **dict.fromkeys(ON_GPUS, 1),
+        "pre-training": 2,
+    }
+    done = replace(stock, stages=tuple(s for s in stock.stages if s.family != "pre-training"))
+    assert _spanning(ON_GPUS, done, 2) == ON_GPUS

@@ -87,6 +87,19 @@ def test_out_of_memory_is_tried_once_more_in_twice_the_slice(monkeypatch):
     assert "CUDA out of memory" in flight.reason
 
 
+def test_another_drivers_slices_are_used_from_then_on(monkeypatch):
+    """A final training over several GPUs finds the conductor that an ablation has left."""
+    monkeypatch.setattr(conductor, "Store", lambda url: None)
+
+    async def main():
+        chief = Conductor("url", {"student": Slice(1, 0.25)})
+        await chief.use({"student": Slice(1, 1.0, ranks=4), "targets": Slice(lane="new")})
+        async with chief._lane(Flight(Ticket("k", "targets", "t", {}, b""), "session")):
+            return chief._slices["student"]
+
+    assert asyncio.run(main()) == Slice(1, 1.0, ranks=4)
+
+
 def test_a_vanished_input_is_made_again_and_a_missing_volume_is_not(monkeypatch):
     """The volume would be missing the next time too, and the stage be tried for ever."""
     _, flight = fly(monkeypatch, {"student": Slice()}, [Absent("no result a1")])
