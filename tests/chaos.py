@@ -155,7 +155,7 @@ def _run(sweep: Sweep, how: str | None, after: float) -> tuple[str | None, bool]
         try:
             out, _ = driver.communicate(timeout=after)
         except subprocess.TimeoutExpired:
-            hit = _kill(driver, how)
+            hit = kill(driver, how)
     out, _ = driver.communicate(timeout=PATIENCE)
     codes = {"SIGKILL the driver": -9, "SIGTERM the driver": 143, "SIGINT the driver": 130}
     expected = {codes[how]} if hit and how in codes else {0}
@@ -165,7 +165,8 @@ def _run(sweep: Sweep, how: str | None, after: float) -> tuple[str | None, bool]
     return (out if driver.returncode == 0 else None), hit
 
 
-def _kill(driver: subprocess.Popen[str], how: str) -> bool:
+def kill(driver: subprocess.Popen[str], how: str) -> bool:
+    """One of `HOW`; False where there was nothing to kill."""
     if how == "SIGKILL a worker":
         workers = _workers(driver.pid)
         if workers:
