@@ -1,0 +1,9 @@
+"""A look into a store by another way than its own."""
+
+import fsspec
+
+
+def below(store, part=""):
+    """Names of all files below a part of the store, by another way than the store's own."""
+    files, root = fsspec.core.url_to_fs(f"{store.url}/{part}".rstrip("/"))
+    return sorted(path[len(root) + 1 :] for path in files.find(root))
