@@ -23,7 +23,7 @@ from sweeps.tickets import Ticket, ticket
 from sweeps.void import voided_by
 from vpbsd.config import override
 from vpbsd.data.folds import Fold, held_out, make_folds
-from vpbsd.data.volumes import VolumeInfo
+from vpbsd.data.volumes import VolumeInfo, check_limits
 from vpbsd.errors import BadInput
 from vpbsd.recipes import trial
 from vpbsd.settings import Settings
@@ -113,6 +113,7 @@ class Search:
             BadInput: It cannot be trained.
         """
         settings = override(self.space.settings, params)
+        check_limits(self.volumes, settings.data.clip_percentile)
         for seed in self.seeds:
             for fold in self.folds:
                 stage = trial(settings, self.arm, fold, seed)

@@ -19,6 +19,7 @@ from sweeps.store import Store
 from sweeps.study import Study, check_arms
 from vpbsd.arms import ARMS, GROUPS
 from vpbsd.command import Parser
+from vpbsd.data.volumes import check_limits
 
 
 def arguments(about: str | None, arms: str) -> argparse.Namespace:
@@ -60,6 +61,7 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     seeds, store = seeds_of(args.seeds), Store(args.store)
     name = study_name(args, kind)
     study = Study(name, settings, volumes_of(args), arms, seeds, timed=timed)
+    check_limits(study.volumes, settings.data.clip_percentile)
     plan = make_plan(study, store)
     print("\n".join(plan.lines()), flush=True)
     if args.plan:

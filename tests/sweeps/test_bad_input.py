@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from sweeps import ablation, final, status
+from sweeps import ablation, final, search, status
 from sweeps.store import Store
 from vpbsd import __main__ as vpbsd_main
 from vpbsd.command import answer
@@ -88,6 +88,20 @@ def test_an_empty_label_in_a_training_fold(said, data):
     code, told = said(ablation.main, "--data", data, "--plan")
     assert code == 2
     assert "the label of volume empty is empty" in told
+
+
+def test_a_volume_that_clipping_would_erase_is_found_by_the_plan(said, data):
+    image = np.zeros((8, 40, 40), np.uint16)
+    image[:, 0] = np.arange(40)  # 39 of 40 rows are 0
+    write_volume(data, "dark", [image], Facts(image.shape, "uint16", SPACING_UM, "f"))
+    code, told = said(ablation.main, "--data", data, "--plan")
+    assert code == 2
+    assert "volume dark: percentile 95 is also the minimum (0)" in told
+    code, told = said(search.main, "--data", data, "--plan")
+    assert (code, "volume dark" in told) == (2, True)
+    words = ["--set", "data.clip_percentile=99.5", "--set", "pretrain.network.codebook.size=4"]
+    code, told = said(ablation.main, "--data", data, "--plan", *words)
+    assert (code, told) == (0, "")
 
 
 def test_an_unwritable_store_is_found_before_ray_starts(said, data):

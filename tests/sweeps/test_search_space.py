@@ -2,8 +2,10 @@
 
 import json
 import shlex
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from sweeps.candidate import Search, stage_of
@@ -22,6 +24,7 @@ from sweeps.space import (
 )
 from vpbsd.config import override, parse_changes
 from vpbsd.data.folds import held_out, make_folds
+from vpbsd.data.volumes import Facts, list_volumes, write_volume
 from vpbsd.errors import BadInput
 from vpbsd.settings import laptop, paper
 
@@ -203,3 +206,16 @@ def test_paper_space_is_the_published_one(volumes):
     for parameter in SPACE:
         ends = parameter.values.ends if parameter.path != "student.optim.batch" else (1,)
         assert [override(paper(), {parameter.path: value}) for value in ends]
+
+
+def test_a_clip_that_would_erase_a_volume_cannot_be_trained(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "data")
+    image = np.zeros((32, 64, 64), np.uint16)
+    image[:, 0] = np.arange(64)  # 63 of 64 rows are 0
+    write_volume(tmp_path / "data", "dark", [image], Facts(image.shape, "uint16", None, "f"))
+    volumes = list_volumes(tmp_path / "data")
+    settings = override(laptop(), {"data.patch": (32, 32, 64), "data.clip_percentile": 99.5})
+    search = searched(volumes, made_space(settings, volumes, "light_unet"))
+    assert len(list(search.runs({}))) == len(search.folds)
+    with pytest.raises(BadInput, match="volume dark: percentile 95 "):
+        next(search.runs({"data.clip_percentile": 95.0}))

@@ -132,6 +132,16 @@ class Volume:
         return Table({float(p): value for p, value in ours["percentiles"].items()})
 
 
+def check_limits(volumes: Iterable[VolumeInfo], percentile: float) -> None:
+    """Refuses a percentile that some volume cannot be clipped at, before anything is trained.
+
+    Raises:
+        BadInput: See `Volume.limits`.
+    """
+    for info in volumes:
+        Volume(info).limits(percentile)
+
+
 def open_volume(info: VolumeInfo) -> Volume:
     """Opens a listed volume.
 
