@@ -1,144 +1,156 @@
-"""Stage-aware sampling against plain TPE at equal cost, on a table of a full grid.
+"""Stage-aware sampling against plain TPE at equal cost, on a recorded grid.
 
     python benchmarks/search.py                # the table beside this file, 20 seeds
     python benchmarks/search.py --grid FILE    # another table of the same columns
 
 Both draw from the same grid and pay for what they train: a teacher once per setting of it, a
-student once per configuration; nothing twice, for either. A search ends when its budget is spent.
-Printed is the regret (best DSC of the grid less that of the best configuration found): median and
-quartiles over seeds, and how often stage-aware sampling is ahead.
+student once per configuration; nothing twice, for either; a void codebook ends its configuration.
+Costs are the medians of what was measured when the grid was recorded. A search ends when its
+budget is spent. Printed is the regret (best DSC of the grid less that of the best
+configuration found): median and quartiles over seeds, and how often stage-aware sampling is ahead.
 
-THE TABLE IS SYNTHETIC: `grid_synthetic.csv` was made by `--make`, by the formula in `score`, and
-was not measured. It has what makes the problem hard: teacher and student settings that interact,
-noise as large as the gap between good configurations, and collapsed codebooks. Only what follows
-from costs and structure can be read off it. Record a real one with the columns of `COLUMNS`.
+`grid_phantom.csv` was measured by `record_grid.py`: every configuration of `TEACHER` x `STUDENT`
+trained on the generated vessels with the laptop preset.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import math
-from itertools import product
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
-
-import numpy as np
 
 from sweeps.sampling import Chooser
 from sweeps.space import Choice, Parameter, Params, Space
 from vpbsd.settings import laptop
 
 TEACHER = {
-    "pretrain.network.codebook.size": (8, 16, 24, 48),
+    "pretrain.network.codebook.size": (8, 16, 24),
     "pretrain.alpha": (0.03, 0.1, 0.3),
     "pretrain.skip_drop": (0.5, 1.0),
 }
 STUDENT = {
-    "student.optim.lr": (0.001, 0.003, 0.01, 0.03),
-    "student.gamma": (0.1, 0.3, 1.0, 3.0, 10.0),
-    "student.beta": (0.1, 0.3, 1.0),
+    "student.optim.lr": (0.003, 0.01, 0.03),
+    "student.gamma": (0.1, 1.0),
+    "student.beta": (0.3, 1.0),
 }
-COLUMNS = [*TEACHER, *STUDENT, "dsc"]
-FILE = Path(__file__).with_name("grid_synthetic.csv")
-TEACHER_COST, STUDENT_COST = 10.0, 1.0
-"""Of the laptop preset's proportions: 5 minutes against half a minute per fold."""
-Table = dict[tuple[float, ...], float]
+COLUMNS = [*TEACHER, *STUDENT, "dsc", "teacher_seconds", "student_seconds"]
+RECORDED = Path(__file__).with_name("grid_phantom.csv")
+Place = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What was recorded.
+
+    Attributes:
+        dsc: Of each configuration; None where it is void.
+        teacher: Median seconds of a teacher, its targets included.
+        void: Median seconds until a codebook is found to be void.
+        student: Median seconds of a student and its evaluation.
+    """
+
+    dsc: dict[Place, float | None]
+    teacher: float
+    void: float
+    student: float
+
+    @property
+    def top(self) -> float:
+        """The best there is to be found."""
+        return max(value for value in self.dsc.values() if value is not None)
 
 
 def main() -> None:
     given = arguments()
-    if given.make:
-        make(FILE)
-    table = read(given.grid)
-    top = max(table.values())
+    grid = read(given.grid)
+    scored = sorted(value for value in grid.dsc.values() if value is not None)
     print(
-        f"{given.grid.name}: {len(table)} configurations, "
-        f"DSC {min(table.values()):.3f} to {top:.3f}"
+        f"{given.grid.name}: {len(grid.dsc)} configurations, {len(grid.dsc) - len(scored)} void, "
+        f"DSC {scored[0]:.3f} to {scored[-1]:.3f}, median {median(scored):.3f}"
     )
-    print(f"a teacher costs {TEACHER_COST:g}, a student {STUDENT_COST:g}; {given.seeds} seeds")
-    print("budget | students per teacher | median regret | quartiles | ahead of plain TPE")
-    for budget in given.budgets:
-        plain = [top - searched(table, budget, seed, 1) for seed in range(given.seeds)]
-        print(row(budget, "1 (plain TPE)", plain, None))
+    print(
+        f"a teacher takes {grid.teacher:.0f} s, a void one {grid.void:.0f} s, a student "
+        f"{grid.student:.0f} s; {given.seeds} seeds"
+    )
+    print("minutes | students per teacher | median regret | quartiles | against plain TPE")
+    for minutes in given.minutes:
+        plain = regrets(grid, minutes, given.seeds, 1)
+        print(row(minutes, "1 (plain TPE)", plain, None))
         for students in given.students:
-            aware = [top - searched(table, budget, seed, students) for seed in range(given.seeds)]
-            print(row(budget, str(students), aware, plain))
+            print(
+                row(minutes, str(students), regrets(grid, minutes, given.seeds, students), plain)
+            )
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--grid", type=Path, default=FILE, metavar="FILE")
-    parser.add_argument("--make", action="store_true", help="write the synthetic table anew")
+    parser.add_argument("--grid", type=Path, default=RECORDED, metavar="FILE")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--budgets", type=float, nargs="+", default=[60, 120])
-    parser.add_argument("--students", type=int, nargs="+", default=[8])
+    parser.add_argument("--minutes", type=float, nargs="+", default=[10, 20, 30], help="budgets")
+    parser.add_argument("--students", type=int, nargs="+", default=[4, 8])
     return parser.parse_args()
 
 
-def searched(table: Table, budget: float, seed: int, students: int) -> float:
-    """Best DSC that a search finds for its budget."""
+def regrets(grid: Grid, minutes: float, seeds: int, students: int) -> list[float]:
+    """Of one search per seed."""
+    return [grid.top - searched(grid, 60 * minutes, seed, students) for seed in range(seeds)]
+
+
+def searched(grid: Grid, budget: float, seed: int, students: int) -> float:
+    """Best DSC that a search finds within so many seconds of training; 0 if it finds none."""
     levels = [tuple(Parameter(p, Choice(v)) for p, v in of.items()) for of in (TEACHER, STUDENT)]
     chooser = Chooser(Space(laptop(), *levels), "tpe", seed, students)
-    teachers: set[tuple[float, ...]] = set()
-    known: set[tuple[float, ...]] = set()
+    teachers: set[Place] = set()
+    known: set[Place] = set()
     best = spent = 0.0
-    for number in range(20 * int(budget)):  # one that only repeats itself must end too
+    for number in range(2 * len(grid.dsc)):  # one that only repeats itself must end too
         params = chooser.ask(number)
         teacher, place = values(params, TEACHER), values(params, {**TEACHER, **STUDENT})
-        spent += TEACHER_COST * (teacher not in teachers) + STUDENT_COST * (place not in known)
+        score = grid.dsc[place]
+        spent += (grid.void if score is None else grid.teacher) * (teacher not in teachers)
+        spent += grid.student * (score is not None and place not in known)
         if spent > budget:
             break
         teachers.add(teacher)
         known.add(place)
-        best = max(best, table[place])
-        chooser.tell(number, [table[place]], ())
+        best = max(best, score or 0.0)
+        chooser.tell(number, None if score is None else [score], ())
     return best
 
 
-def values(params: Params, of: dict[str, tuple[float, ...]]) -> tuple[float, ...]:
+def values(params: Params, of: dict[str, tuple[float, ...]]) -> Place:
     return tuple(float(params[path]) for path in of)
 
 
-def row(budget: float, name: str, regrets: list[float], plain: list[float] | None) -> str:
-    low, _, high = quantiles(regrets, n=4)
-    ahead = ""
+def row(minutes: float, name: str, found: list[float], plain: list[float] | None) -> str:
+    low, _, high = quantiles(found, n=4)
+    against = ""
     if plain is not None:
-        wins = sum(a < b for a, b in zip(regrets, plain, strict=True))
-        losses = sum(a > b for a, b in zip(regrets, plain, strict=True))
-        ahead = f"{wins} wins, {losses} losses of {len(plain)}"
-    return f"{budget:6g} | {name:<20} | {median(regrets):13.4f} | {low:.4f} {high:.4f} | {ahead}"
+        wins = sum(a < b for a, b in zip(found, plain, strict=True))
+        losses = sum(a > b for a, b in zip(found, plain, strict=True))
+        against = f"{wins} better, {losses} worse of {len(plain)}"
+    return f"{minutes:7g} | {name:<20} | {median(found):13.4f} | {low:.4f} {high:.4f} | {against}"
 
 
-def score(place: dict[str, float], noise: float) -> float:
-    """The formula: parabolas on logarithmic scales around an optimum, two interactions, noise.
-
-    Larger codebooks want more alpha, or collapse; a strong gamma pays only with a good teacher.
-    """
-    size, alpha, skip, lr, gamma, beta = (place[name] for name in COLUMNS[:-1])
-    teacher = 1 - 0.10 * math.log(size / 24, 4) ** 2 - 0.08 * math.log10(alpha / 0.1) ** 2
-    teacher -= 0.06 * (skip < 1) + 0.12 * max(0.0, math.log10(size / 16 * 0.1 / alpha))
-    student = 0.10 * math.log10(lr / 0.008) ** 2 + 0.03 * math.log10(beta / 0.5) ** 2
-    codes = 0.06 * math.log10(gamma / (3 if teacher > 0.95 else 0.4)) ** 2
-    collapsed = size == 48 and alpha < 0.1
-    return 0.72 * teacher - student - codes - 0.25 * collapsed + 0.01 * noise
-
-
-def make(file: Path) -> None:
-    """Writes the synthetic table; the same one every time."""
-    rng = np.random.default_rng(0)
-    with file.open("w", newline="") as out:
-        writer = csv.writer(out)
-        writer.writerow(COLUMNS)
-        for point in product(*TEACHER.values(), *STUDENT.values()):
-            place = dict(zip(COLUMNS[:-1], point, strict=True))
-            writer.writerow([*point, f"{score(place, rng.standard_normal()):.4f}"])
-
-
-def read(file: Path) -> Table:
+def read(file: Path) -> Grid:
     with file.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
-    return {tuple(float(r[c]) for c in COLUMNS[:-1]): float(r["dsc"]) for r in rows}
+    paths = [*TEACHER, *STUDENT]
+    scored, void = [[r for r in rows if bool(r["dsc"]) is known] for known in (True, False)]
+
+    def typical(column: str, of: list[dict[str, str]]) -> float:
+        return median(float(r[column]) for r in of) if of else 0.0
+
+    return Grid(
+        dsc={
+            tuple(float(r[p]) for p in paths): float(r["dsc"]) if r["dsc"] else None for r in rows
+        },
+        teacher=typical("teacher_seconds", scored),
+        void=typical("teacher_seconds", void),
+        student=typical("student_seconds", scored),
+    )
 
 
 if __name__ == "__main__":
