@@ -1,0 +1,42 @@
+"""What a worker does with a stage, without a cluster; toys count instead of training."""
+
+import json
+
+import pytest
+
+from sweeps.store import Store
+from sweeps.tickets import ticket
+from sweeps.worker import accompany, execute
+from tests.sweeps.toys import Toy
+
+
+@pytest.fixture
+def diary(tmp_path, monkeypatch):
+    monkeypatch.setenv("VPBSD_CHECKPOINT_SECONDS", "0")
+    (tmp_path / "diary").touch()
+    return tmp_path / "diary"
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(str(tmp_path / "store"))
+
+
+def test_a_stage_that_another_cluster_has_stored_meanwhile_is_not_run(diary, store):
+    told = []
+    for _ in range(2):
+        execute(ticket(Toy("one", diary)), store, lambda *news: told.append(news))
+    assert diary.read_text().split() == ["one", "0", "one", "1", "one", "2", "one", "3"]
+    assert len(told) == 4
+
+
+def test_a_process_that_only_computes_stores_and_tells_nothing(diary, store, tmp_path):
+    toy = Toy("one", diary)
+    saved = tmp_path / "saved"
+    saved.write_text(json.dumps([{"epoch": 1.0}, {"epoch": 2.0}]))
+    store.save_running(toy.key, {"checkpoint.safetensors": saved})
+    accompany(ticket(toy), store)
+    assert diary.read_text().split() == ["one", "2", "one", "3"], "it goes on where the others do"
+    assert store.state(toy.key) != "stored"
+    assert store.list_running(toy.key) == ["checkpoint.safetensors"]
+    assert store.read_rows(toy.key, 0) == []
