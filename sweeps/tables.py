@@ -49,7 +49,7 @@ class TrialResult:
     @property
     def name(self) -> str:
         """Fold and seed, for remarks."""
-        return f"fold {self.fold}" if not self.seed else f"fold {self.fold} seed {self.seed}"
+        return f"fold {self.fold} seed {self.seed}"
 
     @property
     def counts(self) -> bool:

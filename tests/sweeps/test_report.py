@@ -69,7 +69,7 @@ def test_the_best_is_bold_and_the_second_underlined(home):
 def test_a_void_arm_is_shown_with_its_reason_and_not_averaged(home):
     table = (home / "first" / "table.md").read_text()
     assert "| VpbSD w/o L_dis † | – |" in table
-    assert "VOID: pre-training: codes collapsed (fold 1)" in table
+    assert "VOID: pre-training: codes collapsed (fold 1 seed 0)" in table
     row = next(r for r in lines(home, "table.csv") if r["arm"] == "vpbsd_wo_dis")
     assert row["mean_folds"] == "nan"
     assert {r["arm"] for r in lines(home, "comparison.csv")} == {"vpbsd"}
@@ -168,7 +168,7 @@ def test_arms_with_fewer_seeds_are_flagged(study):
 def test_a_failed_trial_makes_its_arm_void(study):
     _, tracker, _ = study
     tracker.end("trial:vpbsd-fold2-seed0", "FAILED")
-    assert exclusions(gather(tracker, "small"))["vpbsd"] == "failed (fold 2)"
+    assert exclusions(gather(tracker, "small"))["vpbsd"] == "failed (fold 2 seed 0)"
 
 
 def test_the_report_and_the_sweep_leave_out_the_same_arms_for_the_same_reason(home):

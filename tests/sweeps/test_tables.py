@@ -47,15 +47,15 @@ def test_an_arm_with_a_void_or_failed_trial_is_shown_and_not_averaged():
     assert "| VpbSD † | - |" in text
     assert "| KD † | - |" in text
     assert "| Light UNet (baseline) | **0.600 ± 0.000** |" in text
-    assert "† VpbSD: VOID: pre-training: codebook collapsed (fold 1, fold 1 seed 1)" in text
-    assert "† KD: failed (fold 1)" in text
+    assert "† VpbSD: VOID: pre-training: codebook collapsed (fold 1 seed 0, fold 1 seed 1)" in text
+    assert "† KD: failed (fold 1 seed 0)" in text
 
 
 def test_what_is_to_be_known_of_trials_that_count_is_said_once():
     trials = [replace(trial("teacher", fold, 0, [0.8]), note="collapsed") for fold in (0, 1)]
     text = markdown(trials, ["teacher"], "")
     assert "| SwinUNETR teacher † | **0.800 ± 0.000** |" in text
-    assert "† SwinUNETR teacher: collapsed (fold 0, fold 1)" in text
+    assert "† SwinUNETR teacher: collapsed (fold 0 seed 0, fold 1 seed 0)" in text
 
 
 def test_the_floor_does_not_depend_on_what_is_void():
