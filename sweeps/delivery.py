@@ -6,19 +6,14 @@ Everything comes from the study and the store, so a run can be brought up to dat
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 from sweeps.plan import Plan
-from sweeps.store import Manifest, Store
+from sweeps.stage_runs import Row, StageRuns, rows_of, show
+from sweeps.store import Store
 from sweeps.study import Study, Trial, data_fingerprint
 from sweeps.tracking import Tracker, flat
-from sweeps.vitals import VITALS
 from sweeps.void import voided_by
 from sweeps.worker import commit
-from vpbsd.stages import Stage
-
-Row = dict[str, Any]
 
 
 class Delivery:
@@ -34,14 +29,15 @@ class Delivery:
     def __init__(self, study: Study, store: Store, tracker: Tracker, plan: Plan) -> None:
         self.study, self.store, self.tracker, self.plan = study, store, tracker, plan
         self._told: set[str] = set()
-        self._shape = {stage.key: stage for stage in study.stages()}
+        self._stages = list({stage.key: stage for stage in study.stages()}.values())
         self.parent = self._open_parent()
+        before = {key for key, state in plan.stock.states.items() if state == "stored"}
+        self._runs = StageRuns(store, tracker, self.parent, before)
 
     def catch_up(self) -> None:
         """Tells all that is new: rows of running stages, results of finished ones, trials."""
-        for key, stage in self._shape.items():
-            if f"stage:{key}" not in self._told:
-                self._stage(stage)
+        for stage in self._stages:
+            self._runs.tell(stage)
         for trial in self.study.trials:
             if f"trial:{trial.id}" not in self._told:
                 self._trial(trial)
@@ -84,52 +80,6 @@ class Delivery:
         self.tracker.numbers(run_id, {**counts, "stages/unique": len(self.plan.stock.stages)}, 0)
         return run_id
 
-    def _stage(self, stage: Stage) -> None:
-        unit = f"stage:{stage.key}"
-        manifest = self.store.manifest(stage.key)
-        if manifest is None and not self.store.list_running(stage.key):
-            return
-        if self.tracker.is_finished(unit):
-            self._told.add(unit)
-            return
-        reused = self.plan.stock.states[stage.key] == "stored"
-        tags = {
-            "vpbsd.kind": "stage",
-            "vpbsd.key": stage.key,
-            "vpbsd.family": stage.family,
-            "vpbsd.reused": "stored before this study ran" if reused else "no",
-        }
-        params = flat({**stage.config.model_dump(mode="json"), "seed": stage.seed})
-        name = f"{stage.family}: {stage.label}"
-        run_id = self.tracker.ensure(unit, name, self.parent, params, tags)
-        if manifest is None:
-            sent = self.tracker.sent(unit)
-            self.tracker.rows(unit, [{}] * sent + self.store.read_rows(stage.key, sent))
-            return
-        self._finished_stage(unit, run_id, stage, manifest)
-
-    def _finished_stage(self, unit: str, run_id: str, stage: Stage, manifest: Manifest) -> None:
-        folder = self.store.open(stage.key)
-        if stage.family != "evaluation":
-            self.tracker.rows(unit, _rows(folder))
-        summary = json.loads((folder / "summary.json").read_text())
-        facts = manifest.facts
-        numbers = {k: v for k, v in facts.items() if isinstance(v, float)}
-        self.tracker.numbers(
-            run_id,
-            {**summary["numbers"], **{f"sys/{k}": v for k, v in numbers.items()}},
-            facts["finished"],
-        )
-        if VITALS in manifest.files:  # results of an older version have none
-            self.tracker.series(run_id, json.loads((folder / VITALS).read_text()))
-        told = {f"vpbsd.{k}": v for k, v in facts.items() if isinstance(v, str)}
-        link = f"{self.store.url}/results/{stage.key}/{manifest.attempt}"
-        self.tracker.tags(run_id, {**told, "vpbsd.result": link})
-        self.tracker.file(run_id, folder / "stage.json")
-        self._pictures(run_id, folder)
-        self.tracker.end(unit, "FINISHED")
-        self._told.add(unit)
-
     def _open_trial(self, trial: Trial) -> str:
         tags = {
             "vpbsd.kind": "trial",
@@ -149,7 +99,7 @@ class Delivery:
         """A trial is told once its result is there: curve, metrics per volume, pictures."""
         unit = f"trial:{trial.id}"
         if self.store.state(trial.stage.key) != "stored":
-            if any(f"stage:{s.key}" in self._told for s in trial.stage.lineage()):
+            if any(s.key in self._runs.told for s in trial.stage.lineage()):
                 self._open_trial(trial)
             return
         run_id = self._open_trial(trial)
@@ -161,13 +111,13 @@ class Delivery:
             return
         folder = self.store.open(trial.stage.key)
         trained = trial.stage.upstream["network"]
-        self.tracker.rows(unit, _rows(self.store.open(trained.key)))
-        rows = _rows(folder)
+        self.tracker.rows(unit, rows_of(self.store.open(trained.key)))
+        rows = rows_of(folder)
         numbers = json.loads((folder / "summary.json").read_text())["numbers"]
         self.tracker.numbers(run_id, {**per_volume(rows), **numbers}, rows[-1]["time"])
         groups = {row["volume"]: row["group"] for row in rows}
         self.tracker.tags(run_id, {**self._blemish(trial), "vpbsd.groups": json.dumps(groups)})
-        self._pictures(run_id, folder)
+        show(self.tracker, run_id, folder)
         self.tracker.end(unit, "FINISHED")
         self._told.add(unit)
 
@@ -182,10 +132,6 @@ class Delivery:
                 found[name] = found[name] or f"{stage.label}: {manifest.facts['void']}"
         return found
 
-    def _pictures(self, run_id: str, folder: Path) -> None:
-        for picture in sorted(folder.glob("*.png")):
-            self.tracker.file(run_id, picture, "pictures")
-
 
 def per_volume(rows: list[Row]) -> dict[str, float]:
     """`test/<metric>/vol_<name>` for every volume, and `test/<metric>` for their mean."""
@@ -193,8 +139,3 @@ def per_volume(rows: list[Row]) -> dict[str, float]:
     told = {f"test/{k}/vol_{row['volume']}": float(row[k]) for row in rows for k in names}
     means = {f"test/{k}": sum(row[k] for row in rows) / len(rows) for k in names}
     return {**told, **means}
-
-
-def _rows(folder: Path) -> list[Row]:
-    rows: list[Row] = json.loads((folder / "rows.json").read_text())
-    return rows

@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from sweeps.cluster import conductor_of
-from sweeps.conductor import News
+from sweeps.conductor import News, View
 from sweeps.slices import Slice
 from sweeps.store import Store
 from sweeps.tickets import Ticket
@@ -43,6 +43,14 @@ class Engine:
     def stopped(self) -> bool:
         """Whether `stop` was called."""
         return self._stop.is_set()
+
+    def overview(self) -> list[View]:
+        """All flights of this engine; none while the conductor is being rebuilt."""
+        try:
+            views: list[View] = ray.get(self._conductor.overview.remote(self._session))
+        except RayActorError:
+            return []
+        return views
 
     def bring(self, ticket: Ticket, trial: str, on_row: OnRow) -> tuple[State, str]:
         """Waits until a stage is stored; `again`: an input vanished, begin anew upstream."""

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from sweeps.journal import Journal
 from sweeps.lock import holder
 from sweeps.plan import FAMILIES, Plan, hours
 from sweeps.store import Store
@@ -58,6 +59,12 @@ def standing(study: str, store: Store) -> Iterator[str]:
     """
     told = store.read_json(f"{study}/{OUTLINE}")
     if told is None:
+        journal = Journal(store, study)
+        if journal.facts is not None:
+            from sweeps.search_view import search_standing  # Optuna takes seconds to import
+
+            yield from search_standing(journal, store)
+            return
         raise BadInput(
             f"there is no study '{study}' in {store.url}{nearest(study, store.studies())}"
         )

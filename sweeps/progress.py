@@ -1,26 +1,20 @@
-"""What people see while a sweep runs: stages per family, what is running, time left."""
+"""What people see while a study runs: stages per family, what is running, time left."""
 
 from __future__ import annotations
 
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterable
 
-from rich.console import Console, Group
-from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from sweeps.conductor import View
 from sweeps.plan import FAMILIES, Stock, hours
+from sweeps.screen import Screen, at_work, running
 from sweeps.tally import Tally
-
-PLAIN_EVERY = 30.0
 
 
 class Display:
-    """A live table in a terminal, a line now and then in a log; used as a with-statement.
+    """Stages of a study on a screen; used as a with-statement.
 
     Args:
         stock: The stages, as they were when it began.
@@ -30,47 +24,34 @@ class Display:
 
     def __init__(self, stock: Stock, side_by_side: int, tally: Tally | None = None) -> None:
         self.stock, self.side_by_side = stock, max(1, side_by_side)
-        self.began = self._spoke = time.monotonic()
+        self._screen = Screen()
         self._missing = Counter(stage.family for stage in stock.missing)
-        self._last, self.tally = "", tally
+        self.tally = tally
         self._take(stage.key for stage in stock.stages if stock.states[stage.key] == "stored")
-        console = Console(file=sys.stderr)
-        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
 
     def __enter__(self) -> Display:
-        if self._live:
-            self._live.start()
+        self._screen.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._live:
-            self._live.stop()
+        self._screen.__exit__(*error)
 
     @property
     def elapsed(self) -> float:
         """Seconds since it began."""
-        return time.monotonic() - self.began
+        return self._screen.elapsed
 
     def show(self, views: list[View]) -> None:
         """The newest state of all flights."""
         self._take(view.key for view in views if view.state == "stored")
-        if self._live:
-            self._live.update(self._table(views))
-            return
-        line = self.line(views)
-        if line != self._last and time.monotonic() - self._spoke > PLAIN_EVERY:
-            print(line, file=sys.stderr, flush=True)
-            self._last, self._spoke = line, time.monotonic()
+        self._screen.show(self.line(views), [self._table(views), *running(views)])
 
     def line(self, views: list[View]) -> str:
         """All of it in one line."""
         done = sum(self._done(views).values())
-        running = [f"{v.label} {v.share:.0%}" for v in views if v.state == "running"]
-        waiting = sum(view.state == "queued" for view in views)
         parts = [
             f"[{hours(self.elapsed)}] {done}/{self._missing.total()} stages",
-            f"running {', '.join(running) or 'none'}",
-            f"{waiting} waiting",
+            *at_work(views),
             *self._told(),
             f"about {hours(self.seconds_left(views))} left",
         ]
@@ -98,7 +79,7 @@ class Display:
         missing = {stage.key for stage in self.stock.missing}
         return Counter(v.family for v in views if v.state == "stored" and v.key in missing)
 
-    def _table(self, views: list[View]) -> Group:
+    def _table(self, views: list[View]) -> Table:
         table = Table(title=f"{self.stock.name}", title_justify="left")
         columns = ("stage", "stored before", "done", "running", "waiting", "to do", "failed")
         for column in columns:
@@ -112,12 +93,7 @@ class Display:
             live = (states["running"], states["queued"])
             numbers = (before, done[family], *live, left, states["failed"])
             table.add_row(family, *map(str, numbers))
-        running = [
-            Text(f"  {v.label:<28} {v.share:>4.0%}  {hours(v.seconds):>7}  for {v.waiting} trials")
-            for v in views
-            if v.state == "running"
-        ]
-        return Group(table, *running, Text(self.line(views)))
+        return table
 
 
 def _share(view: View) -> float:

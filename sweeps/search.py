@@ -127,16 +127,28 @@ def drive_search(
     from sweeps import capacity, cluster
     from sweeps.engine import Engine
     from sweeps.reaching import Reach, delivering
+    from sweeps.repeating import repeating
     from sweeps.search_runs import SearchRuns
+    from sweeps.search_view import SearchView
 
-    runs, reach = SearchRuns(search, journal, tracker), Reach(tracker)
+    runs, reach = SearchRuns(search, journal, store, tracker), Reach(tracker)
     if missing(journal, args.trials):
         cluster.connect(args.cpus)
         slices, at_once = capacity.offered()
         print(f"{at_once} trials side by side on {cluster.describe()}", file=sys.stderr)
-        loop = Loop(search, journal, chooser, Engine(store, slices), store, args.trials)
-        with delivering(reach, runs.catch_up):
-            loop.run(at_once)
+        engine = Engine(store, slices)
+        loop = Loop(search, journal, chooser, engine, store, args.trials)
+        view = SearchView(search, journal, store, args.trials)
+
+        def look() -> None:
+            view.show(engine.overview())
+
+        try:
+            with view, repeating(look, cluster.LOOK_EVERY), delivering(reach, runs.catch_up):
+                loop.run(at_once)
+        except KeyboardInterrupt:
+            reach.attempt(runs.interrupt)
+            raise
     text = report(search, journal)
     reach.insist(lambda: runs.conclude(text))
     return text

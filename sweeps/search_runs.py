@@ -1,6 +1,7 @@
-"""What MLflow is told of a search: a parent run and one run per trial, from the journal alone.
+"""What MLflow is told of a search: a parent run, one run per trial and one per stage.
 
-So any driver brings it up to date at any time, and nothing arrives twice.
+All of it comes from the journal and the store, so any driver brings it up to date at any time, and
+nothing arrives twice.
 """
 
 from __future__ import annotations
@@ -15,9 +16,15 @@ from sweeps.figures import save
 from sweeps.journal import Journal, Outcome, Told
 from sweeps.search_figures import slices
 from sweeps.search_report import best
+from sweeps.stage_runs import StageRuns
+from sweeps.store import Store
 from sweeps.tracking import Tracker, flat
 from sweeps.worker import commit
+from vpbsd.errors import BadInput
+from vpbsd.stages import Stage
 from vpbsd.validation import DSC
+
+OUTCOME = "vpbsd.outcome"
 
 STATUS: dict[Outcome, str] = {
     "complete": "FINISHED",
@@ -34,28 +41,40 @@ class SearchRuns:
     Args:
         search: The search.
         journal: What happened.
+        store: Results of its stages.
         tracker: Its experiment.
     """
 
-    def __init__(self, search: Search, journal: Journal, tracker: Tracker) -> None:
-        self.search, self.journal, self.tracker = search, journal, tracker
+    def __init__(self, search: Search, journal: Journal, store: Store, tracker: Tracker) -> None:
+        self.search, self.journal, self.store, self.tracker = search, journal, store, tracker
         tags = {"vpbsd.kind": "search", "vpbsd.commit": commit()}
         tags["vpbsd.facts"] = json.dumps(search.facts)
         settings = flat(search.space.settings.model_dump(mode="json"))
         params = {"arm": search.arm, "sampler": search.sampler, "seed": search.seed, **settings}
         tracker.reopen("search")
         self.parent = tracker.ensure("search", search.name, None, params, tags)
+        self._runs = StageRuns(store, tracker, self.parent, set())
+        self._seen: set[str] = set()
+        self._stages: dict[int, list[Stage]] = {}
 
     def catch_up(self) -> None:
-        """Tells of every trial that began, and how those that ended did."""
+        """Tells of every trial that began and of its stages, and how those that ended did."""
         for number, params in list(self.journal.asked.items()):  # it grows meanwhile
             unit = f"trial:{number}"
-            if self.tracker.has_ended(unit):
+            if self.tracker.knows(unit, OUTCOME):
                 continue
+            told = self.journal.told.get(number)
+            for stage in self._stages_of(number):
+                self._runs.tell(stage)
             tags = {"vpbsd.kind": "search-trial", "vpbsd.arm": self.search.arm}
             run_id = self.tracker.ensure(unit, f"trial-{number}", self.parent, params, tags)
-            if number in self.journal.told:
-                self._end(unit, run_id, self.journal.told[number])
+            if told is not None:
+                self._end(unit, run_id, told)
+
+    def interrupt(self) -> None:
+        """The driver is told to end: what it leaves is shown as killed, until it goes on."""
+        self.catch_up()
+        self.tracker.end_running("KILLED")
 
     def conclude(self, text: str) -> None:
         """Tells what is new, and ends the search's run, with its findings and their picture."""
@@ -72,7 +91,9 @@ class SearchRuns:
         self.tracker.end("search", "FINISHED")
 
     def _end(self, unit: str, run_id: str, told: Told) -> None:
-        tags: dict[str, Any] = {"vpbsd.outcome": told.outcome, "vpbsd.reason": told.reason}
+        for stage in self._stages_of(told.number):
+            self._runs.leave(stage)  # one that another trial waits for is told of again
+        tags: dict[str, Any] = {OUTCOME: told.outcome, "vpbsd.reason": told.reason}
         tags["vpbsd.stages"] = json.dumps(told.keys or {})
         self.tracker.rows(
             unit, [{"epoch": e, DSC: dsc, "time": told.time} for e, dsc in told.curve]
@@ -83,3 +104,17 @@ class SearchRuns:
         self.tracker.numbers(run_id, numbers, told.time)
         self.tracker.tags(run_id, tags)
         self.tracker.end(unit, STATUS[told.outcome])
+
+    def _stages_of(self, number: int) -> list[Stage]:
+        """Of all folds and seeds; none where the configuration cannot be trained."""
+        if number not in self._stages:
+            try:
+                runs = list(self.search.runs(self.journal.asked[number]))
+            except BadInput:
+                runs = []
+            stages = {stage.key: stage for run in runs for stage in run.stage.lineage()}
+            new = stages.keys() - self._seen
+            self._runs.before |= {key for key in new if self.store.state(key) == "stored"}
+            self._seen |= new
+            self._stages[number] = list(stages.values())
+        return self._stages[number]

@@ -28,7 +28,7 @@ class Tally:
         self._store = store
         self.stored: dict[str, Manifest] = {}
         self._scores: dict[str, float] = {}
-        self._spent, self._saved = _Hours(), _Hours()
+        self._spent, self._saved = Hours(), Hours()
 
     def take(self, keys: Iterable[str]) -> None:
         """Looks at the stages of these keys that were not stored when it looked last."""
@@ -72,13 +72,15 @@ class Tally:
         return any(manifest is not None and manifest.facts["void"] for manifest in grave)
 
 
-class _Hours:
+class Hours:
     """Hours of whole GPUs, or of cores where none was used."""
 
     def __init__(self) -> None:
+        """None yet."""
         self._gpus = self._cores = 0.0
 
     def add(self, manifest: Manifest, times: int) -> None:
+        """Takes in what a stage took, so many times."""
         facts = manifest.facts
         hours = times * float(facts["seconds"]) / 3600
         self._cores += hours * float(facts.get("threads") or 1.0)

@@ -109,10 +109,10 @@ class Tracker:
         run = self._runs.get(unit)
         return run is not None and run.info.status == "FINISHED"
 
-    def has_ended(self, unit: str) -> bool:
-        """Whether the unit's run has ended, with a result or without."""
+    def knows(self, unit: str, tag: str) -> bool:
+        """Whether the unit's run has such a tag."""
         run = self._runs.get(unit)
-        return run is not None and run.info.status in ("FINISHED", "FAILED", "KILLED")
+        return run is not None and tag in run.data.tags
 
     def reopen(self, unit: str) -> None:
         """A unit that ended runs again; nothing where there is none."""
@@ -190,6 +190,12 @@ class Tracker:
         run_id = self._runs[unit].info.run_id
         self.client.set_terminated(run_id, status)
         self._runs[unit] = self.client.get_run(run_id)
+
+    def kill(self, unit: str) -> None:
+        """Shows a unit that goes on as killed; nothing where there is none."""
+        run = self._runs.get(unit)
+        if run is not None and run.info.status == "RUNNING":
+            self.end(unit, "KILLED")
 
     def end_running(self, status: str) -> None:
         """Ends every run that has not ended."""

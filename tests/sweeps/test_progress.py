@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sweeps import progress
+from sweeps import screen
 from sweeps.conductor import View
 from sweeps.plan import Stock
 from sweeps.progress import Display
@@ -107,7 +107,7 @@ def test_a_plain_line_tells_all_of_it_and_only_what_is_new(commit, monkeypatch, 
     absent = dict.fromkeys((STUDENT, OTHER, WORSE), "absent")
     stock = Stock("s", stages, absent | {SCORED: "stored"}, {})
     monkeypatch.setattr(Stock, "costs", lambda self: {s.key: 60.0 for s in self.stages})
-    monkeypatch.setattr(progress, "PLAIN_EVERY", 0.0)
+    monkeypatch.setattr(screen, "PLAIN_EVERY", 0.0)
     display = Display(stock, 2, Tally(told(SCORED), commit.store))
     views = [view(STUDENT, "running", 0.25), view(OTHER, "queued"), view(WORSE, "queued")]
     with display:
@@ -119,7 +119,7 @@ def test_a_plain_line_tells_all_of_it_and_only_what_is_new(commit, monkeypatch, 
         "[0 s] 0/3 stages; running label b 25%; 2 waiting; best so far: VpbSD, test DSC 0.700 "
         "over 1 of its trials; 0 core-hours spent, 2 core-hours saved by sharing"
     )
-    table = display._table(views).renderables[0]
+    table = display._table(views)
     row = next(
         row for row in zip(*(c.cells for c in table.columns), strict=True) if row[0] == "student"
     )

@@ -301,14 +301,14 @@ def test_many_trials_at_once_on_ray(two_cores, tmp_path, diary):
             assert runs[f"student {gamma} 1"] == 0
 
 
-def test_mlflow_has_one_run_per_trial_with_its_status(ended, tmp_path):
-    search, whole, _, _ = ended
+def test_mlflow_has_one_run_per_trial_and_stage_with_its_status(ended, tmp_path):
+    search, whole, _, store = ended
     told = {one.outcome: one for one in whole.told.values()}  # one of each kind
     asked = {one.number: whole.asked[one.number] for one in told.values()}
     journal = SimpleNamespace(asked=asked, told={one.number: one for one in told.values()})
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "toys", (tmp_path / "a").as_uri())
     for _ in range(2):
-        runs = SearchRuns(search, journal, tracker)
+        runs = SearchRuns(search, journal, store, tracker)
         runs.catch_up()
         runs.conclude("found")
     shown = tracker.files(runs.parent, "figures")
@@ -319,7 +319,28 @@ def test_mlflow_has_one_run_per_trial_with_its_status(ended, tmp_path):
         gather(tracker, "toys")
     tracked = list(Tracker(tracker.uri, "toys").runs())
     trials = [run for run in tracked if run.data.tags["vpbsd.kind"] == "search-trial"]
-    assert len(tracked) == len(trials) + 1 == len(journal.told) + 1
+    assert len(trials) == len(journal.told)
+    stages = {
+        run.data.tags["vpbsd.key"]: run
+        for run in tracked
+        if run.data.tags["vpbsd.kind"] == "stage"
+    }
+    assert len(tracked) == 1 + len(trials) + len(stages)
+    begun = {
+        stage.key
+        for number, params in asked.items()
+        if journal.told[number].outcome != "infeasible"
+        for run in search.runs(params)
+        for stage in run.stage.lineage()
+        if store.state(stage.key) == "stored" or store.list_running(stage.key)
+    }
+    assert stages.keys() == begun
+    for key, run in stages.items():
+        stored = store.state(key) == "stored"
+        assert run.info.status == ("FINISHED" if stored else "KILLED")
+        assert run.data.tags["vpbsd.reused"] == (
+            "stored before this study ran" if stored else "no"
+        )
     for run in trials:
         told = journal.told[int(run.info.run_name.removeprefix("trial-"))]
         assert run.info.status == STATUS[told.outcome]
@@ -458,3 +479,21 @@ def test_finished_searches_warm_another_but_are_not_its_results(ended, capsys, t
         f"{len(fits)} of {len(best(journal))} complete trials of toys fit"
         in capsys.readouterr().out
     )
+
+
+def test_an_interrupted_search_leaves_no_run_behind_and_goes_on(tmp_path, diary):
+    search, store = ToySearch(diary), Store(str(tmp_path / "store"))
+    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "toys", (tmp_path / "a").as_uri())
+    with pytest.raises(KeyboardInterrupt):
+        looped(search, store, 6, Here(store, 2))
+    runs = SearchRuns(search, Journal(store, "toys"), store, tracker)
+    runs.interrupt()
+    assert {run.info.status for run in tracker.runs()} == {"KILLED", "FINISHED"}
+    journal = looped(search, store, 6)
+    tracker = Tracker(tracker.uri, "toys")
+    SearchRuns(search, journal, store, tracker).conclude("found")
+    by = {run.data.tags["vpbsd.unit"]: run.info.status for run in tracker.runs()}
+    assert by["search"] == "FINISHED"
+    for number, told in journal.told.items():
+        assert by[f"trial:{number}"] == STATUS[told.outcome]
+    assert "RUNNING" not in by.values()

@@ -22,6 +22,14 @@ class Count(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Plain:
+    """The config of a stage that has none."""
+
+    def model_dump(self, mode: str) -> dict:
+        return {}
+
+
+@dataclass(frozen=True)
 class Toy:
     """Adds its number to the sum of its inputs, one row per epoch.
 
@@ -37,7 +45,8 @@ class Toy:
     epochs: int = 4
     seconds: float = 0.0
     trouble: str = ""
-    config: None = None
+    config: Plain = Plain()
+    seed: int = 0
 
     @property
     def key(self) -> str:
@@ -63,6 +72,7 @@ class Toy:
             yield Count(rows, len(rows) / self.epochs, lambda path: _save(path, rows))
         above = sum(json.loads((p / "sum.json").read_text()) for p in inputs.values())
         (out / "sum.json").write_text(json.dumps(above + len(rows)))
+        (out / "stage.json").write_text("{}")
         (out / "rows.json").write_text(json.dumps(rows))
         (out / "summary.json").write_text(json.dumps({"numbers": {}, "void": None}))
 

@@ -1,0 +1,64 @@
+"""Where progress is shown: a live table in a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from sweeps.conductor import View
+from sweeps.plan import hours
+
+PLAIN_EVERY = 30.0
+
+
+class Screen:
+    """Standard error; used as a with-statement."""
+
+    def __init__(self) -> None:
+        self.began = self._spoke = time.monotonic()
+        self._last = ""
+        console = Console(file=sys.stderr)
+        self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
+
+    def __enter__(self) -> Screen:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.began
+
+    def show(self, line: str, above: Sequence[RenderableType]) -> None:
+        """The newest state, in a line; in a terminal with more above it."""
+        if self._live:
+            self._live.update(Group(*above, Text(line)))
+        elif line != self._last and time.monotonic() - self._spoke > PLAIN_EVERY:
+            print(line, file=sys.stderr, flush=True)
+            self._last, self._spoke = line, time.monotonic()
+
+
+def running(views: Sequence[View]) -> list[Text]:
+    """A line for each stage that runs."""
+    return [
+        Text(f"  {v.label:<28} {v.share:>4.0%}  {hours(v.seconds):>7}  for {v.waiting} trials")
+        for v in views
+        if v.state == "running"
+    ]
+
+
+def at_work(views: Sequence[View]) -> list[str]:
+    """What runs and how many wait, as parts of a line."""
+    labels = [f"{v.label} {v.share:.0%}" for v in views if v.state == "running"]
+    waiting = sum(view.state == "queued" for view in views)
+    return [f"running {', '.join(labels) or 'none'}", f"{waiting} waiting"]
