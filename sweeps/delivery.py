@@ -23,7 +23,7 @@ class Delivery:
         study: The study.
         store: Its results.
         tracker: The study's experiment.
-        plan: As it was before anything ran: what was stored then is shown as reused.
+        plan: As it was before anything ran.
     """
 
     def __init__(self, study: Study, store: Store, tracker: Tracker, plan: Plan) -> None:
@@ -31,8 +31,7 @@ class Delivery:
         self._told: set[str] = set()
         self._stages = list({stage.key: stage for stage in study.stages()}.values())
         self.parent = self._open_parent()
-        before = {key for key, state in plan.stock.states.items() if state == "stored"}
-        self._runs = StageRuns(store, tracker, self.parent, before)
+        self._runs = StageRuns(store, tracker, self.parent)
 
     def catch_up(self) -> None:
         """Tells all that is new: rows of running stages, results of finished ones, trials."""

@@ -53,8 +53,7 @@ class SearchRuns:
         params = {"arm": search.arm, "sampler": search.sampler, "seed": search.seed, **settings}
         tracker.reopen("search")
         self.parent = tracker.ensure("search", search.name, None, params, tags)
-        self._runs = StageRuns(store, tracker, self.parent, set())
-        self._seen: set[str] = set()
+        self._runs = StageRuns(store, tracker, self.parent)
         self._stages: dict[int, list[Stage]] = {}
 
     def catch_up(self) -> None:
@@ -113,8 +112,5 @@ class SearchRuns:
             except BadInput:
                 runs = []
             stages = {stage.key: stage for run in runs for stage in run.stage.lineage()}
-            new = stages.keys() - self._seen
-            self._runs.before |= {key for key in new if self.store.state(key) == "stored"}
-            self._seen |= new
             self._stages[number] = list(stages.values())
         return self._stages[number]

@@ -20,12 +20,12 @@ class StageRuns:
     Args:
         store: Results, and rows of what is running.
         tracker: The experiment.
-        parent: Its run.
-        before: Keys of stages that were stored before the study began: shown as reused.
+        parent: Its run; what was stored before that began is shown as reused.
     """
 
-    def __init__(self, store: Store, tracker: Tracker, parent: str, before: set[str]) -> None:
-        self.store, self.tracker, self.parent, self.before = store, tracker, parent, before
+    def __init__(self, store: Store, tracker: Tracker, parent: str) -> None:
+        self.store, self.tracker, self.parent = store, tracker, parent
+        self._began = tracker.began(parent)
         self.told: set[str] = set()
         """Keys of stages whose whole result MLflow has."""
 
@@ -40,11 +40,12 @@ class StageRuns:
         if self.tracker.is_finished(unit):
             self.told.add(stage.key)
             return
+        reused = manifest is not None and manifest.facts["finished"] < self._began
         tags = {
             "vpbsd.kind": "stage",
             "vpbsd.key": stage.key,
             "vpbsd.family": stage.family,
-            "vpbsd.reused": "stored before this study ran" if stage.key in self.before else "no",
+            "vpbsd.reused": "stored before this study ran" if reused else "no",
         }
         params = flat({**stage.config.model_dump(mode="json"), "seed": stage.seed})
         name = f"{stage.family}: {stage.label}"

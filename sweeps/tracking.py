@@ -191,6 +191,10 @@ class Tracker:
         self.client.set_terminated(run_id, status)
         self._runs[unit] = self.client.get_run(run_id)
 
+    def began(self, run_id: str) -> float:
+        """When a run was begun first, in seconds since 1970."""
+        return float(self.client.get_run(run_id).info.start_time) / 1000
+
     def kill(self, unit: str) -> None:
         """Shows a unit that goes on as killed; nothing where there is none."""
         run = self._runs.get(unit)

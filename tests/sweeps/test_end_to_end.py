@@ -16,7 +16,7 @@ from sweeps.plan import make_plan
 from sweeps.store import Store
 from sweeps.study import Study
 from sweeps.tables import trial_results
-from sweeps.tracking import open_tracker
+from sweeps.tracking import Tracker, open_tracker
 from vpbsd import __main__ as vpbsd_main
 from vpbsd.command import answer
 from vpbsd.config import override, parse_changes
@@ -98,6 +98,9 @@ def test_trials_carry_curves_metrics_pictures_and_links(study):
     kinds = Counter(path.split("/")[1].split("_")[0] for path in pictures)
     assert kinds == {"overlay": len(volumes), "projection": len(volumes)}
     assert run.data.params["student.gamma"] == "0.1"
+    assert {s.data.tags["vpbsd.reused"] for s in tracked.runs("tags.`vpbsd.kind` = 'stage'")} == {
+        "no"
+    }
     assert "pre-training" in run.data.tags["vpbsd.stages"]
     stage = next(tracked.runs("tags.`vpbsd.family` = 'pre-training'"))
     assert stage.data.metrics["system/process_memory_megabytes"] > 50
@@ -167,6 +170,11 @@ def test_a_comparison_trains_nothing_again_and_times_networks(study, capsys):
     assert [row[1].strip() for row in rows] == ["Light UNet (baseline)", "VpbSD"]
     assert all(float(row[-2].split()[0]) > 0 for row in rows)
     assert rows[0][3].strip() == "0.121"
+    reused = Counter(
+        (run.data.tags["vpbsd.family"] == "timing", run.data.tags["vpbsd.reused"])
+        for run in Tracker(f"sqlite:///{home}/mlflow.db", "c").runs("tags.`vpbsd.kind` = 'stage'")
+    )
+    assert reused.keys() == {(True, "no"), (False, "stored before this study ran")}
 
 
 def test_final_trains_registers_and_segments(study, folder, capsys):
