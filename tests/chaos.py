@@ -62,14 +62,15 @@ class Sweep:
 
     def start(self) -> subprocess.Popen[str]:
         """The driver, in a process group of its own."""
-        return subprocess.Popen(
-            [str(word) for word in self.command],
-            stdout=subprocess.PIPE,
-            stderr=(self.home / "stderr").open("a"),
-            text=True,
-            start_new_session=True,
-            env={**os.environ, "VPBSD_CHECKPOINT_SECONDS": "0"},
-        )
+        with (self.home / "stderr").open("a") as errors:
+            return subprocess.Popen(
+                [str(word) for word in self.command],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+                env={**os.environ, "VPBSD_CHECKPOINT_SECONDS": "0"},
+            )
 
     def notes(self) -> str:
         """All that its drivers said of their progress."""
