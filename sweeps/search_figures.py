@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
@@ -49,7 +50,7 @@ def slices(space: Space, finished: Finished) -> Figure | None:
             line = partial_dependence(forest, _table(varied, finished), varied, parameter, grid)
             at.plot(grid, line, color=OKABE_ITO[1], lw=2)
         share = f" ({shares.get(parameter.path, 0.0):.0%})" if shares else ""
-        at.set_title(parameter.path.rpartition(".")[2] + share, fontsize=9)
+        at.set_title(_name(parameter, shown) + share, fontsize=9)
         _axis(at, parameter)
     axes[0].set_ylabel("DSC held out")
     return figure
@@ -105,10 +106,23 @@ def _tried(parameter: Parameter, finished: Finished) -> set[str]:
     return {repr(params[parameter.path]) for params, _ in finished if parameter.path in params}
 
 
+def _name(parameter: Parameter, shown: Sequence[Parameter]) -> str:
+    """The last word of its path; with the one before where another panel has that word too."""
+    words = parameter.path.split(".")
+    alike = [p for p in shown if p.path.rpartition(".")[2] == words[-1]]
+    return ".".join(words[-2:] if len(alike) > 1 else words[-1:])
+
+
 def _axis(at: Axes, parameter: Parameter) -> None:
     values = parameter.values
     if isinstance(values, Range):
-        at.set_xscale("log" if values.log else "linear")
+        if values.log:
+            at.set_xscale("log")
+            few = values.high / values.low > 30  # whole decades are ticks enough
+            at.xaxis.set_major_locator(LogLocator(subs=(1.0,) if few else (1.0, 2.0, 5.0)))
+            at.xaxis.set_major_formatter("{x:g}")
+            at.xaxis.set_minor_formatter(NullFormatter())
+        at.tick_params(axis="x", labelsize=7)
     else:
         names = [str(v).replace(" ", "") for v in values.values]
         at.set_xticks(range(len(names)), names, fontsize=7)

@@ -99,7 +99,7 @@ def _table(search: Search, journal: Journal, shown: list[Told]) -> list[str]:
     rows = ["| trial | DSC | GMAC | configuration |", "|---|---|---|---|"]
     for told in shown:
         params = " ".join(
-            f"{_short(p)}={_shown(v)}" for p, v in journal.asked[told.number].items()
+            f"{_short(p)}={_rounded(v)}" for p, v in journal.asked[told.number].items()
         )
         mark = " *" if told.number in front else ""
         cost = "-" if told.cost is None else f"{told.cost:.3f}"
@@ -126,11 +126,20 @@ def _importances(search: Search, journal: Journal, ranked: list[Told]) -> list[s
         ]
     rows = [f"| {path} | {share:.0%} |" for path, share in shares.items() if share >= 0.005]
     head = ["| setting | share of the spread explained |", "|---|---|"]
-    return [*head, *rows, "", f"PED-ANOVA over the {len(ranked)} complete trials."]
+    basis = f"PED-ANOVA over the {len(ranked)} complete trials."
+    teachers = len({_shown(search.space.teacher_of(params)) for params, _ in finished})
+    if search.space.teacher and teachers < ENOUGH_FOR_IMPORTANCES:
+        basis += f" They had {teachers} teachers: shares of a teacher's settings rest on so few."
+    return [*head, *rows, "", basis]
 
 
 def _shown(value: Value) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+def _rounded(value: Value) -> str:
+    """For people; the command below the table has all digits."""
+    return f"{value:.3g}" if isinstance(value, float) else _shown(value)
 
 
 def _short(path: str) -> str:

@@ -72,3 +72,25 @@ def test_a_setting_that_did_not_matter_is_no_dot():
     titles = {at.get_title().partition(" ")[0]: at for at in shown}
     assert len(titles["idle"].lines[0].get_xdata()) == count
     assert len(titles["gamma"].lines[0].get_xdata()) == 20
+
+
+def test_settings_of_one_name_are_told_apart_and_ticks_are_readable():
+    rates = [Parameter(f"{of}.lr", Range(2e-3, 2e-2, log=True)) for of in ("finetune", "optim")]
+    alpha = Parameter("pretrain.alpha", Range(0.01, 1, log=True))
+    ranges = [(p.path, p.values.low, p.values.high) for p in (*rates, alpha)]
+    trials = [({path: low + n * (high - low) for path, low, high in ranges}, n) for n in (0, 0.99)]
+    figure = slices(Space(laptop(), (*rates, alpha), ()), trials)
+    figure.canvas.draw()
+    assert {at.get_title(): words(at) for at in figure.axes[:3]} == {
+        "finetune.lr": ["0.002", "0.005", "0.01", "0.02"],
+        "optim.lr": ["0.002", "0.005", "0.01", "0.02"],
+        "alpha": ["0.01", "0.1", "1"],
+    }
+
+
+def words(at):
+    """What stands below an axis; its small ticks have no words."""
+    assert not any(tick.get_text() for tick in at.get_xticklabels(minor=True))
+    low, high = at.get_xlim()
+    ticks = zip(at.get_xticks(), at.get_xticklabels(), strict=True)
+    return [label.get_text() for at_x, label in ticks if low <= at_x <= high]
