@@ -497,3 +497,19 @@ def test_an_interrupted_search_leaves_no_run_behind_and_goes_on(tmp_path, diary)
     for number, told in journal.told.items():
         assert by[f"trial:{number}"] == STATUS[told.outcome]
     assert "RUNNING" not in by.values()
+
+
+def test_shares_that_rest_on_few_teachers_say_so():
+    """Twelve students of two teachers or of twelve; a search of students alone says nothing."""
+    for teachers, line in ((2, "They had 2 teachers: "), (12, ""), (0, "")):
+        levels = ((TEACHER,), (STUDENTS,)) if teachers else ((), (STUDENTS,))
+        asked = {n: {"student.gamma": n / 12} for n in range(12)}
+        for n, params in asked.items():
+            params |= {"pretrain.alpha": n % teachers / 12} if teachers else {}
+        told = {n: Told(n, "complete", (n / 12,)) for n in asked}
+        search = ToySearch(None, space=Space(laptop(), *levels), folds=(0,))
+        text = report(search, SimpleNamespace(asked=asked, told=told))
+        assert "PED-ANOVA over the 12 complete trials." in text
+        assert line in text
+        assert ("They had" in text) == bool(line)
+        assert "gamma=0.917" in text, "eleven twelfths, in three digits"
