@@ -57,7 +57,6 @@ def spread(ticket: Ticket, store: Store, piece: Slice, work: Callable[[], None])
             if start + 1 == STARTS or not _lost(error.worker_failures):
                 raise RuntimeError(_said(error.worker_failures)) from error
         else:
-            store.clear_running(ticket.key)  # Ray Train's notes
             return
 
 
