@@ -1,7 +1,7 @@
 """Trains a whole grid of configurations on generated vessels, for benchmarks/search.py.
 
-    python benchmarks/record_grid.py               # about an hour on two cores; goes on if stopped
-    python benchmarks/record_grid.py --out FILE --epochs 2   # a quick look at the way it works
+    python -m benchmarks.record_grid               # an hour or two on two cores; goes on if stopped
+    python -m benchmarks.record_grid --out FILE --store URL --epochs 2   # a look at how it works
 
 Each configuration of the grid in `benchmarks/search.py` is run as a search runs it in its first
 fold, at full budget: teacher, student, and the student's DSC on the training group that is held
@@ -34,9 +34,8 @@ from vpbsd.recipes import trial
 from vpbsd.settings import laptop
 from vpbsd.stages import Stage
 
-RUNS, FIRST = Path("runs"), "pre-training"
+RUNS = Path("runs")
 AHEAD = 30  # trials alive: the next teachers are trained beside the students of one
-Point = tuple[float, ...]
 
 
 def main() -> None:
@@ -51,7 +50,8 @@ def main() -> None:
         for point in product(*TEACHER.values(), *STUDENT.values())
     }
     cluster.connect(None)
-    codebooks = {s.key: s for end in ends.values() for s in voided_by(end) if s.family == FIRST}
+    lineages = [stage for end in ends.values() for stage in end.lineage()]
+    codebooks = {s.key: s for s in lineages if s.family == "pre-training"}
     train("grid, pre-training", list(codebooks.values()), store)
     train("grid", [end for end in ends.values() if not void(end, store)], store)
     with given.out.open("w", newline="") as out:

@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import ray
@@ -152,12 +152,7 @@ def run_trials(
     """
     session = os.urandom(8).hex()
     conductor = conductor_of(store, slices)
-
-    def look() -> None:
-        with suppress(RayActorError):  # it is being rebuilt
-            watch(ray.get(conductor.overview.remote(session)))
-
-    with repeating(look, LOOK_EVERY), tempfile.TemporaryDirectory() as room:
+    with watching(conductor, session, watch), tempfile.TemporaryDirectory() as room:
         results = _tuner(orders, store.url, session, at_once, room).fit()
     outcomes = {order.trial: ("interrupted", "") for order in orders}
     for result in results:
@@ -168,6 +163,20 @@ def run_trials(
         elif result.error:
             outcomes[metrics["config"]["trial"]] = ("failed", line(result.error))
     return outcomes
+
+
+def watching(
+    conductor: Any,  # noqa: ANN401 (an actor handle)
+    session: str,
+    watch: Callable[[list[View]], None],
+) -> AbstractContextManager[None]:
+    """Within, `watch` hears of all flights of a session every second or two."""
+
+    def look() -> None:
+        with suppress(RayActorError):  # it is being rebuilt
+            watch(ray.get(conductor.overview.remote(session)))
+
+    return repeating(look, LOOK_EVERY)
 
 
 def conductor_of(store: Store, slices: dict[str, Slice]) -> Any:  # noqa: ANN401 (an actor handle)

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import ray
 from ray.exceptions import RayTaskError, TaskCancelledError
@@ -125,11 +125,14 @@ class Conductor:
         self._slices: dict[str, Slice] = {}
         self._flights: dict[str, Flight] = {}
         self._lanes: dict[str, Lane] = {}
-        self._use(slices)
+        self.use(slices)
 
-    async def use(self, slices: dict[str, Slice]) -> None:
+    def use(self, slices: dict[str, Slice]) -> None:
         """Slices for stages that begin from now on: the cluster or the wish may be another."""
-        self._use(slices)
+        self._slices |= slices
+        for piece in slices.values():
+            if piece.lane is not None:
+                self._lanes.setdefault(piece.lane, Lane())
 
     async def want(self, ticket: Ticket, trial: str, session: str, rank: int = 0) -> None:
         """A trial waits for a stage from now on; the first one sets it going.
@@ -196,12 +199,6 @@ class Conductor:
             if flight.session == session
         ]
 
-    def _use(self, slices: dict[str, Slice]) -> None:
-        self._slices |= slices
-        for piece in slices.values():
-            if piece.lane is not None:
-                self._lanes.setdefault(piece.lane, Lane())
-
     async def _stale(self, flight: Flight, session: str) -> bool:
         """Whether a flight that is over must be flown again."""
         if flight.state == "stored":
@@ -231,7 +228,8 @@ class Conductor:
         """Runs the task; out of GPU memory it is run once more, in a slice twice as large."""
         ticket, me = flight.ticket, ray.get_runtime_context().current_actor
         piece, mark = self._slices[ticket.family], await asyncio.to_thread(self._store.mark)
-        flight.ref = _submit(ticket, self._url, mark, piece, me)
+        job = Job(ticket, self._url, mark, piece, me)
+        flight.ref = _submit(job)
         try:
             await flight.ref
         except RayTaskError as error:
@@ -239,7 +237,7 @@ class Conductor:
             if larger is None or type(error.cause).__name__ != "OutOfMemoryError":
                 raise
             self._slices[ticket.family] = larger  # stages of its family would not fit either
-            flight.ref = _submit(ticket, self._url, mark, larger, me)
+            flight.ref = _submit(job._replace(piece=larger))
             await flight.ref
 
     def _failed(self, flight: Flight, cause: BaseException) -> None:
@@ -261,33 +259,37 @@ class Conductor:
             yield
 
 
+class Job(NamedTuple):
+    """A stage to be run, on what, and who is told of it.
+
+    Attributes:
+        url: Of the store.
+        mark: What its mark says, where it is a folder.
+        conductor: The actor that submitted it.
+    """
+
+    ticket: Ticket
+    url: str
+    mark: str
+    piece: Slice
+    conductor: Any
+
+
 @ray.remote(max_retries=SYSTEM_RETRIES)  # type: ignore[untyped-decorator]
-def run_stage(
-    ticket: Ticket,
-    url: str,
-    mark: str,
-    piece: Slice,
-    conductor: Any,  # noqa: ANN401 (an actor handle)
-) -> None:
+def run_stage(job: Job) -> None:
     """One stage: in this process, or in several that it waits for."""
-    if piece.ranks == 1:
-        work(ticket, url, mark, piece, conductor)
+    if job.piece.ranks == 1:
+        work(job)
         return
     from sweeps.spanning import spread
 
-    spread(ticket, Store(url), piece, partial(work, ticket, url, mark, piece, conductor))
+    spread(job.ticket, Store(job.url), job.piece, partial(work, job))
 
 
-def work(
-    ticket: Ticket,
-    url: str,
-    mark: str,
-    piece: Slice,
-    conductor: Any,  # noqa: ANN401 (an actor handle)
-) -> None:
+def work(job: Job) -> None:
     """A stage on its slice: threads and GPU memory are set before anything heavy starts."""
-    store = Store(url)
-    store.check_mark(mark)  # nodes that come later are checked here
+    store, piece = Store(job.url), job.piece
+    store.check_mark(job.mark)  # nodes that come later are checked here
     import torch
 
     from sweeps.worker import accompany, execute
@@ -301,14 +303,14 @@ def work(
             torch.cuda.set_device(get_device())
         torch.cuda.set_per_process_memory_fraction(min(piece.gpus, 1.0))
     if rank() > 0:
-        accompany(ticket, store)
+        accompany(job.ticket, store)
         return
 
     def report(first: int, rows: list[dict[str, float | str]], share: float) -> None:
-        conductor.report.remote(ticket.key, first, rows, share)
+        job.conductor.report.remote(job.ticket.key, first, rows, share)
 
-    conductor.report.remote(ticket.key, 0, [], 0.0)
-    execute(ticket, store, report)
+    report(0, [], 0.0)
+    execute(job.ticket, store, report)
 
 
 def conductor_name(url: str) -> str:
@@ -316,17 +318,12 @@ def conductor_name(url: str) -> str:
     return "conductor-" + hashlib.sha256(url.encode()).hexdigest()[:12]
 
 
-def _submit(
-    ticket: Ticket,
-    url: str,
-    mark: str,
-    piece: Slice,
-    conductor: Any,  # noqa: ANN401 (an actor handle)
-) -> Any:  # noqa: ANN401 (an object reference)
+def _submit(job: Job) -> Any:  # noqa: ANN401 (an object reference)
+    piece = job.piece
     alone = piece.ranks == 1  # else the processes hold what they need, and their task nothing
     cpus, gpus = (piece.cpus, piece.gpus) if alone else (0, 0)
-    options = {"num_cpus": cpus, "num_gpus": gpus, "name": ticket.label}
-    return run_stage.options(**options).remote(ticket, url, mark, piece, conductor)
+    options = {"num_cpus": cpus, "num_gpus": gpus, "name": job.ticket.label}
+    return run_stage.options(**options).remote(job)
 
 
 def line(error: BaseException) -> str:

@@ -10,12 +10,13 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import ray
 from ray.exceptions import RayActorError
 
-from sweeps.cluster import conductor_of
+from sweeps.cluster import conductor_of, watching
 from sweeps.conductor import News, View
 from sweeps.slices import Slice
 from sweeps.store import Store
@@ -44,13 +45,9 @@ class Engine:
         """Whether `stop` was called."""
         return self._stop.is_set()
 
-    def overview(self) -> list[View]:
-        """All flights of this engine; none while the conductor is being rebuilt."""
-        try:
-            views: list[View] = ray.get(self._conductor.overview.remote(self._session))
-        except RayActorError:
-            return []
-        return views
+    def watching(self, watch: Callable[[list[View]], None]) -> AbstractContextManager[None]:
+        """Within, `watch` hears of all flights of this engine every second or two."""
+        return watching(self._conductor, self._session, watch)
 
     def bring(self, ticket: Ticket, trial: str, on_row: OnRow) -> tuple[State, str]:
         """Waits until a stage is stored; `again`: an input vanished, begin anew upstream."""

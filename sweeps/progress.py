@@ -13,7 +13,7 @@ from sweeps.screen import Screen, at_work, running
 from sweeps.tally import Tally
 
 
-class Display:
+class Display(Screen):
     """Stages of a study on a screen; used as a with-statement.
 
     Args:
@@ -23,28 +23,16 @@ class Display:
     """
 
     def __init__(self, stock: Stock, side_by_side: int, tally: Tally | None = None) -> None:
+        super().__init__()
         self.stock, self.side_by_side = stock, max(1, side_by_side)
-        self._screen = Screen()
         self._missing = Counter(stage.family for stage in stock.missing)
         self.tally = tally
         self._take(stage.key for stage in stock.stages if stock.states[stage.key] == "stored")
 
-    def __enter__(self) -> Display:
-        self._screen.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._screen.__exit__(*error)
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since it began."""
-        return self._screen.elapsed
-
     def show(self, views: list[View]) -> None:
         """The newest state of all flights."""
         self._take(view.key for view in views if view.state == "stored")
-        self._screen.show(self.line(views), [self._table(views), *running(views)])
+        self.draw(self.line(views), [self._table(views), *running(views)])
 
     def line(self, views: list[View]) -> str:
         """All of it in one line."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from typing import Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -17,7 +18,7 @@ PLAIN_EVERY = 30.0
 
 
 class Screen:
-    """Standard error; used as a with-statement."""
+    """Standard error; used as a with-statement. Whatever is shown there is one."""
 
     def __init__(self) -> None:
         self.began = self._spoke = time.monotonic()
@@ -25,7 +26,7 @@ class Screen:
         console = Console(file=sys.stderr)
         self._live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> Self:
         if self._live:
             self._live.start()
         return self
@@ -39,7 +40,7 @@ class Screen:
         """Seconds since it began."""
         return time.monotonic() - self.began
 
-    def show(self, line: str, above: Sequence[RenderableType]) -> None:
+    def draw(self, line: str, above: Sequence[RenderableType]) -> None:
         """The newest state, in a line; in a terminal with more above it."""
         if self._live:
             self._live.update(Group(*above, Text(line)))

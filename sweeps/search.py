@@ -127,7 +127,6 @@ def drive_search(
     from sweeps import capacity, cluster
     from sweeps.engine import Engine
     from sweeps.reaching import Reach, delivering
-    from sweeps.repeating import repeating
     from sweeps.search_runs import SearchRuns
     from sweeps.search_view import SearchView
 
@@ -139,12 +138,8 @@ def drive_search(
         engine = Engine(store, slices)
         loop = Loop(search, journal, chooser, engine, store, args.trials)
         view = SearchView(search, journal, store, args.trials)
-
-        def look() -> None:
-            view.show(engine.overview())
-
         try:
-            with view, repeating(look, cluster.LOOK_EVERY), delivering(reach, runs.catch_up):
+            with view, engine.watching(view.show), delivering(reach, runs.catch_up):
                 loop.run(at_once)
         except KeyboardInterrupt:
             reach.attempt(runs.interrupt)

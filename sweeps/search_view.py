@@ -20,7 +20,7 @@ STANDING = "standing.json"
 NOTED_EVERY = 10.0  # seconds between notes for other terminals
 
 
-class SearchView:
+class SearchView(Screen):
     """A search on a screen; used as a with-statement.
 
     Args:
@@ -31,24 +31,18 @@ class SearchView:
     """
 
     def __init__(self, search: Search, journal: Journal, store: Store, trials: int) -> None:
+        super().__init__()
         self.search, self.journal, self.store, self.trials = search, journal, store, trials
-        self._screen, self._began, self._noted = Screen(), time.time(), 0.0
+        self._started, self._noted = time.time(), 0.0
         self._before = _tried(journal)
         self._spent, self._saved = Hours(), Hours()
         self._counted: set[int] = set()
         self._keys: set[str] = set()
 
-    def __enter__(self) -> SearchView:
-        self._screen.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._screen.__exit__(*error)
-
     def show(self, views: list[View]) -> None:
         """The newest state of all flights; a note of it goes to the store."""
         line, lines = self.line(views), running(views)
-        self._screen.show(line, lines)
+        self.draw(line, lines)
         if time.time() - self._noted > NOTED_EVERY:
             self._noted = time.time()
             stages = [str(text) for text in lines]
@@ -61,7 +55,7 @@ class SearchView:
         """All of it in one line."""
         self._count()
         parts = [
-            f"[{hours(self._screen.elapsed)}] {progress(self.journal, self.trials)}",
+            f"[{hours(self.elapsed)}] {progress(self.journal, self.trials)}",
             *at_work(views),
             *leader(self.journal),
             f"{self._spent} spent on trials that ended, {self._saved} saved by sharing",
@@ -73,7 +67,7 @@ class SearchView:
         tried = _tried(self.journal)
         if tried == self._before:
             return "time left is known when a trial has ended"
-        pace = self._screen.elapsed / (tried - self._before)
+        pace = self.elapsed / (tried - self._before)
         return f"about {hours(pace * (self.trials - tried))} left"
 
     def _count(self) -> None:
@@ -87,7 +81,7 @@ class SearchView:
                 manifest = self.store.manifest(key)
                 if manifest is None:
                     continue
-                new = key not in self._keys and manifest.facts["finished"] > self._began
+                new = key not in self._keys and manifest.facts["finished"] > self._started
                 self._keys.add(key)
                 (self._spent if new else self._saved).add(manifest, 1)
 

@@ -25,8 +25,8 @@ def fly(monkeypatch, slices, causes):
         if cause is not None:
             raise RayTaskError("run_stage", "", cause)
 
-    def submit(ticket, url, mark, piece, me):
-        had.append(piece)
+    def submit(job):
+        had.append(job.piece)
         return attempt()
 
     class Empty:
@@ -93,7 +93,7 @@ def test_another_drivers_slices_are_used_from_then_on(monkeypatch):
 
     async def main():
         chief = Conductor("url", {"student": Slice(1, 0.25)})
-        await chief.use({"student": Slice(1, 1.0, ranks=4), "targets": Slice(lane="new")})
+        chief.use({"student": Slice(1, 1.0, ranks=4), "targets": Slice(lane="new")})
         async with chief._lane(Flight(Ticket("k", "targets", "t", {}, b""), "session")):
             return chief._slices["student"]
 

@@ -68,7 +68,7 @@ def test_a_line_tells_ends_stages_the_best_hours_and_time_left(store, commit, jo
     commit(SECOND, 3600.0, time.time() + 1)
     journal.tell(Told(0, "complete", (0.7, 0.8)))
     journal.tell(Told(1, "stopped"))
-    view._screen.began -= 600
+    view.began -= 600
     told = view.line(flights)
     assert told == view.line(flights), "each trial counts once"
     assert told == (
