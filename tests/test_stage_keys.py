@@ -1,0 +1,58 @@
+"""Stored results are found by their keys: no arm of a preset may get another one by accident.
+
+The keys were written down before the code was rearranged. One that changes on purpose (`numerics`
+was raised, a default changed) is written anew: `python -m tests.test_stage_keys`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sweeps.study import Study
+from vpbsd.arms import ARMS
+from vpbsd.data.volumes import VolumeInfo
+from vpbsd.settings import PRESETS
+
+GOLDEN = Path(__file__).parent / "golden" / "stage_keys.json"
+SHAPE = (100, 128, 160)
+
+
+def info(number: int, *, labelled: bool) -> VolumeInfo:
+    """A volume that nobody has to write: keys know nothing but its fingerprint and its shape."""
+    return VolumeInfo(
+        name=f"v{number}",
+        path=f"/nowhere/v{number}.ome.zarr",
+        group=f"animal{number}",
+        channel=None,
+        shape=SHAPE,
+        dtype="uint16",
+        spacing_um=(3.0, 1.625, 1.625),
+        labelled=labelled,
+        label_voxels=1000 if labelled else None,
+        fingerprint=f"{number:064x}",
+    )
+
+
+def keys(preset: str) -> dict[str, dict[str, str]]:
+    """Arm -> label -> key of every stage of its first fold, and of its timing."""
+    volumes = tuple(info(n, labelled=n < 5) for n in range(8))
+    study = Study("golden", PRESETS[preset](), volumes, tuple(ARMS), timed=True)
+    first = [trial for trial in study.trials if trial.fold == 0]
+    return {
+        trial.arm: {stage.label: stage.key for stage in trial.stage.lineage()}
+        | {"timing": study.timing(trial).key}
+        for trial in first
+    }
+
+
+@pytest.mark.parametrize("preset", ["paper", "laptop"])
+def test_no_key_has_changed(preset):
+    assert keys(preset) == json.loads(GOLDEN.read_text())[preset]
+
+
+if __name__ == "__main__":
+    told = {preset: keys(preset) for preset in ("paper", "laptop")}
+    GOLDEN.write_text(json.dumps(told, indent=1) + "\n")
