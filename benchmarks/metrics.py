@@ -27,7 +27,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 from skimage.morphology import skeletonize
 
-from vpbsd.metrics import measure
+from vpbsd.evaluation.metrics import measure
 
 Mask = NDArray[np.bool_]
 SPACING = (3.0, 1.625, 1.625)

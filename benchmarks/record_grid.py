@@ -20,19 +20,20 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.search import COLUMNS, RECORDED, STUDENT, TEACHER
-from sweeps import capacity, cluster
-from sweeps.plan import take_stock
-from sweeps.progress import Display
-from sweeps.store import Store
-from sweeps.tickets import Order, ticket
-from sweeps.void import voided_by
-from vpbsd.config import override
 from vpbsd.data.folds import held_out, make_folds
 from vpbsd.data.phantom_set import phantom_folder
 from vpbsd.data.volumes import list_volumes
-from vpbsd.recipes import trial
+from vpbsd.overrides import override
+from vpbsd.pipeline.recipes import trial
+from vpbsd.pipeline.stages import Stage
 from vpbsd.settings import laptop
-from vpbsd.stages import Stage
+from vpbsd_sweeps.execution import capacity, cluster
+from vpbsd_sweeps.execution.jobs import JobChain, ticket
+from vpbsd_sweeps.execution.trials import run_trials
+from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.inventory import look_up
+from vpbsd_sweeps.study.void import voided_by
 
 RUNS = Path("runs")
 AHEAD = 30  # trials alive: the next teachers are trained beside the students of one
@@ -72,16 +73,17 @@ def arguments() -> argparse.Namespace:
 def train(name: str, ends: list[Stage], store: Store) -> None:
     """Runs every stage that these need and that is not stored, each once."""
     unique = {stage.key: stage for end in ends for stage in end.lineage()}
-    stock = take_stock(name, unique.values(), store)
+    stock = look_up(name, unique.values(), store)
     print(f"{name}: {len(stock.missing)} of {len(unique)} stages to run", file=sys.stderr)
     if not stock.missing:
         return
     slices, at_once = capacity.offered()
-    orders = [
-        Order(str(rank), tuple(map(ticket, end.lineage())), rank) for rank, end in enumerate(ends)
+    chains = [
+        JobChain(str(rank), tuple(map(ticket, end.lineage())), rank)
+        for rank, end in enumerate(ends)
     ]
-    with Display(stock, at_once) as display:
-        ran = cluster.run_trials(orders, store, slices, at_once + AHEAD, display.show)
+    with SweepDisplay(stock, at_once) as display:
+        ran = run_trials(chains, store, slices, at_once + AHEAD, display.show)
     stopped = [f"{trial}: {how} {why}" for trial, (how, why) in ran.items() if how != "finished"]
     if stopped:
         raise SystemExit("\n".join(stopped[:5]))

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 
-from sweeps.sampling import Chooser
-from sweeps.space import Choice, Parameter, Params, Space
 from vpbsd.settings import laptop
+from vpbsd_sweeps.tuning.sampler import ConfigSampler
+from vpbsd_sweeps.tuning.space import Choice, Parameter, Params, Space
 
 TEACHER = {
     "pretrain.network.codebook.size": (8, 16, 24),
@@ -101,7 +101,7 @@ def regrets(grid: Grid, minutes: float, seeds: int, students: int) -> list[float
 def searched(grid: Grid, budget: float, seed: int, students: int) -> float:
     """Best DSC that a search finds within so many seconds of training; 0 if it finds none."""
     levels = [tuple(Parameter(p, Choice(v)) for p, v in of.items()) for of in (TEACHER, STUDENT)]
-    chooser = Chooser(Space(laptop(), *levels), "tpe", seed, students)
+    chooser = ConfigSampler(Space(laptop(), *levels), "tpe", seed, students)
     teachers: set[Place] = set()
     known: set[Place] = set()
     best = spent = 0.0

@@ -1,22 +1,7 @@
-"""The ablation of VpbSD: every arm on every fold, each stage trained once, tables at the end.
+"""Run `python sweeps/ablation.py --help`: what it does stands in `vpbsd_sweeps/commands/ablation.py`."""
 
-python sweeps/ablation.py                       # small, on generated vessels
-python sweeps/ablation.py --data DIR            # on your volumes
-python sweeps/ablation.py --preset paper --data DIR --seeds 0,1,2
-python sweeps/ablation.py --arms table3,alignment,extras
-python sweeps/ablation.py --plan                # what would be run, and stop
-"""
-
-from __future__ import annotations
-
-from sweeps.sweep import arguments, sweep
-from vpbsd.command import answer
-
-
-def main() -> int:
-    """The paper's Table 3, unless other arms are asked for."""
-    return sweep("ablation", arguments(__doc__, "table3"))
-
+from vpbsd.cli import run_main
+from vpbsd_sweeps.commands.ablation import main
 
 if __name__ == "__main__":
-    answer(main)
+    run_main(main)

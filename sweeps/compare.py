@@ -1,22 +1,7 @@
-"""VpbSD beside what it is compared with: the paper's Tables 1 and 2 on your data.
+"""Run `python sweeps/compare.py --help`: what it does stands in `vpbsd_sweeps/commands/compare.py`."""
 
-python sweeps/compare.py                        # small, on generated vessels
-python sweeps/compare.py --preset paper --data DIR --seeds 0,1,2
-python sweeps/compare.py --arms light_unet,kd,mt,vpbsd
-
-Stages that an ablation has stored are not trained again. Each network is timed over 100 blocks.
-"""
-
-from __future__ import annotations
-
-from sweeps.sweep import arguments, sweep
-from vpbsd.command import answer
-
-
-def main() -> int:
-    """The paper's Table 1 and, since networks are timed, Table 2."""
-    return sweep("compare", arguments(__doc__, "table1"), timed=True)
-
+from vpbsd.cli import run_main
+from vpbsd_sweeps.commands.compare import main
 
 if __name__ == "__main__":
-    answer(main)
+    run_main(main)

@@ -21,9 +21,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from sweeps.tracking import open_tracker
 from vpbsd.data.phantom import SPACING_UM, phantom
-from vpbsd.data.volumes import Facts, write_volume
+from vpbsd.data.volume_writer import Facts, write_volume
+from vpbsd_sweeps.tracking.tracker import open_tracker
 
 SETTINGS = {
     "data.patch": "[32,32,64]",

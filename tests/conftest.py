@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from tests import small
-from vpbsd import examine, recipes, run, train
 from vpbsd.data.folds import make_folds
 from vpbsd.data.phantom import SPACING_UM, phantom
-from vpbsd.data.volumes import Facts, list_volumes, write_volume
-from vpbsd.stages import Train
+from vpbsd.data.volume_writer import Facts, write_volume
+from vpbsd.data.volumes import list_volumes
+from vpbsd.evaluation import codebook_health as examine
+from vpbsd.pipeline import recipes, run, run_targets
+from vpbsd.pipeline.stage_config import Train
+from vpbsd.training import loop as train
 
 SHAPES = {0: (32, 64, 64), 1: (20, 64, 70), 2: (32, 64, 64), 3: (32, 64, 64), 4: (20, 64, 70)}
 """Volume of each animal; those of 1 and 4 are thinner than any patch."""
@@ -81,7 +84,7 @@ def trial(tiny, folds, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         _cheapen(patch)
         patch.setattr(train, "MOST_SECONDS_BETWEEN_YIELDS", -1.0)  # a checkpoint each step
-        patch.setattr(run, "PATCHES_PER_STEP", 2)
+        patch.setattr(run_targets, "PATCHES_PER_STEP", 2)
         last = recipes.trial(tiny, "vpbsd", folds[0], seed=0)
         done: dict[str, Done] = {}
         for stage in last.lineage():

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import torch
 
-from vpbsd import checkpoint
 from vpbsd.config import Optim
 from vpbsd.data.patches import Pool
 from vpbsd.methods.method import Clock
 from vpbsd.networks.roles import Ema, Frozen
-from vpbsd.train import Training, fit
+from vpbsd.training import checkpoint
+from vpbsd.training.loop import Training, fit
 
 CPU = torch.device("cpu")
 
@@ -137,7 +137,7 @@ def _frozen(case, method):
 
 def averages_move_as_their_formula_says(case, monkeypatch, steps=3):
     """theta <- a theta + (1 - a) theta_student after each step, a = min(1 - 1/(t + 1), cap)."""
-    monkeypatch.setattr("vpbsd.train.MOST_SECONDS_BETWEEN_YIELDS", -1.0)
+    monkeypatch.setattr("vpbsd.training.loop.MOST_SECONDS_BETWEEN_YIELDS", -1.0)
     training = case.training()
     student = training.method.deliverable
     averages = [m for m in training.method.modules() if isinstance(m, Ema)]
@@ -156,7 +156,7 @@ def averages_move_as_their_formula_says(case, monkeypatch, steps=3):
 
 def saved_state_is_all_the_state(case, home, monkeypatch, stops):
     """All steps in one go, and all steps with a stop, save, load and a fresh method between."""
-    monkeypatch.setattr("vpbsd.train.MOST_SECONDS_BETWEEN_YIELDS", -1.0)
+    monkeypatch.setattr("vpbsd.training.loop.MOST_SECONDS_BETWEEN_YIELDS", -1.0)
     training, rows = case.training(), []
     for row in _steps(training, case.pool, training.clock.total_steps):
         rows += [row] if row else []

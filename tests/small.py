@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vpbsd.config import Codebook, Data, SwinNet, UnetrNet, override
+from vpbsd.config import Codebook, Data, SwinNet, UnetrNet
 from vpbsd.data.lattice import PatchSet
-from vpbsd.data.patches import Asked, Pool
+from vpbsd.data.patches import PatchesWithTargets, Pool
+from vpbsd.overrides import override
 from vpbsd.settings import laptop
 
 PATCH = (32, 32, 64)
@@ -66,7 +67,7 @@ class Kept(NamedTuple):
 
         def asked(role, parts, salt):
             said = {name: Words(name, salt) for name, of in asks if of == role}
-            return Asked(PatchSet(parts, Data(patch=PATCH)), said)
+            return PatchesWithTargets(PatchSet(parts, Data(patch=PATCH)), said)
 
         return Pool(
             labelled=asked("labelled", self.labelled, 1),

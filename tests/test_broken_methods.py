@@ -12,7 +12,7 @@ from vpbsd.losses.segmentation import dice_loss, vessel_probability
 from vpbsd.methods.method import Clock, Method
 from vpbsd.networks.build import build_network
 from vpbsd.networks.roles import Ema, Frozen, bypass
-from vpbsd.randomness import initialising
+from vpbsd.random_streams import initialising
 
 CLOCKS = (Clock(0, 2, 4), Clock(3, 2, 4))
 

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vpbsd.config import Codebook, Data, Optim, canonical, digest, nearest, override, parse_changes
+from vpbsd.config import Codebook, Data, Optim, canonical, digest
 from vpbsd.errors import BadInput
+from vpbsd.overrides import nearest, override, parse_changes
 from vpbsd.settings import PRESETS, Settings, paper
 
 PLAIN = st.recursive(

@@ -10,10 +10,10 @@ from matplotlib.image import imread
 from tests import toys
 from vpbsd.config import Data, LightNet
 from vpbsd.data.folds import Part, whole
-from vpbsd.data.volumes import open_volume, write_array
-from vpbsd.evaluate import evaluate
-from vpbsd.networks.build import build_network
-from vpbsd.pictures import (
+from vpbsd.data.volume_writer import write_array
+from vpbsd.data.volumes import open_volume
+from vpbsd.evaluation.evaluate import evaluate
+from vpbsd.evaluation.pictures import (
     SAFE,
     code_patches,
     code_usage,
@@ -22,7 +22,8 @@ from vpbsd.pictures import (
     reconstructions,
     save_png,
 )
-from vpbsd.timing import size_of
+from vpbsd.inference.profiling import size_of
+from vpbsd.networks.build import build_network
 
 DATA = Data(patch=(32, 32, 64), clip_percentile=100.0)
 

@@ -7,7 +7,7 @@ from tests import contract, small
 from vpbsd.config import LightNet, Optim
 from vpbsd.data.folds import whole
 from vpbsd.data.lattice import PatchSet
-from vpbsd.data.patches import Labelled, Said, Semi, Unlabelled
+from vpbsd.data.patches import Labelled, Semi, TeacherTargets, Unlabelled
 from vpbsd.methods.ab import AbConfig
 from vpbsd.methods.entropy import EntropyConfig
 from vpbsd.methods.fitnets import FitNetsConfig
@@ -20,7 +20,7 @@ from vpbsd.methods.supervised import SupervisedConfig
 from vpbsd.methods.uncertain_teacher import UncertainTeacherConfig
 from vpbsd.methods.vid import Vid, VidConfig
 from vpbsd.methods.vpbsd import VpbSDConfig
-from vpbsd.recipes import FROZEN_IN_FINE_TUNING
+from vpbsd.pipeline.recipes import FROZEN_IN_FINE_TUNING
 
 METHODS = {
     "patterns": PatternsConfig(network=small.NETWORK, skip_drop=0.2),
@@ -232,7 +232,7 @@ def with_images(batch, change):
 
 def test_the_changes_above_reach_what_they_should(kept):
     _, batch = method_and_batch("vpbsd", kept)
-    assert batch.unlabelled.said != Said()
+    assert batch.unlabelled.said != TeacherTargets()
     for part in batch:
         assert 0 < (part.valid == 0).float().mean() < 1
 

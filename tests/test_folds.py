@@ -9,13 +9,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests import small
-from vpbsd import recipes
 from vpbsd.config import Protocol
 from vpbsd.data.folds import Part, everything, make_folds, whole
-from vpbsd.data.volumes import VolumeInfo, write_array
+from vpbsd.data.volume_writer import write_array
+from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
-from vpbsd.run import make_pool
-from vpbsd.stages import Train
+from vpbsd.pipeline import recipes
+from vpbsd.pipeline.run_train import make_pool
+from vpbsd.pipeline.stage_config import Train
 
 
 def volume(name, group, *, label=True, shape=(40, 90, 100), label_voxels=9):

@@ -11,7 +11,8 @@ from vpbsd.config import Data, Sampling
 from vpbsd.data.folds import Part, whole
 from vpbsd.data.intensity import normalise
 from vpbsd.data.lattice import Cell, PatchSet, cells, cut, padded, sample, starts
-from vpbsd.data.volumes import open_volume, write_array
+from vpbsd.data.volume_writer import write_array
+from vpbsd.data.volumes import open_volume
 
 PATCH = (32, 32, 64)
 DATA = Data(patch=PATCH)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.masks import bed, blobs, line, tube, volume
 from tests.references import metrics as reference
 from vpbsd.errors import BadInput
-from vpbsd.metrics import best_threshold, measure, overlap, surface_distances
+from vpbsd.evaluation.metrics import best_threshold, measure, overlap, surface_distances
 
 SWAPPED = {
     "precision": "recall",

@@ -6,8 +6,6 @@ import pytest
 import torch
 
 from tests import small
-from vpbsd import metrics, recipes
-from vpbsd.arms import ARMS, FIRST_PHASES, FIXED, GROUPS, HEADINGS, TITLES
 from vpbsd.config import LightNet, Optim
 from vpbsd.data.folds import Fold, Part, make_folds, whole
 from vpbsd.data.patches import draw_labelled
@@ -21,10 +19,12 @@ from vpbsd.methods.supervised import SupervisedConfig
 from vpbsd.methods.uncertain_teacher import UncertainTeacherConfig
 from vpbsd.methods.vid import Vid, VidConfig
 from vpbsd.methods.vpbsd import VpbSDConfig
-from vpbsd.recipes import REFERENCES, deliverable, trial
-from vpbsd.run import make_pool
-from vpbsd.stages import Evaluate, Targets
-from vpbsd.train import Training, fit
+from vpbsd.pipeline import recipes, stages
+from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, GROUPS, HEADINGS, TITLES
+from vpbsd.pipeline.recipes import REFERENCES, deliverable, trial
+from vpbsd.pipeline.run_train import make_pool
+from vpbsd.pipeline.stage_config import Evaluate, Targets
+from vpbsd.training.loop import Training, fit
 
 CPU = torch.device("cpu")
 STUDENTS = [arm for arm in ARMS if arm not in REFERENCES]
@@ -459,7 +459,7 @@ def test_seeds_vary_what_they_name(tiny, folds):
         (VpbSDConfig, "numerics", LAST),
         (SupervisedConfig, "numerics", ALL - {PRE}),
         (Targets, "numerics", SAID | LAST),
-        (metrics, "NUMERICS", {EVALUATE}),
+        (stages, "METRICS", {EVALUATE}),
     ],
 )
 def test_a_part_whose_results_change_renames_its_stages(

@@ -12,11 +12,11 @@ from vpbsd.config import Data
 from vpbsd.data.folds import whole
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import (
-    Asked,
     Labelled,
+    PatchesWithTargets,
     Pool,
-    Said,
     Semi,
+    TeacherTargets,
     Unlabelled,
     draw_labelled,
     draw_semi,
@@ -43,7 +43,7 @@ def pool(volumes):
 
     def asked(parts):
         patches = PatchSet(parts, SQUARE)
-        return Asked(patches, {"pseudo": Own(patches.image)})
+        return PatchesWithTargets(patches, {"pseudo": Own(patches.image)})
 
     labelled, unlabelled = ([whole(volumes[i]) for i in which] for which in ((0, 1, 2), (3, 4)))
     labelled, unlabelled = asked(labelled), asked(unlabelled)
@@ -163,8 +163,8 @@ def test_a_batch_moves_as_a_whole(pool):
 
 def test_an_oblong_patch_is_never_turned_by_a_quarter(volumes):
     patches = PatchSet([whole(volumes[0])], Data(patch=(32, 32, 64)))
-    pool = Pool(Asked(patches, {}), None, batch=1, seed=0, augment=True)
+    pool = Pool(PatchesWithTargets(patches, {}), None, batch=1, seed=0, augment=True)
     for step in range(8):
         batch = draw_labelled(pool, step)
         assert batch.image.shape == (1, 1, 32, 32, 64)
-        assert batch.said == Said()
+        assert batch.said == TeacherTargets()

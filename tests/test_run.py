@@ -8,16 +8,18 @@ import pytest
 import torch
 
 from tests import small
-from vpbsd import recipes, run, train
 from vpbsd.config import LightNet
 from vpbsd.data.folds import whole
+from vpbsd.inference.profiling import BLOCKS, FIRST, block_times
 from vpbsd.networks.build import NETWORK, WEIGHTS, build_network, load_network
 from vpbsd.networks.swin_unetr import SwinTeacher
-from vpbsd.stages import Evaluate, Stage, Timing
-from vpbsd.targets import StoredAnswers
-from vpbsd.tensors import load_weights, read_tensors
-from vpbsd.timing import BLOCKS, FIRST, block_times
-from vpbsd.train import Diverged
+from vpbsd.pipeline import recipes, run, run_evaluate, run_targets
+from vpbsd.pipeline.stage_config import Evaluate, Timing
+from vpbsd.pipeline.stages import Stage
+from vpbsd.pipeline.targets import StoredAnswers
+from vpbsd.safetensors_io import load_weights, read_tensors
+from vpbsd.training import loop as train
+from vpbsd.training.loop import Diverged
 
 PRE, FINE = "pre-training", "fine-tuning"
 SAID = ("codes of labelled patches", "codes of unlabelled patches", "pseudo of unlabelled patches")
@@ -33,7 +35,7 @@ STOPS = [
 def small_steps(monkeypatch, cheap):
     """As the trial was run."""
     monkeypatch.setattr(train, "MOST_SECONDS_BETWEEN_YIELDS", -1.0)
-    monkeypatch.setattr(run, "PATCHES_PER_STEP", 2)
+    monkeypatch.setattr(run_targets, "PATCHES_PER_STEP", 2)
 
 
 def timeless(rows):
@@ -270,7 +272,7 @@ def test_a_training_that_diverges_names_step_and_term(lr, tiny, folds, cheap, tm
 
 
 def test_a_timing_tells_size_and_mean_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "block_times", lambda *_: iter([1.0, 2.0, 3.0] * 10))
+    monkeypatch.setattr(run_evaluate, "block_times", lambda *_: iter([1.0, 2.0, 3.0] * 10))
     config = Timing(network=LightNet(), patch=(32, 64, 64), precision="fp32")
     steps = list(run.run(Stage(config, {}), {}, tmp_path))
     assert [step.share for step in steps] == pytest.approx([0.1, 0.2, 0.3])

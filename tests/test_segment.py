@@ -8,13 +8,13 @@ import pytest
 import torch
 import zarr
 
-from vpbsd import segment as segmenting
 from vpbsd.config import LightNet
 from vpbsd.data.folds import whole
 from vpbsd.errors import BadInput
-from vpbsd.infer import predict_block, predict_part
+from vpbsd.inference import segment as segmenting
+from vpbsd.inference.segment import SETTINGS, segment, write_settings
+from vpbsd.inference.sliding_window import predict_block, predict_part
 from vpbsd.networks.build import WEIGHTS, build_network, load_network, save_network
-from vpbsd.segment import SETTINGS, segment, write_settings
 
 PATCH = (32, 32, 64)
 

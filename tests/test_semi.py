@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from tests.references import losses as reference
-from vpbsd.data.patches import Labelled, Said, Semi, Unlabelled
+from vpbsd.data.patches import Labelled, Semi, TeacherTargets, Unlabelled
 from vpbsd.methods.entropy import EntropyConfig
 from vpbsd.methods.mean_teacher import MeanTeacherConfig
 from vpbsd.methods.method import Clock
 from vpbsd.methods.semi import perturbed
 from vpbsd.methods.uncertain_teacher import UncertainTeacherConfig
 from vpbsd.networks.output import SegOutput
-from vpbsd.randomness import generator
+from vpbsd.random_streams import generator
 
 SHAPE = (2, 1, 4, 4, 4)
 CONFIGS = {"mt": MeanTeacherConfig(), "uamt": UncertainTeacherConfig(), "me": EntropyConfig()}
@@ -38,8 +38,8 @@ def batch():
     draw = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(0))
     valid = torch.ones(SHAPE)
     valid[:, :, -1] = 0
-    labelled = Labelled(draw[0], (draw[0] > 0.5).float(), valid, Said())
-    return Semi(labelled, Unlabelled(draw[1], valid, Said()))
+    labelled = Labelled(draw[0], (draw[0] > 0.5).float(), valid, TeacherTargets())
+    return Semi(labelled, Unlabelled(draw[1], valid, TeacherTargets()))
 
 
 def method_of(name, factor=3.0, averaged=2.0, **changes):

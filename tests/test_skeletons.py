@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.masks import bed, blobs, cloud, volume
 from tests.references import metrics as reference
-from vpbsd import skeletons
-from vpbsd.metrics import measure
+from vpbsd.evaluation import skeletons
+from vpbsd.evaluation.metrics import measure
 
 seeds = st.integers(0, 10**6)
 few = settings(deadline=None, max_examples=15)

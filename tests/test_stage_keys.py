@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.study import Study
-from vpbsd.arms import ARMS
 from vpbsd.data.volumes import VolumeInfo
+from vpbsd.pipeline.arms import ARMS
 from vpbsd.settings import PRESETS
+from vpbsd_sweeps.study.study import Study
 
 GOLDEN = Path(__file__).parent / "golden" / "stage_keys.json"
 SHAPE = (100, 128, 160)

@@ -16,12 +16,12 @@ from vpbsd.config import Data
 from vpbsd.data.augment import turned
 from vpbsd.data.folds import whole
 from vpbsd.data.lattice import PatchSet
-from vpbsd.data.patches import Asked, Pool, draw_semi
+from vpbsd.data.patches import PatchesWithTargets, Pool, draw_semi
 from vpbsd.methods.fitnets import FitNetsConfig
 from vpbsd.methods.method import Clock
 from vpbsd.methods.vpbsd import VpbSDConfig
 from vpbsd.networks.build import build_network
-from vpbsd.targets import FILE, StoredAnswers, say, write
+from vpbsd.pipeline.targets import FILE, StoredAnswers, say, write
 
 FIELDS = {
     "labelled": ("codes", "features", "features16", "margin"),
@@ -82,7 +82,7 @@ def stored(teacher, patches, tmp_path_factory):
 
 
 def pool_of(patches, said):
-    asked = {role: Asked(patches[role], said[role]) for role in patches}
+    asked = {role: PatchesWithTargets(patches[role], said[role]) for role in patches}
     return Pool(asked["labelled"], asked["unlabelled"], batch=2, seed=0, augment=True)
 
 

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from tests.toys import voxelwise
-from vpbsd import recipes, run, validation
 from vpbsd.config import Data, Optim
 from vpbsd.data.folds import held_out, make_folds, whole
 from vpbsd.errors import BadInput
 from vpbsd.networks.build import WEIGHTS
-from vpbsd.tensors import read_tensors
-from vpbsd.validation import DSC, Validation, looked_at
+from vpbsd.pipeline import recipes, run
+from vpbsd.safetensors_io import read_tensors
+from vpbsd.training import validation
+from vpbsd.training.validation import DSC, Validation, looked_at
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_only_stages_that_are_watched_have_another_key(student, monkeypatch):
     stage, fold = student
     watched = {"validation": fold.test}
     keys = [replace(stage, parts=stage.parts | more).key for more in ({}, watched)]
-    monkeypatch.setattr("vpbsd.stages.VALIDATED", 2)
+    monkeypatch.setattr("vpbsd.pipeline.stages.VALIDATION", 2)
     again = [replace(stage, parts=stage.parts | more).key for more in ({}, watched)]
     assert keys[0] == again[0] == stage.key
     assert len({*keys, *again}) == 3
@@ -55,7 +56,8 @@ def test_the_dice_is_that_of_all_patches_and_padding_does_not_count(student, vol
     """One of the two volumes is thinner than a patch."""
     parts = tuple(whole(v) for v in volumes if v.labelled and v.name != "v2")
     config = student[0].config.model_copy(update={"data": Data(patch=(32, 64, 64))})
-    seen, method = Validation(parts, config), config.method.build(0)
+    seen = Validation(parts, config.data, config.optim, config.precision)
+    method = config.method.build(0)
     method.network = voxelwise()
     got = seen.row(method, {"epoch": 1.0}, torch.device("cpu"))[DSC]
     both = either = 0
@@ -77,7 +79,8 @@ def test_ten_looks_at_a_schedule_and_each_epoch_of_a_short_one():
 def test_a_glance_is_at_few_patches(volumes, tiny, monkeypatch, student):
     monkeypatch.setattr(validation, "MOST_PATCHES", 1)
     parts = tuple(whole(v) for v in volumes if v.labelled)
-    assert len(Validation(parts, student[0].config).patches) == 1
+    config = student[0].config
+    assert len(Validation(parts, config.data, config.optim, config.precision).patches) == 1
 
 
 @pytest.mark.parametrize("on", ["auto", "all"])

@@ -10,15 +10,8 @@ import numpy as np
 import pytest
 import zarr
 
-from vpbsd.data.volumes import (
-    Facts,
-    VolumeInfo,
-    list_volumes,
-    open_volume,
-    read_info,
-    write_array,
-    write_volume,
-)
+from vpbsd.data.volume_writer import Facts, write_array, write_volume
+from vpbsd.data.volumes import VolumeInfo, list_volumes, open_volume, read_info
 from vpbsd.errors import BadInput
 
 ALL = np.s_[:, :, :]

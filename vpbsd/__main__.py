@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vpbsd.command import Parser, answer
+from vpbsd.cli import Parser, run_main
 from vpbsd.data.importers import add_import_arguments, run_import
 from vpbsd.data.volumes import list_volumes
 
@@ -43,10 +43,10 @@ def run_list(args: argparse.Namespace) -> None:
 
 def run_segment(args: argparse.Namespace) -> None:
     """Segments one volume."""
-    from vpbsd.segment import segment  # torch loads only where it is needed
+    from vpbsd.inference.segment import segment  # torch loads only where it is needed
 
     segment(Path(args.model), Path(args.volume), Path(args.out))
 
 
 if __name__ == "__main__":
-    answer(main)
+    run_main(main)

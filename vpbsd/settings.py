@@ -12,17 +12,17 @@ from vpbsd.config import (
     Data,
     LightNet,
     Optim,
+    Precision,
     Protocol,
     Sampling,
     Section,
     SwinNet,
     UnetrNet,
-    override,
 )
 from vpbsd.methods.ab import Ab
 from vpbsd.methods.kd import Kd
 from vpbsd.methods.vid import Vid
-from vpbsd.train import Precision
+from vpbsd.overrides import override
 
 
 class Pretrain(Section):

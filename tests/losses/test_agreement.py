@@ -8,12 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.references import losses as reference
-from vpbsd.losses.agreement import (
-    certainty_threshold,
-    consistency_loss,
-    entropy,
-    entropy_loss,
-)
+from vpbsd.losses.agreement import certainty_threshold, consistency_loss, entropy, entropy_loss
 
 SHAPE = (2, 1, 3, 4, 5)
 

@@ -5,15 +5,15 @@ from uuid import uuid4
 import fsspec
 import pytest
 
-import sweeps.running
-import sweeps.store
-from sweeps.store import Store
+import vpbsd_sweeps.store.files
+import vpbsd_sweeps.store.results
+from vpbsd_sweeps.store.results import Store
 
 
 @pytest.fixture(autouse=True)
 def _process(monkeypatch, tmp_path):
     monkeypatch.setenv("VPBSD_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sweeps.store, "_verified", set())
+    monkeypatch.setattr(vpbsd_sweeps.store.results, "_verified", set())
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -17,11 +17,11 @@ from uuid import uuid4
 import fsspec
 import pytest
 
-import sweeps.running
-import sweeps.store
-from sweeps.store import Damaged, Store
+import vpbsd_sweeps.store.files
+import vpbsd_sweeps.store.results
 from tests.store.looking import below
 from vpbsd.errors import BadInput
+from vpbsd_sweeps.store.results import Damaged, Store
 
 KEY = "0123abcdef"
 
@@ -216,7 +216,7 @@ def test_a_file_of_the_wrong_size_is_seen_without_reading(store, folder, monkeyp
     manifest = store.commit(KEY, folder, {})
     spoil(store, manifest, left)
     with monkeypatch.context() as patch:
-        patch.setattr(sweeps.store, "measure", lambda _: pytest.fail("read a file"))
+        patch.setattr(vpbsd_sweeps.store.results, "measure", lambda _: pytest.fail("read a file"))
         assert store.state(KEY) == "damaged"
         assert store.manifest(KEY) is None
     with pytest.raises(Damaged, match=r"a\.bin"):
@@ -281,9 +281,9 @@ def test_checksums_are_verified_once_per_process(store, folder, monkeypatch):
     manifest = store.commit(KEY, folder, {})
     store.open(KEY)
     with monkeypatch.context() as patch:
-        patch.setattr(sweeps.store, "measure", lambda _: pytest.fail("read again"))
+        patch.setattr(vpbsd_sweeps.store.results, "measure", lambda _: pytest.fail("read again"))
         assert content(Store(store.url).open(KEY)) == content(folder)
-    sweeps.store._verified.clear()  # another process
+    vpbsd_sweeps.store.results._verified.clear()  # another process
     spoil(store, manifest, b"abd")
     if store.is_local:
         with pytest.raises(Damaged):
@@ -294,13 +294,13 @@ def test_checksums_are_verified_once_per_process(store, folder, monkeypatch):
 
 def test_a_second_process_that_finds_the_damage_first_is_no_error(store, folder, monkeypatch):
     spoil(store, store.commit(KEY, folder, {}), b"abd")
-    check = sweeps.store.differing
+    check = vpbsd_sweeps.store.results.differing
 
     def overtaken(*args):
         Store.set_aside(store, KEY)
         return check(*args)
 
-    monkeypatch.setattr(sweeps.store, "differing", overtaken)
+    monkeypatch.setattr(vpbsd_sweeps.store.results, "differing", overtaken)
     with pytest.raises(Damaged):
         store.open(KEY)
     assert [name for name in below(store) if "damaged" in name] == [
@@ -315,11 +315,11 @@ def test_a_remote_result_is_downloaded_once_and_its_copy_mended(folder, monkeypa
     get = store._files.get
     monkeypatch.setattr(store._files, "get", lambda *args: (fetched.append(args), get(*args)))
     opened = store.open(KEY)
-    sweeps.store._verified.clear()
+    vpbsd_sweeps.store.results._verified.clear()
     assert store.open(KEY) == opened
     assert len(fetched) == 1
     (opened / "a.bin").write_bytes(b"abd")
-    sweeps.store._verified.clear()
+    vpbsd_sweeps.store.results._verified.clear()
     assert content(store.open(KEY)) == content(folder)
     assert len(fetched) == 2
     assert store.state(KEY) == "stored"
@@ -390,7 +390,7 @@ def test_of_two_processes_that_commit_one_key_the_first_is_kept(tmp_path, folder
 KILLED = """
 import sys, time
 from pathlib import Path
-import sweeps.store as store
+import vpbsd_sweeps.store.results as store
 
 def stop(*_):
     print("here", flush=True)
@@ -463,7 +463,7 @@ def test_a_store_on_s3(bucket, folder, tmp_path):
     assert store.state(KEY) == "damaged"
     bucket.put_object(Bucket="results", Key=name, Body=b"abd")
     assert store.state(KEY) == "stored"
-    sweeps.store._verified.clear()
+    vpbsd_sweeps.store.results._verified.clear()
     (store._place(manifest) / "a.bin").write_bytes(b"xyz")
     with pytest.raises(Damaged, match=r"a\.bin"):
         store.open(KEY)

@@ -10,7 +10,7 @@ import sweeps  # noqa: F401 (sets what Ray reads when it is imported, so before 
 @pytest.fixture(scope="session")
 def two_cores():
     os.environ["VPBSD_CHECKPOINT_SECONDS"] = "0"  # workers inherit it: save after every epoch
-    from sweeps import cluster
+    from vpbsd_sweeps.execution import cluster
 
     cluster.connect(cpus=2, local=True)
     yield

@@ -16,12 +16,13 @@ import ray
 from ray._private.node import Node
 from ray.cluster_utils import Cluster
 
-from sweeps import cluster
-from sweeps.slices import Slice
-from sweeps.store import Store
-from sweeps.tickets import Order, ticket
 from tests.sweeps.toys import Toy
-from vpbsd.command import answer
+from vpbsd.cli import run_main
+from vpbsd_sweeps.execution import cluster
+from vpbsd_sweeps.execution.jobs import JobChain, job_of
+from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.execution.trials import run_trials
+from vpbsd_sweeps.store.results import Store
 
 EPOCHS = 6
 STUDENTS = {"student": Slice()}
@@ -38,8 +39,8 @@ def chain(home: Path) -> list[Toy]:
 
 def run(home: Path, store: str) -> None:
     last = chain(home)[-1]
-    order = Order("trial", tuple(ticket(toy) for toy in last.lineage()))
-    print(cluster.run_trials([order], Store(store), STUDENTS, 2, lambda views: None), flush=True)
+    order = JobChain("trial", tuple(job_of(toy) for toy in last.lineage()))
+    print(run_trials([order], Store(store), STUDENTS, 2, lambda views: None), flush=True)
 
 
 class Nodes:
@@ -110,4 +111,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    answer(main)
+    run_main(main)

@@ -7,9 +7,9 @@ from itertools import product
 
 import numpy as np
 
-from sweeps.tracking import Tracker
-from vpbsd.pictures import save_png
+from vpbsd.evaluation.pictures import save_png
 from vpbsd.settings import laptop
+from vpbsd_sweeps.tracking.tracker import Tracker
 
 GROUPS = {f"vol{i}": f"animal{i // 2}" for i in range(12)}
 FOLDS = {fold: [f"vol{4 * fold + i}" for i in range(4)] for fold in range(3)}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from sweeps import cluster
-from sweeps.slices import Slice
-from sweeps.store import Store
-from sweeps.tickets import Order, ticket
 from tests.sweeps.toys import Toy
-from vpbsd.command import answer
+from vpbsd.cli import run_main
+from vpbsd_sweeps.execution import cluster
+from vpbsd_sweeps.execution.jobs import JobChain, job_of
+from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.execution.trials import run_trials
+from vpbsd_sweeps.store.results import Store
 
 EPOCHS = 4
 
@@ -27,15 +28,16 @@ def trials(home: Path) -> list[Toy]:
 def main() -> None:
     home = Path(sys.argv[1])
     cluster.connect(cpus=2, local=True)
-    orders = [
-        Order(toy.label, tuple(ticket(above) for above in toy.lineage())) for toy in trials(home)
+    chains = [
+        JobChain(toy.label, tuple(job_of(above) for above in toy.lineage()))
+        for toy in trials(home)
     ]
     store, slices = Store(str(home / "store")), {"student": Slice()}
-    ran = cluster.run_trials(orders, store, slices, 3, lambda views: None)
+    ran = run_trials(chains, store, slices, 3, lambda views: None)
     if any(outcome == "interrupted" for outcome, _ in ran.values()):
         raise KeyboardInterrupt
     print(sorted(ran.items()), flush=True)
 
 
 if __name__ == "__main__":
-    answer(main)
+    run_main(main)

@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from sweeps import address, cluster
-from sweeps.address import cluster_address
 from vpbsd.errors import BadInput
+from vpbsd_sweeps.execution import address, cluster
+from vpbsd_sweeps.execution.address import cluster_address
 
 
 @pytest.fixture(autouse=True)

@@ -6,12 +6,12 @@ import time
 import numpy as np
 import pytest
 
-from sweeps import ablation, final, search, status
-from sweeps.store import Store
 from vpbsd import __main__ as vpbsd_main
-from vpbsd.command import answer
+from vpbsd.cli import run_main
 from vpbsd.data.phantom import SPACING_UM
-from vpbsd.data.volumes import Facts, write_volume
+from vpbsd.data.volume_writer import Facts, write_volume
+from vpbsd_sweeps.commands import ablation, final, search, status
+from vpbsd_sweeps.store.results import Store
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def said(monkeypatch, capsys, tmp_path):
     def run(main, *words):
         monkeypatch.setattr(sys, "argv", ["program", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
-            answer(main)
+            run_main(main)
         return ended.value.code, capsys.readouterr().err.strip()
 
     return run

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweeps.evidence import gather
-from sweeps.findings import find
-from sweeps.report import write
-from sweeps.tracking import Tracker
 from tests.sweeps.small_study import small_study
+from vpbsd_sweeps.commands.report import write
+from vpbsd_sweeps.reporting.analysis import analyse
+from vpbsd_sweeps.reporting.records import load_records
+from vpbsd_sweeps.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ def server(tmp_path):
     rows = [{"epoch": e, "loss/sup": 1.0 / e, "time": 1e9 + e} for e in range(1, 6)]
     tracker.rows("trial:a", rows)
     picture = tmp_path / "overlay.png"
-    from vpbsd.pictures import overlay, save_png
+    from vpbsd.evaluation.pictures import overlay, save_png
 
     mask = np.zeros((8, 16, 16), bool)
     mask[:, 4:9, 4:9] = True
@@ -113,10 +113,10 @@ def test_a_number_of_the_report_leads_to_its_run(browser, tmp_path):
     """And the two trials compared in MLflow's own page."""
     shots = Path(os.environ.get("VPBSD_SHOTS", tmp_path))
     tracker = small_study(tmp_path)
-    evidence = gather(tracker, "small")
-    first, second = evidence.of_arm("vpbsd")[0], evidence.of_arm("light_unet")[0]
+    records = load_records(tracker, "small")
+    first, second = records.of_arm("vpbsd")[0], records.of_arm("light_unet")[0]
     with serving(tracker.uri) as url:
-        write(find(evidence, "light_unet"), tmp_path / "report", url)
+        write(analyse(records, "light_unet"), tmp_path / "report", url)
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.goto((tmp_path / "report" / "report.html").as_uri())
         page.locator("td", has_text="0.675").first.locator("summary").click()
@@ -124,11 +124,11 @@ def test_a_number_of_the_report_leads_to_its_run(browser, tmp_path):
         with page.context.expect_page() as opened:
             link.first.click()
         run = opened.value
-        assert run.url == f"{url}/#/experiments/{evidence.experiment}/runs/{first.result.run_id}"
+        assert run.url == f"{url}/#/experiments/{records.experiment}/runs/{first.result.run_id}"
         run.get_by_text(first.name).first.wait_for(timeout=60_000)
         run.screenshot(path=shots / "run.png")
         ids = f'["{first.result.run_id}","{second.result.run_id}"]'
-        both = f'runs={ids}&experiments=["{evidence.experiment}"]'
+        both = f'runs={ids}&experiments=["{records.experiment}"]'
         run.goto(f"{url}/#/compare-runs?{both}")
         for trial in (first, second):
             run.get_by_text(trial.name).first.wait_for(timeout=60_000)
@@ -137,7 +137,7 @@ def test_a_number_of_the_report_leads_to_its_run(browser, tmp_path):
 
 def test_the_report_opens_without_a_network(browser, tmp_path):
     shots = Path(os.environ.get("VPBSD_SHOTS", tmp_path))
-    write(find(gather(small_study(tmp_path), "small"), "light_unet"), tmp_path / "report")
+    write(analyse(load_records(small_study(tmp_path), "small"), "light_unet"), tmp_path / "report")
     page = browser.new_context(offline=True, viewport={"width": 1250, "height": 900}).new_page()
     asked = []
     page.on("request", lambda request: asked.append(request.url))

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sweeps import capacity
-from sweeps.capacity import Node, check, described, side_by_side
-from sweeps.slices import ON_CORES, ON_GPUS, Slice
 from vpbsd.errors import BadInput
+from vpbsd_sweeps.execution import capacity
+from vpbsd_sweeps.execution.capacity import Node, check, described, side_by_side
+from vpbsd_sweeps.execution.slices import ON_CORES, ON_GPUS, Slice
 
 CLUSTER = yaml.safe_load((Path(__file__).parents[2] / "ray_cluster.yaml").read_text())
 HEAD = Node(4, 0)

@@ -7,12 +7,12 @@ import pytest
 import ray
 from ray.exceptions import RayTaskError
 
-from sweeps import cluster
-from sweeps.conductor import run_stage
-from sweeps.slices import Slice
-from sweeps.store import Store
-from sweeps.tickets import Order, ticket
 from tests.sweeps.toys import Toy
+from vpbsd_sweeps.execution.jobs import JobChain, job_of
+from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.execution.tasks import StageTask, run_stage
+from vpbsd_sweeps.execution.trials import run_trials
+from vpbsd_sweeps.store.results import Store
 
 SLICES = {"pre-training": Slice(lane="teacher"), "student": Slice()}
 
@@ -27,12 +27,12 @@ def diary(tmp_path):
 
 
 def order(toy):
-    return Order(toy.label, tuple(ticket(stage) for stage in toy.lineage()))
+    return JobChain(toy.label, tuple(job_of(stage) for stage in toy.lineage()))
 
 
 def fly(toys, store, at_once=6):
     seen = []
-    outcomes = cluster.run_trials([order(t) for t in toys], store, SLICES, at_once, seen.append)
+    outcomes = run_trials([order(t) for t in toys], store, SLICES, at_once, seen.append)
     return outcomes, seen
 
 
@@ -91,7 +91,7 @@ def test_a_stage_on_a_node_that_sees_another_store_is_refused(tmp_path, diary):
     store.mark()
     toy = Toy("lost", diary)
     with pytest.raises(RayTaskError, match="is not the same folder on node"):
-        ray.get(run_stage.remote(ticket(toy), store.url, "another", Slice(), None))
+        ray.get(run_stage.remote(StageTask(job_of(toy), store.url, "another", Slice(), None)))
     assert diary.read_text() == ""
 
 

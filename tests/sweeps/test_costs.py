@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from sweeps.costs import SKELETON, VOXELS, guess
 from tests.small import settings
 from vpbsd.data.folds import make_folds
-from vpbsd.recipes import deliverable
+from vpbsd.pipeline.recipes import deliverable
+from vpbsd_sweeps.study.costs import SKELETON, VOXELS, guess
 
 
 def test_skeletons_are_counted_for_each_labelled_patch(volumes):

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import zarr
 
-from sweeps import ablation, compare, final, status
-from sweeps.costs import guess_bytes
-from sweeps.plan import make_plan
-from sweeps.store import Store
-from sweeps.study import Study
-from sweeps.tables import trial_results
-from sweeps.tracking import Tracker, open_tracker
 from vpbsd import __main__ as vpbsd_main
-from vpbsd.command import answer
-from vpbsd.config import override, parse_changes
+from vpbsd.cli import run_main
 from vpbsd.data.volumes import list_volumes, open_volume
+from vpbsd.overrides import override, parse_changes
 from vpbsd.settings import laptop
+from vpbsd_sweeps.commands import ablation, compare, final, status
+from vpbsd_sweeps.reporting.records import trial_results
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.costs import guess_bytes
+from vpbsd_sweeps.study.plan import make_plan
+from vpbsd_sweeps.study.study import Study
+from vpbsd_sweeps.tracking.tracker import Tracker, open_tracker
 
 SETTINGS = {
     "data.patch": "[32,32,64]",
@@ -50,7 +50,7 @@ def study(tmp_path_factory, folder, two_cores):
         def run(main, *words):
             patch.setattr(sys, "argv", ["program", *map(str, words)])
             with pytest.raises(SystemExit) as ended:
-                answer(main)
+                run_main(main)
             return ended.value.code
 
         places = ["--store", home / "store", "--tracking", f"sqlite:///{home}/mlflow.db"]

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from sweeps.lock import holder
-from sweeps.store import Store
-from sweeps.tracking import open_tracker
 from tests.chaos import PATIENCE, Sweep
-from tests.sweeps.test_mlflow_server import driving, finished
+from tests.sweeps.test_mlflow_server import finished, study_lock
+from vpbsd_sweeps.store.lock import holder
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.tracking.tracker import open_tracker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -33,7 +33,7 @@ def test_an_interrupted_final_training_goes_on(tmp_path, folder):
     script = sweep.command[1].with_name("final.py")
     words = [*sweep.command[2:8], "--study", "chaos", "--seeds", "0,1", "--cpus", "2"]
     command = [sweep.command[0], script, *words, "--out", tmp_path / "model"]
-    with driving(command, sweep.home / "stderr") as driver:
+    with study_lock(command, sweep.home / "stderr") as driver:
         wait_for_checkpoint(sweep, driver)
         assert holder("chaos", Store(str(sweep.home / "store")))["pid"] == driver.pid
         driver.send_signal(signal.SIGTERM)
@@ -42,7 +42,7 @@ def test_an_interrupted_final_training_goes_on(tmp_path, folder):
     assert "the same command goes on from here" in sweep.notes()
     assert not (tmp_path / "model").exists()
     for _ in range(2):
-        with driving(command, sweep.home / "stderr") as driver:
+        with study_lock(command, sweep.home / "stderr") as driver:
             out, _ = driver.communicate(timeout=PATIENCE)
         assert driver.returncode == 0, sweep.notes()[-2000:]
         now = sweep.committed()

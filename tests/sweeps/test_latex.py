@@ -6,10 +6,10 @@ import subprocess
 
 import pytest
 
-from sweeps.evidence import gather
-from sweeps.findings import find
-from sweeps.report import write
 from tests.sweeps.small_study import small_study
+from vpbsd_sweeps.commands.report import write
+from vpbsd_sweeps.reporting.analysis import analyse
+from vpbsd_sweeps.reporting.records import load_records
 
 PAPER = r"""
 \documentclass{article}
@@ -25,8 +25,8 @@ PAPER = r"""
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
 def test_the_tables_compile_and_fit_the_page(tmp_path):
-    findings = find(gather(small_study(tmp_path), "small"), "light_unet")
-    write(findings, tmp_path / "report")
+    analysis = analyse(load_records(small_study(tmp_path), "small"), "light_unet")
+    write(analysis, tmp_path / "report")
     (tmp_path / "report" / "paper.tex").write_text(PAPER)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     done = subprocess.run(command, cwd=tmp_path / "report", capture_output=True, text=True)

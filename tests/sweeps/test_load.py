@@ -6,16 +6,16 @@ import time
 
 import pytest
 
-from sweeps.delivery import Delivery
-from sweeps.drive import _conclude, artifacts_beside
-from sweeps.plan import make_plan
-from sweeps.reaching import Reach, delivering
-from sweeps.store import Store
-from sweeps.study import Study
-from sweeps.tables import COLUMNS, FLOOR
-from sweeps.tracking import Tracker
 from tests.sweeps.servers import MlflowServer, Postgres, why_no_postgres
-from vpbsd.config import override
+from vpbsd.overrides import override
+from vpbsd_sweeps.drivers.sweep import _conclude, artifacts_beside
+from vpbsd_sweeps.reporting.aggregates import COLUMNS, FLOOR
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.plan import make_plan
+from vpbsd_sweeps.study.study import Study
+from vpbsd_sweeps.tracking.retry import RetryingTracker, delivering
+from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
+from vpbsd_sweeps.tracking.tracker import Tracker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -94,12 +94,12 @@ def test_64_trials_at_once_lose_and_double_nothing(
     began = time.monotonic()
     tracker = Tracker(uri, study.name, artifacts_beside(uri))
     tracker.client = Counting(tracker.client)
-    delivery, reach = Delivery(study, store, tracker, plan), Reach(tracker)
+    delivery, reach = SweepLogger(study, store, tracker, plan), RetryingTracker(tracker)
     with delivering(reach, delivery.catch_up):
         worker = threading.Thread(target=train, args=(study, store, room))
         worker.start()
         worker.join()
-    reach.insist(lambda: _conclude(delivery, {}))
+    reach.retry(lambda: _conclude(delivery, {}))
     seconds, calls = time.monotonic() - began, tracker.client.calls
     told = capsys.readouterr()
     assert "cannot be told" not in told.err, "nothing had to be tried again"

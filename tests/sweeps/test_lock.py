@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from sweeps import lock
-from sweeps.lock import driving, holder
-from sweeps.store import Store
 from vpbsd.errors import BadInput
+from vpbsd_sweeps.store import lock
+from vpbsd_sweeps.store.lock import holder, study_lock
+from vpbsd_sweeps.store.results import Store
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_a_second_driver_is_refused_and_told_where_the_first_is(store):
     claimed(store)
     with (
         pytest.raises(BadInput, match=r"'s' is being driven by process 1 on elsewhere"),
-        driving("s", store),
+        study_lock("s", store),
     ):
         raise AssertionError("two drivers")
 
@@ -37,7 +37,7 @@ def test_a_second_driver_is_refused_and_told_where_the_first_is(store):
 )
 def test_a_stale_lock_holds_nobody_up(store, changes):
     claimed(store, **changes)
-    with driving("s", store):
+    with study_lock("s", store):
         assert holder("s", store)["pid"] == os.getpid()
     assert holder("s", store) is None
 
@@ -53,7 +53,7 @@ def test_a_driver_killed_on_this_host_holds_nobody_up(store):
 
 def test_the_heart_beats(store, monkeypatch):
     monkeypatch.setattr(lock, "BEAT", 0.02)
-    with driving("s", store):
+    with study_lock("s", store):
         first = holder("s", store)["time"]
         deadline = time.monotonic() + 10
         while holder("s", store)["time"] == first and time.monotonic() < deadline:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from sweeps.store import Store
-from sweeps.tracking import open_tracker
 from tests.chaos import BEGUN, PATIENCE, Sweep
 from tests.sweeps.servers import MlflowServer, Postgres, why_no_postgres
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.tracking.tracker import open_tracker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -20,7 +20,7 @@ WAITS, BACK = "cannot be told now, all of it comes later", "was told all of it n
 
 
 @contextmanager
-def driving(command, notes):
+def study_lock(command, notes):
     """A driver whose notes go to a file; killed if the block ends before it."""
     with notes.open("a") as stderr:
         driver = subprocess.Popen(
@@ -83,7 +83,7 @@ def test_a_server_stopped_while_a_study_runs_is_told_everything_later(tmp_path, 
     """Stopped when trials begin, back only when the driver has nothing left but to wait."""
     with MlflowServer(tmp_path) as server:
         sweep = sweep_at(server.uri, tmp_path / "study", folder)
-        with driving(sweep.command, sweep.home / "stderr") as driver:
+        with study_lock(sweep.command, sweep.home / "stderr") as driver:
             wait_for(BEGUN, sweep, driver)
             server.stop()
             wait_for(WAITS, sweep, driver)
@@ -120,7 +120,7 @@ def test_postgresql_tells_the_same_tables_as_sqlite(tmp_path, folder):
 
 def finished(command, sweep):
     """The tables that a driver prints in the end."""
-    with driving(command, sweep.home / "stderr") as driver:
+    with study_lock(command, sweep.home / "stderr") as driver:
         out, _ = driver.communicate(timeout=PATIENCE)
         assert driver.returncode == 0, sweep.notes()[-2000:]
     return [line for line in out.splitlines() if line.startswith("|")]

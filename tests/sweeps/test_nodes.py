@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.store import Store
 from tests.sweeps.nodes import EPOCHS, chain
+from vpbsd_sweeps.store.results import Store
 
 pytestmark = pytest.mark.slow
 

@@ -4,13 +4,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from sweeps.costs import guess_bytes
-from sweeps.plan import GPU_IN_CORES, Plan, Stock, volume
-from sweeps.sharing import tree
-from sweeps.study import Study
-from sweeps.void import voided_by
-from vpbsd.arms import ARMS
 from vpbsd.errors import BadInput
+from vpbsd.pipeline.arms import ARMS
+from vpbsd_sweeps.study.costs import guess_bytes
+from vpbsd_sweeps.study.inventory import Inventory
+from vpbsd_sweeps.study.plan import GPU_IN_CORES, Plan
+from vpbsd_sweeps.study.sharing import tree
+from vpbsd_sweeps.study.study import Study
+from vpbsd_sweeps.study.void import voided_by
+from vpbsd_sweeps.units import volume
 
 
 def stage(key, family, *upstream):
@@ -26,8 +28,8 @@ COSTS = {"pre": 3600.0, "ft0": 1800.0, "ft1": 900.0, "s0": 360.0, "s1": 7200.0}
 def plan(monkeypatch, *stored, on_gpu=False):
     every = (PRE, *TEACHERS, *STUDENTS)
     states = {s.key: "stored" if s.key in stored else "absent" for s in every}
-    monkeypatch.setattr(Stock, "costs", lambda self: COSTS)
-    stock = Stock("name", every, states, {}, on_gpu)
+    monkeypatch.setattr(Inventory, "costs", lambda self: COSTS)
+    stock = Inventory("name", every, states, {}, on_gpu)
     return Plan(SimpleNamespace(name="name"), stock)
 
 
@@ -85,9 +87,9 @@ def test_space_is_that_of_weights_and_of_what_a_teacher_says(volumes, tiny, chea
 
 
 def test_space_is_scaled_by_what_a_family_took(monkeypatch):
-    monkeypatch.setattr("sweeps.plan.guess_bytes", lambda stage: 100.0)
+    monkeypatch.setattr("vpbsd_sweeps.study.inventory.guess_bytes", lambda stage: 100.0)
     every = (PRE, *TEACHERS, *STUDENTS)
-    stock = Stock("name", every, {}, {}, sizes={"ft0": 300.0})
+    stock = Inventory("name", every, {}, {}, sizes={"ft0": 300.0})
     assert stock.bytes() == {"pre": 100, "ft0": 300, "ft1": 300, "s0": 100, "s1": 100}
     assert (volume(12.4e6), volume(3.14e9)) == ("12 MB", "3.1 GB")
 

@@ -7,14 +7,16 @@ import sys
 
 import pytest
 
-from sweeps import figures, report, typeset
-from sweeps.evidence import gather
-from sweeps.findings import find
-from sweeps.guards import exclusions, flags, notices
-from sweeps.tables import markdown
-from sweeps.tracking import open_tracker
 from tests.sweeps.small_study import add_trial, small_study
-from vpbsd.command import answer
+from vpbsd.cli import run_main
+from vpbsd_sweeps.commands import report
+from vpbsd_sweeps.reporting import figures
+from vpbsd_sweeps.reporting import tables as typeset
+from vpbsd_sweeps.reporting.aggregates import markdown
+from vpbsd_sweeps.reporting.analysis import analyse
+from vpbsd_sweeps.reporting.checks import exclusions, flags, notices
+from vpbsd_sweeps.reporting.records import load_records
+from vpbsd_sweeps.tracking.tracker import open_tracker
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def study(home, tmp_path):
     """A copy of that study that a test may change: its folder, tracker and the sweep's run."""
     shutil.copyfile(home / "mlflow.db", tmp_path / "mlflow.db")
     tracker = open_tracker(f"sqlite:///{tmp_path}/mlflow.db", "small")
-    return tmp_path, tracker, gather(tracker, "small").parent
+    return tmp_path, tracker, load_records(tracker, "small").parent
 
 
 def run(home, *words):
@@ -39,7 +41,7 @@ def run(home, *words):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["report.py", *words])
         with pytest.raises(SystemExit) as ended:
-            answer(report.main)
+            run_main(report.main)
     return ended.value.code
 
 
@@ -87,7 +89,7 @@ def test_comparisons_are_over_groups_and_corrected(home):
 
 def test_every_file_is_there_and_logged_to_the_sweep(home):
     tracker = open_tracker(f"sqlite:///{home}/mlflow.db", "small")
-    parent = gather(tracker, "small").parent
+    parent = load_records(tracker, "small").parent
     tables = {f"{t}.{e}" for t in ("table", "comparison") for e in ("md", "csv", "tex")}
     kept = {p.removeprefix("report/") for p in tracker.files(parent, "report")}
     assert kept == {*tables, "volumes.csv", "report.html"}
@@ -114,9 +116,9 @@ def test_the_page_asks_for_nothing_outside_itself(home):
 
 def test_every_number_of_the_table_leads_to_its_runs(home):
     text = (home / "first" / "report.html").read_text()
-    evidence = gather(open_tracker(f"sqlite:///{home}/mlflow.db", "small"), "small")
-    for trial in evidence.trials:
-        link = f"/#/experiments/{evidence.experiment}/runs/{trial.result.run_id}"
+    records = load_records(open_tracker(f"sqlite:///{home}/mlflow.db", "small"), "small")
+    for trial in records.trials:
+        link = f"/#/experiments/{records.experiment}/runs/{trial.result.run_id}"
         assert text.count(link) > 6, "six metrics and the list of trials"
 
 
@@ -130,29 +132,29 @@ def test_the_worst_volume_is_shown_as_planes_and_as_projection(home):
 
 def test_hours_asked_and_spent(home):
     """Six trials share one pre-training of 600 s; each asks for 60 + 6 s, shared in an arm."""
-    hours = gather(open_tracker(f"sqlite:///{home}/mlflow.db", "small"), "small").hours
+    hours = load_records(open_tracker(f"sqlite:///{home}/mlflow.db", "small"), "small").hours
     assert hours.asked == (9 * 66 + 6 * 600, 0)
     assert hours.spent == (3 * 66 + 600, 0)
 
 
 def test_the_newest_of_duplicate_trials_counts_and_the_other_is_told(study):
     _, tracker, parent = study
-    old = next(t for t in gather(tracker, "small").trials if t.name == "vpbsd-fold0-seed0")
+    old = next(t for t in load_records(tracker, "small").trials if t.name == "vpbsd-fold0-seed0")
     new = add_trial(tracker, parent, ("vpbsd", 0, 0), "trial:again", gain=0.1)
-    evidence = gather(tracker, "small")
-    kept = next(t for t in evidence.trials if t.name == "vpbsd-fold0-seed0")
+    records = load_records(tracker, "small")
+    kept = next(t for t in records.trials if t.name == "vpbsd-fold0-seed0")
     assert kept.result.run_id == new
-    assert [line for line in notices(evidence) if old.result.run_id in line]
+    assert [line for line in notices(records) if old.result.run_id in line]
 
 
 def test_rows_that_differ_in_more_than_the_factor_are_flagged(study):
     _, tracker, _ = study
-    evidence = gather(tracker, "small")
-    assert flags(evidence, "light_unet") == {}
-    of_vpbsd = evidence.of_arm("vpbsd")[0].stages["student"]
-    run_id = evidence.stages[of_vpbsd].run_id
+    records = load_records(tracker, "small")
+    assert flags(records, "light_unet") == {}
+    of_vpbsd = records.of_arm("vpbsd")[0].stages["student"]
+    run_id = records.stages[of_vpbsd].run_id
     tracker.tags(run_id, {"vpbsd.commit": "other", "vpbsd.device": "H200"})
-    found = flags(gather(tracker, "small"), "light_unet")
+    found = flags(load_records(tracker, "small"), "light_unet")
     assert found == {
         "vpbsd": ["commit: other (baseline abc)", "device: H200 (baseline cpu)"],
     }
@@ -161,20 +163,20 @@ def test_rows_that_differ_in_more_than_the_factor_are_flagged(study):
 def test_arms_with_fewer_seeds_are_flagged(study):
     _, tracker, parent = study
     add_trial(tracker, parent, ("light_unet", 0, 1))
-    found = flags(gather(tracker, "small"), "light_unet")
+    found = flags(load_records(tracker, "small"), "light_unet")
     assert found == {arm: ["seeds: 0 (baseline 1)"] for arm in ("vpbsd", "vpbsd_wo_dis")}
 
 
 def test_a_failed_trial_makes_its_arm_void(study):
     _, tracker, _ = study
     tracker.end("trial:vpbsd-fold2-seed0", "FAILED")
-    assert exclusions(gather(tracker, "small"))["vpbsd"] == "failed (fold 2 seed 0)"
+    assert exclusions(load_records(tracker, "small"))["vpbsd"] == "failed (fold 2 seed 0)"
 
 
 def test_the_report_and_the_sweep_leave_out_the_same_arms_for_the_same_reason(home):
-    evidence = gather(open_tracker(f"sqlite:///{home}/mlflow.db", "small"), "small")
-    sweeps_own = markdown([t.result for t in evidence.trials], evidence.arms, "")
-    left_out = exclusions(evidence)
+    records = load_records(open_tracker(f"sqlite:///{home}/mlflow.db", "small"), "small")
+    sweeps_own = markdown([t.result for t in records.trials], records.arms, "")
+    left_out = exclusions(records)
     assert list(left_out) == ["vpbsd_wo_dis"]
     assert f"† VpbSD w/o L_dis: {left_out['vpbsd_wo_dis']}" in sweeps_own
     assert "| VpbSD w/o L_dis † | - |" in sweeps_own
@@ -183,7 +185,7 @@ def test_the_report_and_the_sweep_leave_out_the_same_arms_for_the_same_reason(ho
 def test_a_comparison_sets_dsc_against_latency_too(study):
     """Timed networks of 12 ms and 40 ms; without, only size and work are known."""
     _, tracker, parent = study
-    plain = find(gather(tracker, "small"), "light_unet")
+    plain = analyse(load_records(tracker, "small"), "light_unet")
     assert [at.get_xlabel() for at in figures.pareto(plain).axes] == [
         "parameters",
         "GMAC per patch",
@@ -194,7 +196,7 @@ def test_a_comparison_sets_dsc_against_latency_too(study):
         tracker.numbers(timed, {"ms_per_block": ms}, 1e9)
         for trial in plain.row(arm).trials:
             tracker.tags(trial.result.run_id, {"vpbsd.timing": f"timing-{arm}"})
-    *_, latency = figures.pareto(find(gather(tracker, "small"), "light_unet")).axes
+    *_, latency = figures.pareto(analyse(load_records(tracker, "small"), "light_unet")).axes
     *points, front = latency.lines
     assert latency.get_xlabel() == "ms per 64^3 voxels"
     assert [line.get_xdata()[0] for line in points] == [12, 40]
@@ -203,21 +205,21 @@ def test_a_comparison_sets_dsc_against_latency_too(study):
 
 def test_without_a_valid_baseline_nothing_is_compared(study):
     _, tracker, _ = study
-    findings = find(gather(tracker, "small"), "vpbsd_wo_dis")
-    assert findings.comparisons == []
-    assert findings.winner == "vpbsd"
+    analysis = analyse(load_records(tracker, "small"), "vpbsd_wo_dis")
+    assert analysis.comparisons == []
+    assert analysis.winner == "vpbsd"
 
 
 def test_an_unfinished_study_names_what_misses_and_offers_partial(study, capsys):
     home, tracker, _ = study
-    gone = next(t for t in gather(tracker, "small").trials if t.name == "vpbsd-fold2-seed0")
+    gone = next(t for t in load_records(tracker, "small").trials if t.name == "vpbsd-fold2-seed0")
     tracker.client.delete_run(gone.result.run_id)
     assert run(home, "small", "--out", home / "r") == 2
     told = capsys.readouterr().err
     assert "1 of 9 trials miss: vpbsd-fold2-seed0 (vpbsd-fold2-seed0 deleted in MLflow)" in told
     assert "--partial" in told
     assert told.count("\n") == 1
-    table = typeset.main_table(find(gather(tracker, "small"), "light_unet"))
+    table = typeset.main_table(analyse(load_records(tracker, "small"), "light_unet"))
     assert "§ VpbSD: 2 of 3 trials so far; its numbers will change." in table.notes
     assert (
         next(row for row in table.rows if row[0].text == "VpbSD")[0].mark == "‡§"

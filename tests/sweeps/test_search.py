@@ -8,35 +8,31 @@ from types import SimpleNamespace
 
 import pytest
 
-from sweeps import search as script
-from sweeps.candidate import Run
-from sweeps.conductor import Slice
-from sweeps.engine import Engine
-from sweeps.evidence import gather
-from sweeps.halving import Halving
-from sweeps.journal import Journal, Told
-from sweeps.sampling import NEEDS, Chooser, importances
-from sweeps.search_report import best, pareto, report
-from sweeps.search_runs import STATUS, SearchRuns
-from sweeps.searching import Loop, missing, rebuilt
-from sweeps.space import (
-    WIDTHS,
-    Parameter,
-    Range,
-    Space,
-    parse_parameter,
-)
-from sweeps.store import Store
-from sweeps.tracking import Tracker
-from sweeps.worker import execute
 from tests.sweeps.toys import Toy
-from vpbsd.command import answer
+from vpbsd.cli import run_main
 from vpbsd.errors import BadInput
 from vpbsd.settings import laptop
+from vpbsd_sweeps.commands import search as script
+from vpbsd_sweeps.execution.client import Engine
+from vpbsd_sweeps.execution.scheduler import Slice
+from vpbsd_sweeps.execution.worker import execute
+from vpbsd_sweeps.reporting.records import load_records
+from vpbsd_sweeps.reporting.search_tables import report
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.tracking.search_runs import STATUS, SearchLogger
+from vpbsd_sweeps.tracking.tracker import Tracker
+from vpbsd_sweeps.tuning.asha import SuccessiveHalving
+from vpbsd_sweeps.tuning.default_space import WIDTHS
+from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
+from vpbsd_sweeps.tuning.ranking import best, pareto
+from vpbsd_sweeps.tuning.sampler import NEEDS, ConfigSampler, importances
+from vpbsd_sweeps.tuning.search_spec import Run
+from vpbsd_sweeps.tuning.space import Parameter, Range, Space, parse_parameter
+from vpbsd_sweeps.tuning.tuner import Searcher, missing, rebuilt
 
 
 def test_half_goes_on_at_each_rung_and_only_after_the_ramp():
-    halving = Halving()
+    halving = SuccessiveHalving()
     assert not halving.stops(0, 0.2, 0.5, grace=0.15)
     assert halving.seen[0.1] == {}, "its ramp was not over"
     assert halving.stops(1, 0.2, 0.4, grace=0.0), "the worse of two"
@@ -44,7 +40,7 @@ def test_half_goes_on_at_each_rung_and_only_after_the_ramp():
     assert not halving.stops(4, 0.2, 0.1, grace=0.3), "still in its ramp"
     assert not halving.stops(0, 0.2, 0.1, grace=0.15), "the first word counts"
     assert not halving.stops(0, 0.39, 0.1, grace=0.15), "between rungs"
-    again = Halving()
+    again = SuccessiveHalving()
     again.remember(0, halving.rungs(0))
     assert again.seen == {0.2: {0: 0.5}}
 
@@ -164,7 +160,7 @@ def diary(tmp_path):
 def looped(search, store, trials, engine=None, at_once=1):
     journal = Journal(store, search.name)
     journal.claim(search.facts)
-    loop = Loop(
+    loop = Searcher(
         search, journal, rebuilt(search, journal, []), engine or Here(store), store, trials
     )
     loop.run(at_once)
@@ -224,7 +220,7 @@ def test_only_complete_trials_count(ended):
     gammas = [journal.asked[told.number]["student.gamma"] for told in ranked]
     assert [told.value for told in ranked] == pytest.approx([g + 0.05 for g in gammas])
     assert gammas == sorted(gammas, reverse=True)
-    lucky = Told(999, "stopped", (), ((2, 9.9),), ((0.2, 9.9),))
+    lucky = TrialOutcome(999, "stopped", (), ((2, 9.9),), ((0.2, 9.9),))
     journal.told[999], journal.asked[999] = lucky, {"pretrain.alpha": 0.1, "student.gamma": 0.9}
     try:
         assert best(journal) == ranked
@@ -308,7 +304,7 @@ def test_mlflow_has_one_run_per_trial_and_stage_with_its_status(ended, tmp_path)
     journal = SimpleNamespace(asked=asked, told={one.number: one for one in told.values()})
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "toys", (tmp_path / "a").as_uri())
     for _ in range(2):
-        runs = SearchRuns(search, journal, store, tracker)
+        runs = SearchLogger(search, journal, store, tracker)
         runs.catch_up()
         runs.conclude("found")
     shown = tracker.files(runs.parent, "figures")
@@ -316,7 +312,7 @@ def test_mlflow_has_one_run_per_trial_and_stage_with_its_status(ended, tmp_path)
         [] if len(best(journal)) < 2 else ["figures/slices.png", "figures/slices.svg"]
     )
     with pytest.raises(BadInput, match="'toys' is a search: its findings are search.md"):
-        gather(tracker, "toys")
+        load_records(tracker, "toys")
     tracked = list(Tracker(tracker.uri, "toys").runs())
     trials = [run for run in tracked if run.data.tags["vpbsd.kind"] == "search-trial"]
     assert len(trials) == len(journal.told)
@@ -400,7 +396,7 @@ def objective(params):
 def test_every_sampler_draws_within_and_goes_on_after_a_restart(sampler, tmp_path):
     def chooser():
         space = Space(laptop(), (TEACHER,), (STUDENTS, parse_parameter(WIDTHS, laptop())))
-        return Chooser(space, sampler, 0, students_per_teacher=2)
+        return ConfigSampler(space, sampler, 0, students_per_teacher=2)
 
     def step(one, number):
         params = one.ask(number)
@@ -424,7 +420,7 @@ def test_every_sampler_draws_within_and_goes_on_after_a_restart(sampler, tmp_pat
 
 
 def test_a_teacher_whose_student_came_to_nothing_is_not_kept():
-    one = Chooser(Space(laptop(), (TEACHER,), (STUDENTS,)), "random", 0, 4)
+    one = ConfigSampler(Space(laptop(), (TEACHER,), (STUDENTS,)), "random", 0, 4)
     alphas = []
     for number, values in enumerate([[0.5], None, [0.5], [0.5]]):
         params = one.ask(number)
@@ -437,7 +433,7 @@ def test_a_missing_package_is_named(monkeypatch, capsys):
     monkeypatch.setitem(NEEDS, "gp", ("no_such_package",))
     monkeypatch.setattr(sys, "argv", ["search.py", "--sampler", "gp"])
     with pytest.raises(SystemExit) as ended:
-        answer(script.main)
+        run_main(script.main)
     told = capsys.readouterr().err
     assert ended.value.code == 2
     assert told.startswith("error: sampler gp needs the package no_such_package: pip install")
@@ -449,7 +445,7 @@ def test_a_missing_package_is_named(monkeypatch, capsys):
 
 def test_importances_need_enough_trials_and_find_what_matters():
     space = Space(laptop(), (TEACHER,), (STUDENTS,))
-    one = Chooser(space, "random", 0, 1)
+    one = ConfigSampler(space, "random", 0, 1)
     drawn = [one.ask(number) for number in range(40)]
     assert importances(space, [(p, p["student.gamma"]) for p in drawn[:9]]) is None
     assert importances(space, [(p, 0.5) for p in drawn]) is None
@@ -460,7 +456,7 @@ def test_importances_need_enough_trials_and_find_what_matters():
 
 def test_the_front_of_dsc_against_cost():
     values = [(0.9, 5.0), (0.8, 1.0), (0.7, 2.0), (0.8, 1.0)]
-    told = [Told(i, "complete", (dsc,), cost=cost) for i, (dsc, cost) in enumerate(values)]
+    told = [TrialOutcome(i, "complete", (dsc,), cost=cost) for i, (dsc, cost) in enumerate(values)]
     assert pareto(told) == {0, 1, 3}
 
 
@@ -486,12 +482,12 @@ def test_an_interrupted_search_leaves_no_run_behind_and_goes_on(tmp_path, diary)
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "toys", (tmp_path / "a").as_uri())
     with pytest.raises(KeyboardInterrupt):
         looped(search, store, 6, Here(store, 2))
-    runs = SearchRuns(search, Journal(store, "toys"), store, tracker)
+    runs = SearchLogger(search, Journal(store, "toys"), store, tracker)
     runs.interrupt()
     assert {run.info.status for run in tracker.runs()} == {"KILLED", "FINISHED"}
     journal = looped(search, store, 6)
     tracker = Tracker(tracker.uri, "toys")
-    SearchRuns(search, journal, store, tracker).conclude("found")
+    SearchLogger(search, journal, store, tracker).conclude("found")
     by = {run.data.tags["vpbsd.unit"]: run.info.status for run in tracker.runs()}
     assert by["search"] == "FINISHED"
     for number, told in journal.told.items():
@@ -506,7 +502,7 @@ def test_shares_that_rest_on_few_teachers_say_so():
         asked = {n: {"student.gamma": n / 12} for n in range(12)}
         for n, params in asked.items():
             params |= {"pretrain.alpha": n % teachers / 12} if teachers else {}
-        told = {n: Told(n, "complete", (n / 12,)) for n in asked}
+        told = {n: TrialOutcome(n, "complete", (n / 12,)) for n in asked}
         search = ToySearch(None, space=Space(laptop(), *levels), folds=(0,))
         text = report(search, SimpleNamespace(asked=asked, told=told))
         assert "PED-ANOVA over the 12 complete trials." in text

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sweeps.search_figures import partial_dependence, slices
-from sweeps.space import Choice, Parameter, Range, Space
 from vpbsd.settings import laptop
+from vpbsd_sweeps.reporting.search_figures import partial_dependence, slices
+from vpbsd_sweeps.tuning.space import Choice, Parameter, Range, Space
 
 GAMMA = Parameter("student.gamma", Range(0.1, 10, log=True))
 ON = Parameter("student.distil_on", Choice(("both", "labelled")))

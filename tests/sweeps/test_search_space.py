@@ -8,25 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sweeps.candidate import Search, stage_of
-from sweeps.sampling import Chooser
-from sweeps.search_report import command
-from sweeps.space import (
-    SPACE,
-    WIDTHS,
-    Choice,
-    Parameter,
-    Range,
-    Space,
-    parse_parameter,
-    space_of,
-    touched,
-)
-from vpbsd.config import override, parse_changes
 from vpbsd.data.folds import held_out, make_folds
-from vpbsd.data.volumes import Facts, list_volumes, write_volume
+from vpbsd.data.volume_writer import Facts, write_volume
+from vpbsd.data.volumes import list_volumes
 from vpbsd.errors import BadInput
+from vpbsd.overrides import override, parse_changes
 from vpbsd.settings import laptop, paper
+from vpbsd_sweeps.reporting.search_tables import command
+from vpbsd_sweeps.tuning.default_space import SPACE, WIDTHS, space_of, touched
+from vpbsd_sweeps.tuning.sampler import ConfigSampler
+from vpbsd_sweeps.tuning.search_spec import Search, stage_of
+from vpbsd_sweeps.tuning.space import Choice, Parameter, Range, Space, parse_parameter
 
 BOOK = "pretrain.network.codebook"
 ALL = {"pre-training", "fine-tuning", "targets", "student", "evaluation"}
@@ -171,7 +163,7 @@ def test_only_the_first_folds_student_is_watched(volumes, space):
 
 def test_students_of_one_teacher_share_all_of_it(volumes, space):
     search = searched(volumes, space)
-    chooser = Chooser(space, "random", 0, students_per_teacher=4)
+    chooser = ConfigSampler(space, "random", 0, students_per_teacher=4)
     drawn = [chooser.ask(i) for i in range(8)]
     stages = [list(next(search.runs(params)).stage.lineage()) for params in drawn]
     unique = {f: len({s.key for row in stages for s in row if s.family == f}) for f in ALL}

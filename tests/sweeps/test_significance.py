@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from scipy import stats
 
-from sweeps.significance import (
+from vpbsd_sweeps.reporting.significance import (
     Scores,
     bootstrap_interval,
     compare,

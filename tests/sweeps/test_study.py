@@ -2,10 +2,11 @@
 
 from typing import Literal, get_args, get_origin
 
-from sweeps.study import first_difference
-from vpbsd.config import Section, override
+from vpbsd.config import Section
 from vpbsd.data.folds import make_folds
-from vpbsd.recipes import trial
+from vpbsd.overrides import override
+from vpbsd.pipeline.recipes import trial
+from vpbsd_sweeps.study.identity import first_difference
 
 
 def test_the_first_difference_is_named_with_both_values():

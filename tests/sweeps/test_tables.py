@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from sweeps.tables import Size, TrialResult, cell, document, floor, markdown, sections
-from vpbsd.arms import ARMS, GROUPS
+from vpbsd.pipeline.arms import ARMS, GROUPS
+from vpbsd_sweeps.reporting.aggregates import cell, document, floor, markdown, sections
+from vpbsd_sweeps.reporting.records import Size, TrialResult
 
 
 def trial(arm, fold, seed, dsc, void="", status="FINISHED"):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.store import Store
 from tests.chaos import HOW, kill
 from tests.sweeps.storm import EPOCHS, trials
+from vpbsd_sweeps.store.results import Store
 
 CODES = dict(zip(HOW, (-9, 143, 130, 0), strict=True))
 STAGES = 4

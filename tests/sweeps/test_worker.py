@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from sweeps.store import Store
-from sweeps.tickets import ticket
-from sweeps.worker import accompany, execute
 from tests.sweeps.toys import Toy
+from vpbsd_sweeps.execution.jobs import job_of
+from vpbsd_sweeps.execution.worker import execute, run_follower
+from vpbsd_sweeps.store.results import Store
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def store(tmp_path):
 def test_a_stage_that_another_cluster_has_stored_meanwhile_is_not_run(diary, store):
     told = []
     for _ in range(2):
-        execute(ticket(Toy("one", diary)), store, lambda *news: told.append(news))
+        execute(job_of(Toy("one", diary)), store, lambda *news: told.append(news))
     assert diary.read_text().split() == ["one", "0", "one", "1", "one", "2", "one", "3"]
     assert len(told) == 4
 
@@ -35,7 +35,7 @@ def test_a_process_that_only_computes_stores_and_tells_nothing(diary, store, tmp
     saved = tmp_path / "saved"
     saved.write_text(json.dumps([{"epoch": 1.0}, {"epoch": 2.0}]))
     store.save_running(toy.key, {"checkpoint.safetensors": saved})
-    accompany(ticket(toy), store)
+    run_follower(job_of(toy), store)
     assert diary.read_text().split() == ["one", "2", "one", "3"], "it goes on where the others do"
     assert store.state(toy.key) != "stored"
     assert store.list_running(toy.key) == ["checkpoint.safetensors"]

@@ -1,4 +1,4 @@
-"""Stages that count instead of training: real tickets, a real store, a real Ray, no torch."""
+"""Stages that count instead of training: real jobs, a real store, a real Ray, no torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 
 class Count(NamedTuple):
@@ -47,6 +47,7 @@ class Toy:
     trouble: str = ""
     config: Plain = Plain()
     seed: int = 0
+    runner: ClassVar[str] = "tests.sweeps.toys:run_toy"
 
     @property
     def key(self) -> str:
@@ -57,6 +58,11 @@ class Toy:
         for toy in self.upstream.values():
             yield from toy.lineage()
         yield self
+
+    def describe(self) -> dict:
+        """What the worker needs; upstream toys are read from the store."""
+        names = ("label", "family", "epochs", "seconds", "trouble")
+        return {name: getattr(self, name) for name in names} | {"diary": str(self.diary)}
 
     def run(self, inputs: Mapping[str, Path], out: Path, resume: Path | None) -> Iterator[Count]:
         rows = json.loads(resume.read_text()) if resume else []
@@ -81,6 +87,13 @@ class Toy:
         first = not mark.exists()
         mark.touch()
         return first
+
+
+def run_toy(
+    text: str, inputs: Mapping[str, Path], out: Path, resume: Path | None
+) -> Iterator[Count]:
+    told = json.loads(text)
+    yield from Toy(**told | {"diary": Path(told["diary"])}).run(inputs, out, resume)
 
 
 def _save(path: Path, rows: list[dict]) -> None:

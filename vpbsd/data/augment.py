@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vpbsd.randomness import generator
+from vpbsd.random_streams import generator
 
 
 class Turn(NamedTuple):

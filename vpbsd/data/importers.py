@@ -29,7 +29,8 @@ from vpbsd.data.stacks import (
     slice_files,
     stem,
 )
-from vpbsd.data.volumes import SUFFIX, Facts, Spacing, VolumeInfo, check_facts, write_volume
+from vpbsd.data.volume_writer import Facts, check_facts, write_volume
+from vpbsd.data.volumes import SUFFIX, Spacing, VolumeInfo
 from vpbsd.errors import BadInput
 
 COLUMNS = ("file", "group", "spacing", "channel", "label")

@@ -14,7 +14,7 @@ from vpbsd.data.folds import Part
 from vpbsd.data.intensity import normalise
 from vpbsd.data.volumes import open_volume
 from vpbsd.errors import BadInput
-from vpbsd.randomness import permutation
+from vpbsd.random_streams import permutation
 
 
 class Cell(NamedTuple):

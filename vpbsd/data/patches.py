@@ -13,8 +13,8 @@ from torch import Tensor
 
 from vpbsd.data.augment import STILL, Turn, random_turns, turned
 from vpbsd.data.lattice import PatchSet
-from vpbsd.randomness import permutation
-from vpbsd.ranks import own
+from vpbsd.distributed import own
+from vpbsd.random_streams import permutation
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Answers(Protocol):
         """The answer for patch i."""
 
 
-class Said(NamedTuple):
+class TeacherTargets(NamedTuple):
     """What the frozen teacher said about the plain patches, turned with them; None: not asked."""
 
     codes: Tensor | None = None
@@ -47,7 +47,7 @@ class Labelled(NamedTuple):
     image: Tensor
     label: Tensor
     valid: Tensor
-    said: Said
+    said: TeacherTargets
 
 
 class Unlabelled(NamedTuple):
@@ -55,7 +55,7 @@ class Unlabelled(NamedTuple):
 
     image: Tensor
     valid: Tensor
-    said: Said
+    said: TeacherTargets
 
 
 class Semi(NamedTuple):
@@ -66,7 +66,7 @@ class Semi(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Asked:
+class PatchesWithTargets:
     """A patch set and what the teacher said about each patch of it.
 
     `said` maps a field of `Said` to one array per patch, in the order of the patches.
@@ -80,8 +80,8 @@ class Asked:
 class Pool:
     """Everything a stage may draw from."""
 
-    labelled: Asked | None
-    unlabelled: Asked | None
+    labelled: PatchesWithTargets | None
+    unlabelled: PatchesWithTargets | None
     batch: int
     seed: int
     augment: bool
@@ -136,7 +136,9 @@ def moved(batch: T, device: torch.device) -> T:
     return batch
 
 
-def _chosen(pool: Pool, asked: Asked, purpose: str, step: int) -> tuple[list[int], list[Turn]]:
+def _chosen(
+    pool: Pool, asked: PatchesWithTargets, purpose: str, step: int
+) -> tuple[list[int], list[Turn]]:
     n = len(asked.patches)
     places = range(step * pool.batch, (step + 1) * pool.batch)
     chosen = [int(permutation(pool.seed, f"{purpose} order", p // n, n)[p % n]) for p in places]
@@ -156,11 +158,11 @@ def _stack(
     return torch.stack([turned(x, turn) for x, turn in zip(patches, turns, strict=True)])
 
 
-def _said(asked: Asked, chosen: list[int], turns: list[Turn]) -> Said:
+def _said(asked: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -> TeacherTargets:
     def of(name: str) -> Tensor | None:
         if name not in asked.said:
             return None
         values = [torch.from_numpy(asked.said[name][i]) for i in chosen]
         return torch.stack([turned(x, turn) for x, turn in zip(values, turns, strict=True)])
 
-    return Said(*(of(name) for name in Said._fields))
+    return TeacherTargets(*(of(name) for name in TeacherTargets._fields))

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from vpbsd.data.phantom import NUMERICS, SPACING_UM, PhantomVolume, phantom_volumes
-from vpbsd.data.volumes import Facts, write_volume
+from vpbsd.data.volume_writer import Facts, write_volume
 
 
 def phantom_folder(home: Path) -> Path:

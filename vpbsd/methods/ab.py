@@ -23,7 +23,7 @@ from vpbsd.methods.method import Clock, Method
 from vpbsd.methods.student import asked, encoder_only, seen_by, together
 from vpbsd.networks.build import build_network
 from vpbsd.networks.heads import Connector
-from vpbsd.randomness import initialising
+from vpbsd.random_streams import initialising
 
 
 class Ab(Section):

@@ -19,7 +19,7 @@ from vpbsd.methods.method import Clock, Method
 from vpbsd.methods.student import deepest_l1, student_terms, student_weights
 from vpbsd.networks.build import build_network
 from vpbsd.networks.heads import Regressor
-from vpbsd.randomness import initialising
+from vpbsd.random_streams import initialising
 
 
 class FitNetsConfig(Section):

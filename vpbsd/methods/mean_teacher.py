@@ -20,7 +20,7 @@ from vpbsd.methods.method import Clock, Method
 from vpbsd.methods.semi import SemiConfig, perturbed, semi_weights
 from vpbsd.networks.build import build_network
 from vpbsd.networks.roles import Ema
-from vpbsd.randomness import generator
+from vpbsd.random_streams import generator
 
 
 class MeanTeacherConfig(SemiConfig):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from torch import Tensor, nn
 
 from vpbsd.data.patches import Pool
-from vpbsd.examine import Findings
+from vpbsd.evaluation.codebook_health import StageSummary
 
 Batch = TypeVar("Batch")
 
@@ -60,6 +60,6 @@ class Method(nn.Module, ABC, Generic[Batch]):
         """Scalars for the log at the end of an epoch, read from state; none by default."""
         return {}
 
-    def examine(self, pool: Pool) -> Findings:
+    def examine(self, pool: Pool) -> StageSummary:
         """A look at the trained method: numbers, pictures, and whether it is void."""
-        return Findings()
+        return StageSummary()

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from vpbsd.config import Codebook as CodebookConfig
 from vpbsd.config import Section, SwinNet
 from vpbsd.data.patches import Pool, Unlabelled, draw_unlabelled
-from vpbsd.examine import Findings, examine_codebook, settle_codebook
+from vpbsd.distributed import own, shared, together
+from vpbsd.evaluation.codebook_health import StageSummary, examine_codebook, settle_codebook
 from vpbsd.losses.codebook import codebook_loss
 from vpbsd.losses.schedule import temperature
 from vpbsd.losses.segmentation import reconstruction_loss, shrunk
@@ -27,8 +28,7 @@ from vpbsd.networks.alignment import ChannelSelection
 from vpbsd.networks.build import build_network
 from vpbsd.networks.codebook import Selection, gumbel
 from vpbsd.networks.swin_unetr import SKIPS, SwinTeacher
-from vpbsd.randomness import generator
-from vpbsd.ranks import own, shared, together
+from vpbsd.random_streams import generator
 
 TOKENS_PER_CODE = 20
 """k-means starts from this many recent tokens per code word."""
@@ -150,7 +150,7 @@ class Patterns(Method[Unlabelled]):
         kappa = float(self.codebook.kappa)
         return {"tau": self._temperature(clock), "kappa": kappa, **self.usage.readings()}
 
-    def examine(self, pool: Pool) -> Findings:
+    def examine(self, pool: Pool) -> StageSummary:
         """Settles the codebook, then looks whether it is alive; void if it is not."""
         assert pool.unlabelled is not None
         settle_codebook(self.teacher, pool.unlabelled.patches)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vpbsd.data.patches import Said, Semi
+from vpbsd.data.patches import Semi, TeacherTargets
 from vpbsd.losses.distillation import feature_l1
 from vpbsd.losses.schedule import ramp
 from vpbsd.losses.segmentation import dice_loss, soft_dice_loss, vessel_probability
@@ -23,7 +23,7 @@ class Seen(NamedTuple):
     """The student's answer to some patches, beside what the teacher said of them."""
 
     answer: SegOutput
-    said: Said
+    said: TeacherTargets
     valid: Tensor
 
     @property
@@ -76,7 +76,7 @@ def student_terms(
     return terms, seen
 
 
-def pseudo_loss(guess: Tensor, said: Said, valid: Tensor) -> Tensor:
+def pseudo_loss(guess: Tensor, said: TeacherTargets, valid: Tensor) -> Tensor:
     """Dice loss against the mask the teacher gave or, without one, against its probability."""
     if said.pseudo is not None:
         return dice_loss(guess, said.pseudo, valid)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vpbsd.config import Network, Section
 from vpbsd.data.patches import Labelled, Pool, draw_labelled
-from vpbsd.examine import Findings, start_codebook
+from vpbsd.evaluation.codebook_health import StageSummary, start_codebook
 from vpbsd.losses.segmentation import dice_loss, vessel_probability
 from vpbsd.methods.method import Clock, Method
 from vpbsd.networks.build import build_network
@@ -62,10 +62,10 @@ class Supervised(Method[Labelled]):
         """One."""
         return {"sup": 1.0}
 
-    def examine(self, pool: Pool) -> Findings:
+    def examine(self, pool: Pool) -> StageSummary:
         """Starts the codebook of a teacher that had no pre-training; else nothing to look at."""
         if not self.config.starts_codebook:
-            return Findings()
+            return StageSummary()
         assert isinstance(self.network, SwinTeacher)
         assert pool.labelled is not None
         return start_codebook(self.network, pool.labelled.patches, self.seed)

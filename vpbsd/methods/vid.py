@@ -21,7 +21,7 @@ from vpbsd.methods.method import Clock, Method
 from vpbsd.methods.student import asked, student_terms, together
 from vpbsd.networks.build import build_network
 from vpbsd.networks.heads import Gaussian
-from vpbsd.randomness import initialising
+from vpbsd.random_streams import initialising
 
 
 class Vid(Section):

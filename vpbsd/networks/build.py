@@ -16,8 +16,8 @@ from vpbsd.networks.light_unet import LightUNet
 from vpbsd.networks.quantiser import PatternQuantiser
 from vpbsd.networks.swin_unetr import SwinTeacher
 from vpbsd.networks.unetr import Unetr
-from vpbsd.randomness import initialising
-from vpbsd.tensors import load_weights, save_weights
+from vpbsd.random_streams import initialising
+from vpbsd.safetensors_io import load_weights, save_weights
 
 WEIGHTS, NETWORK = "weights.safetensors", "network.json"
 

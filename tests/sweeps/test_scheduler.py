@@ -1,0 +1,138 @@
+"""Turns and retries of the scheduler, without a cluster."""
+
+import asyncio
+from types import SimpleNamespace
+
+from ray.exceptions import RayTaskError
+
+from vpbsd_sweeps.execution import scheduler
+from vpbsd_sweeps.execution.jobs import Job
+from vpbsd_sweeps.execution.scheduler import ScheduledStage, SerialQueue, StageScheduler
+from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.store.results import Absent
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's."""
+
+
+def job(key, family="student"):
+    return Job(key, family, "", {}, "", "")
+
+
+def run(monkeypatch, slices, causes):
+    """A stage whose attempts end as told; returns the slices they had, and the stage."""
+    had, left = [], list(causes)
+
+    async def attempt():
+        cause = left.pop(0)
+        if cause is not None:
+            raise RayTaskError("run_stage", "", cause)
+
+    def submit(task):
+        had.append(task.piece)
+        return attempt()
+
+    class Empty:
+        def state(self, key):
+            return "absent"
+
+        def mark(self):
+            return ""
+
+    monkeypatch.setattr(scheduler, "submit", submit)
+    monkeypatch.setattr(scheduler, "Store", lambda url: Empty())
+    here = SimpleNamespace(current_actor=None)
+    monkeypatch.setattr(scheduler.ray, "get_runtime_context", lambda: here)
+    stage = ScheduledStage(job("k"), "session")
+
+    async def main():
+        await StageScheduler("url", slices)._run(stage)
+
+    asyncio.run(main())
+    return had, stage
+
+
+def queue(*ranks, drop=None):
+    """The order in which stages of these ranks get their turn; one of them may give up."""
+    order = []
+
+    async def ride(line, rank):
+        stage = ScheduledStage(job(str(rank), "fine-tuning"), "session", rank=rank)
+        async with line.turn(stage):
+            order.append(rank)
+            await asyncio.sleep(0.01)
+
+    async def main():
+        line = SerialQueue()
+        rides = {rank: asyncio.create_task(ride(line, rank)) for rank in ranks}
+        if drop is not None:
+            await asyncio.sleep(0)
+            rides[drop].cancel()
+        await asyncio.wait_for(asyncio.gather(*rides.values(), return_exceptions=True), 20)
+
+    asyncio.run(main())
+    return order
+
+
+def test_the_most_urgent_stage_of_a_queue_comes_first(monkeypatch):
+    monkeypatch.setattr(scheduler, "SETTLE", 0.05)
+    assert queue(2, 0, 1) == [0, 1, 2]
+    assert queue(2, 0, 1, drop=0) == [1, 2], "one that gives up holds nobody up"
+
+
+def test_out_of_memory_is_tried_once_more_in_twice_the_slice(monkeypatch):
+    quarter, half = Slice(1, 0.25), Slice(1, 0.5)
+    oom = OutOfMemoryError("CUDA out of memory")
+    had, stage = run(monkeypatch, {"student": quarter}, [oom, None])
+    assert (had, stage.state) == ([quarter, half], "stored")
+    had, stage = run(monkeypatch, {"student": quarter}, [oom, oom])
+    assert (had, stage.state) == ([quarter, half], "failed")
+    assert "CUDA out of memory" in stage.reason
+
+
+def test_another_drivers_slices_are_used_from_then_on(monkeypatch):
+    """A final training over several GPUs finds the scheduler that an ablation has left."""
+    monkeypatch.setattr(scheduler, "Store", lambda url: None)
+
+    async def main():
+        chief = StageScheduler("url", {"student": Slice(1, 0.25)})
+        chief.use({"student": Slice(1, 1.0, ranks=4), "targets": Slice(lane="new")})
+        async with chief._turn(ScheduledStage(job("k", "targets"), "session")):
+            return chief._slices["student"]
+
+    assert asyncio.run(main()) == Slice(1, 1.0, ranks=4)
+
+
+def test_a_vanished_input_is_made_again_and_a_missing_volume_is_not(monkeypatch):
+    """The volume would be missing the next time too, and the stage be tried for ever."""
+    _, stage = run(monkeypatch, {"student": Slice()}, [Absent("no result a1")])
+    assert (stage.state, stage.reason) == ("again", "Absent: no result a1")
+    _, stage = run(monkeypatch, {"student": Slice()}, [FileNotFoundError("no v0")])
+    assert (stage.state, stage.reason) == ("failed", "FileNotFoundError: no v0")
+
+
+def test_nothing_else_is_tried_again(monkeypatch):
+    had, stage = run(monkeypatch, {"student": Slice(1, 0.25)}, [ValueError("no")])
+    assert (len(had), stage.state, stage.reason) == (1, "failed", "ValueError: no")
+    had, stage = run(monkeypatch, {"student": Slice(1, 1.0)}, [OutOfMemoryError("full")])
+    assert (len(had), stage.state) == (1, "failed")
+
+
+def test_news_that_come_after_the_end_change_nothing(monkeypatch):
+    """Seen: a stored stage that a late report called running held its trial for ever."""
+
+    class Stored:
+        def state(self, key):
+            return "stored"
+
+    monkeypatch.setattr(scheduler, "Store", lambda url: Stored())
+
+    async def main():
+        chief = StageScheduler("url", {"student": Slice()})
+        await chief.request(job("k"), "trial", "session")
+        await chief.updates("k", 0)
+        await chief.report("k", 0, [{"epoch": 1.0}], 0.5)
+        return await chief.updates("k", 0, patience=0.01)
+
+    assert asyncio.run(main()).state == "stored"

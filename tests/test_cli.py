@@ -1,0 +1,129 @@
+"""Manners of the command line, and the default data set it makes when none is given."""
+
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from vpbsd import __main__ as program
+from vpbsd.cli import Parser, run_main
+from vpbsd.data import phantom_set
+from vpbsd.data.phantom import PhantomVolume
+from vpbsd.data.volumes import list_volumes, open_volume
+from vpbsd.errors import BadInput
+
+
+def ended(run):
+    with pytest.raises(SystemExit) as caught:
+        run()
+    return caught.value.code
+
+
+def test_an_unknown_option_is_answered_with_the_nearest(capsys):
+    parser = Parser(prog="p")
+    parser.add_argument("--folds")
+    parser.add_argument("--seeds")
+    assert ended(lambda: parser.parse_args(["--fold s", "3"])) == 2
+    assert ended(lambda: parser.parse_args(["--sedes", "3"])) == 2
+    assert capsys.readouterr().err.splitlines()[1] == (
+        "error: there is no option --sedes; did you mean '--seeds'?"
+    )
+
+
+def test_other_mistakes_keep_argparses_words(capsys):
+    parser = Parser(prog="p")
+    parser.add_argument("volume")
+    assert ended(lambda: parser.parse_args([])) == 2
+    assert capsys.readouterr().err == "error: the following arguments are required: volume\n"
+
+
+def _bad():
+    raise BadInput("no such thing: give another")
+
+
+def _interrupted():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "says"),
+    [
+        (lambda: None, 0, ""),
+        (lambda: 3, 3, ""),
+        (_bad, 2, "error: no such thing: give another\n"),
+        (_interrupted, 130, "interrupted: the same command goes on from here\n"),
+    ],
+)
+def test_how_programs_end(run, code, says, capsys):
+    assert ended(lambda: run_main(run)) == code
+    assert capsys.readouterr().err == says
+
+
+def test_list_shows_every_volume(folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["vpbsd", "list", str(folder)])
+    assert program.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["v0", "v1", "v2", "v3", "v4"]
+    assert lines[1].startswith("v1  group animal1  20x64x70  3x1.625x1.625 um  label (")
+    assert lines[4].endswith("no label")
+
+
+def test_the_phantom_is_made_once_and_then_found(tmp_path, monkeypatch, capsys):
+    image = np.arange(10 * 11 * 12, dtype=np.uint16).reshape(10, 11, 12)
+    label = (image > 900).astype(np.uint8)
+    made = [PhantomVolume("a", "A", image, label), PhantomVolume("b", "B", image, None)]
+    monkeypatch.setattr(phantom_set, "phantom_volumes", lambda: iter(made))
+    folder = phantom_set.phantom_folder(tmp_path)
+    a, b = list_volumes(folder)
+    assert (a.group, a.labelled, b.labelled) == ("A", True, False)
+    np.testing.assert_array_equal(open_volume(a).image_block(np.s_[:, :, :]), image)
+    np.testing.assert_array_equal(open_volume(a).label_block(np.s_[:, :, :]), label)
+    assert "once" in capsys.readouterr().err
+    monkeypatch.setattr(phantom_set, "phantom_volumes", None)
+    assert phantom_set.phantom_folder(tmp_path) == folder
+    assert capsys.readouterr().err == ""
+    assert [p.name for p in tmp_path.iterdir()] == [folder.name]
+
+
+def test_a_phantom_left_half_made_is_made_anew(tmp_path, monkeypatch):
+    image = np.arange(1000, dtype=np.uint16).reshape(10, 10, 10)
+
+    def stopped():
+        yield PhantomVolume("a", "A", image, None)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(phantom_set, "phantom_volumes", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        phantom_set.phantom_folder(tmp_path)
+    made = [PhantomVolume("b", "B", image, None)]
+    monkeypatch.setattr(phantom_set, "phantom_volumes", lambda: iter(made))
+    assert [v.name for v in list_volumes(phantom_set.phantom_folder(tmp_path))] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("how", "interrupts", "code", "says"),
+    [
+        (signal.SIGINT, signal.default_int_handler, 130, "interrupted"),
+        (signal.SIGTERM, signal.default_int_handler, 143, "terminated"),
+        (signal.SIGTERM, signal.SIG_IGN, 143, "terminated"),  # started in a script's background
+    ],
+)
+def test_a_signal_ends_in_one_line(how, interrupts, code, says, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    had = signal.signal(signal.SIGINT, interrupts)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            run_main(lambda: signal.raise_signal(how))
+    finally:
+        signal.signal(signal.SIGINT, had)
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == code
+    assert capsys.readouterr().err == f"{says}: the same command goes on from here\n"
+
+
+def test_a_program_that_has_ended_well_is_not_killed_on_its_way_out():
+    leaving = "atexit.register(signal.raise_signal, signal.SIGTERM)"
+    code = f"import atexit, signal; {leaving}; from vpbsd.cli import run_main; run_main(int)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

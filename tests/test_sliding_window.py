@@ -1,0 +1,147 @@
+"""A volume's answer depends on the volume, not on how it was cut up."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.inferers import sliding_window_inference
+
+from tests import toys
+from vpbsd.config import LightNet
+from vpbsd.data.folds import Part, whole
+from vpbsd.data.intensity import normalise
+from vpbsd.data.volumes import open_volume
+from vpbsd.inference.sliding_window import blocks, predict, predict_part, reader, window_starts
+from vpbsd.losses.segmentation import vessel_probability
+from vpbsd.networks.build import build_network
+
+PATCH = (32, 32, 64)
+
+
+def noise(shape, seed=0):
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def predicted(network, image, patch=PATCH, side=256, precision="fp32"):
+    answer = np.full(image.shape, np.nan, np.float32)
+    for where, block in predict(
+        network, lambda box: image[box], image.shape, patch, precision, side
+    ):
+        assert np.isnan(answer[where]).all(), "a voxel was answered twice"
+        answer[where] = block
+    return answer
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize(
+    ("n", "wanted"),
+    [(20, [0]), (32, [0]), (33, [0, 1]), (48, [0, 16]), (64, [0, 16, 32]), (70, [0, 16, 32, 38])],
+)
+def test_windows_by_hand(n, wanted):
+    assert window_starts(n, 32) == wanted
+
+
+@given(n=st.integers(1, 2000), patch=st.sampled_from([32, 64, 96]))
+@settings(deadline=None, max_examples=100)
+def test_windows_cover_the_axis_and_overlap_by_half(n, patch):
+    found = window_starts(n, patch)
+    assert found[0] == 0
+    assert found[-1] == max(0, n - patch)
+    assert all(0 < b - a <= patch // 2 for a, b in pairwise(found))
+
+
+@given(
+    shape=st.tuples(*[st.integers(1, 9)] * 3),
+    side=st.integers(1, 10),
+)
+@settings(deadline=None, max_examples=50)
+def test_blocks_tile_the_volume(shape, side):
+    hits = np.zeros(shape, int)
+    for block in blocks(shape, side):
+        assert max(b.stop - b.start for b in block) <= side
+        hits[block] += 1
+    assert (hits == 1).all()
+
+
+@pytest.mark.parametrize("side", [24, 40])
+def test_the_answer_does_not_depend_on_the_blocks(side):
+    image = noise((40, 48, 100))
+    whole_answer = predicted(toys.uneven(), image)
+    assert np.ptp(whole_answer) > 0.3
+    np.testing.assert_array_equal(predicted(toys.uneven(), image, side=side), whole_answer)
+
+
+def test_a_student_does_not_depend_on_the_blocks_either():
+    image, student = noise((32, 48, 70)), build_network(LightNet(), 0)
+    np.testing.assert_array_equal(predicted(student, image, side=40), predicted(student, image))
+    assert not student.training
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 64), (20, 40, 70), (50, 33, 9)])
+def test_a_constant_network_gives_a_constant(shape):
+    answer = predicted(toys.constant(0.5), noise(shape))
+    np.testing.assert_allclose(answer, sigmoid(0.5), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 64), (20, 40, 70), (50, 33, 9), (3, 5, 7)])
+def test_a_voxelwise_network_answers_each_voxel(shape):
+    """Also of volumes thinner than a patch: what was mirrored is cut off again."""
+    image = noise(shape)
+    np.testing.assert_allclose(
+        predicted(toys.voxelwise(), image), sigmoid(8 * image - 4), atol=1e-6
+    )
+
+
+def test_thin_volumes_are_mirrored():
+    image, seen = noise((20, 32, 64)), []
+    network = toys.Toy(lambda x: seen.append(x) or x)
+    predicted(network, image)
+    (x,) = seen
+    assert x.shape == (1, 1, *PATCH)
+    np.testing.assert_array_equal(x[0, 0, :20].numpy(), image)
+    np.testing.assert_array_equal(x[0, 0, 20:].numpy(), image[18:6:-1])
+
+
+@pytest.mark.parametrize(("shape", "patch"), [((64, 48, 96), PATCH), ((40, 64, 64), (32, 64, 64))])
+def test_it_agrees_with_monai(shape, patch):
+    image, network = noise(shape), toys.uneven()
+    wanted = sliding_window_inference(
+        torch.from_numpy(image)[None, None],
+        roi_size=patch,
+        sw_batch_size=1,
+        predictor=lambda x: vessel_probability(network(x).logits),
+        overlap=0.5,
+        mode="gaussian",
+    )
+    np.testing.assert_allclose(predicted(network, image, patch), wanted[0, 0].numpy(), atol=1e-5)
+
+
+def test_half_precision_is_near():
+    student, image = build_network(LightNet(), 0), noise(PATCH)
+    half, full = (predicted(student, image, precision=p) for p in ("bf16", "fp32"))
+    assert half.dtype == np.float32
+    assert 0 < np.abs(half - full).max() < 0.05
+
+
+def test_a_region_is_predicted_as_if_it_were_alone(volumes):
+    """No voxel outside a spatial fold's part is read."""
+    info = volumes[1]
+    part, volume = Part(info, ((2, 20), (10, 60), (0, 66))), open_volume(info)
+    image = normalise(volume.image_block(np.s_[2:20, 10:60, 0:66]), *volume.limits(95.0))
+    answer = predict_part(toys.uneven(), part, 95.0, PATCH, "fp32")
+    np.testing.assert_array_equal(answer, predicted(toys.uneven(), image))
+
+
+def test_a_reader_counts_from_its_part(volumes):
+    info = volumes[0]
+    read, everything = (
+        reader(part, 95.0) for part in (Part(info, ((2, 32), (10, 60), (5, 64))), whole(info))
+    )
+    box = np.s_[0:4, 3:7, 1:2]
+    np.testing.assert_array_equal(read(box), everything(np.s_[2:6, 13:17, 6:7]))

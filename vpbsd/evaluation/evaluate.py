@@ -1,0 +1,56 @@
+"""A network and volumes in, one row of metrics per volume out, with the pictures behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from vpbsd.config import Data, Precision
+from vpbsd.data.folds import Part
+from vpbsd.data.volumes import open_volume
+from vpbsd.evaluation.metrics import best_threshold, measure
+from vpbsd.evaluation.pictures import Picture, overlay, projections
+from vpbsd.inference.sliding_window import predict_part, reader
+
+
+def evaluate(
+    network: nn.Module, parts: tuple[Part, ...], data: Data, precision: Precision
+) -> Iterator[tuple[Row, dict[str, Picture]]]:
+    """Measures a network on each part: metrics, the best threshold's Dice (the floor), pictures.
+
+    The floor is chosen with the label, on the image as the network sees it: no trained model
+    that falls below it has learned anything of use.
+    """
+    for part in parts:
+        probability = predict_part(network, part, data.clip_percentile, data.patch, precision)
+        image, truth = _image(part, data), _truth(part)
+        prediction = probability > 0.5
+        metrics = measure(truth, prediction, part.volume.spacing_um)
+        _, floor = best_threshold(_raw(part), truth)
+        row: Row = {"volume": part.volume.name, "group": part.volume.group, **metrics}
+        row["threshold_dsc"] = floor
+        title = f"{part.volume.name}   DSC {metrics['dsc']:.3f}   best threshold {floor:.3f}"
+        shown = (image, truth, prediction, title)
+        yield row, {"overlay": overlay(*shown), "projection": projections(*shown)}
+
+
+def _image(part: Part, data: Data) -> NDArray[np.float32]:
+    z, y, x = part.shape
+    return reader(part, data.clip_percentile)((slice(0, z), slice(0, y), slice(0, x)))
+
+
+def _raw(part: Part) -> NDArray[np.generic]:
+    (a, b), (c, d), (e, f) = part.box
+    return open_volume(part.volume).image_block((slice(a, b), slice(c, d), slice(e, f)))
+
+
+def _truth(part: Part) -> NDArray[np.bool_]:
+    (a, b), (c, d), (e, f) = part.box
+    return open_volume(part.volume).label_block((slice(a, b), slice(c, d), slice(e, f))) > 0
+
+
+Row = dict[str, float | str]
+Rows = list[Row]

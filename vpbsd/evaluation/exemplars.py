@@ -1,0 +1,62 @@
+"""What a code word looks like: the pieces of images whose tokens lie nearest to it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vpbsd.evaluation.pictures import Picture, code_patches
+from vpbsd.networks.codebook import Quantised
+
+MOST = 4
+CELL = 32
+REAL = 0.5  # share of a piece that must be image, not mirrored padding
+
+
+class Exemplar(NamedTuple):
+    """A piece of an image, and how far its token is from its code.
+
+    Attributes:
+        distance: Squared, between the standardised token and its code.
+        projection: (32, 32) in [0, 1], maximum along z.
+    """
+
+    distance: float
+    projection: NDArray[np.float32]
+
+
+class Exemplars:
+    """For every code the few pieces nearest to it, of those that have it as their nearest code."""
+
+    def __init__(self) -> None:
+        self.of_code: dict[int, list[Exemplar]] = {}
+
+    def add(self, x: Tensor, share: Tensor, record: Quantised) -> None:
+        """Looks at the tokens of one patch.
+
+        Args:
+            x: (1, 1, D, H, W), the patch, multiples of 32.
+            share: (T,), how much of each token is image.
+            record: What became of its tokens, in the order z, y, x.
+        """
+        # A token stands for 32^3 voxels: the encoder halves each axis five times.
+        cells = x[0, 0]
+        for axis in range(3):
+            cells = cells.unfold(axis, CELL, CELL)
+        projections = cells.flatten(0, 2).amax(1).float().cpu().numpy()
+        distances = (record.tokens - record.chosen).square().sum(1).tolist()
+        codes = record.indices.tolist()
+        for i, real in enumerate(share.tolist()):
+            if real >= REAL:
+                kept = self.of_code.setdefault(codes[i], [])
+                kept.append(Exemplar(distances[i], projections[i]))
+                kept.sort(key=lambda e: e.distance)
+                del kept[MOST:]
+
+    def picture(self, counts: NDArray[np.float64]) -> Picture:
+        """All codes by how often they are used; those that nothing uses are named."""
+        pieces = {c: [e.projection for e in kept] for c, kept in self.of_code.items()}
+        return code_patches(pieces, counts, MOST)

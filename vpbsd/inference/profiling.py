@@ -1,0 +1,49 @@
+"""How long a network takes for a block of voxels, and how large it is (VpbSD, Table 2)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vpbsd.config import Grid, Precision
+
+BLOCKS, FIRST = 100, 3
+"""Blocks that are averaged over, as in the paper, and blocks before them that are not."""
+CUBE = 64**3
+
+
+def size_of(network: nn.Module, patch: Grid) -> dict[str, float]:
+    """Parameters and multiply-accumulates of one patch, counted by torch's FlopCounterMode / 2."""
+    network.eval()
+    device = next(network.parameters()).device
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 1, *patch, device=device))
+    return {
+        "params_deploy": float(sum(p.numel() for p in network.parameters())),
+        "gmac_torch": counter.get_total_flops() / 2e9,
+    }
+
+
+@torch.no_grad()
+def block_times(network: nn.Module, patch: Grid, precision: Precision) -> Iterator[float]:
+    """Milliseconds of one patch after another, batch of one, the first three not told.
+
+    Args:
+        network: In eval mode, where it is to be measured.
+        patch: Sides (z, y, x) in voxels.
+        precision: bf16 runs under autocast.
+    """
+    device = next(network.parameters()).device
+    x = torch.rand(1, 1, *patch, device=device)
+    for i in range(FIRST + BLOCKS):
+        began = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            network(x)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        if i >= FIRST:
+            yield 1000 * (time.perf_counter() - began)

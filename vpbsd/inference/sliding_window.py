@@ -1,0 +1,144 @@
+"""predict(): a network over a volume of any size, block by block, in bounded memory.
+
+Overlapping windows are blended with a Gaussian. Windows lie on one lattice for the whole volume
+and are added up in one order, so the answer does not depend on the blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data.utils import compute_importance_map
+from numpy.typing import NDArray
+from torch import nn
+
+from vpbsd.config import Grid, Precision
+from vpbsd.data.folds import Part
+from vpbsd.data.intensity import normalise
+from vpbsd.data.lattice import padded
+from vpbsd.data.volumes import open_volume
+from vpbsd.losses.segmentation import vessel_probability
+
+Slices = tuple[slice, slice, slice]
+Read = Callable[[Slices], NDArray[np.float32]]
+
+
+def window_starts(n: int, patch: int) -> list[int]:
+    """First voxels of half-overlapping windows along an axis; the last one ends at the border."""
+    if n <= patch:
+        return [0]
+    return [*range(0, n - patch, patch // 2), n - patch]
+
+
+def blocks(shape: Grid, side: int) -> list[Slices]:
+    """A volume cut in blocks of at most `side` voxels per axis, in order."""
+    firsts = [range(0, n, side) for n in shape]
+    return [
+        (
+            slice(z, min(z + side, shape[0])),
+            slice(y, min(y + side, shape[1])),
+            slice(x, min(x + side, shape[2])),
+        )
+        for z, y, x in product(*firsts)
+    ]
+
+
+def predict(
+    network: nn.Module,
+    read: Read,
+    shape: Grid,
+    patch: Grid,
+    precision: Precision = "fp32",
+    side: int = 256,
+) -> Iterator[tuple[Slices, NDArray[np.float32]]]:
+    """Vessel probability of a volume, one block after the other.
+
+    Args:
+        network: Answers with a `SegOutput`; put in eval mode.
+        read: Gives the normalised image (z, y, x) of a box of the volume.
+        shape: The volume's.
+        patch: The window.
+        precision: bf16 runs the network under autocast.
+        side: Voxels per axis of a block; any value gives the same answer.
+
+    Yields:
+        (where, probability in [0, 1] of that shape)
+    """
+    network.eval()
+    for block in blocks(shape, side):
+        yield block, predict_block(network, read, shape, patch, block, precision)
+
+
+@torch.no_grad()
+def predict_block(
+    network: nn.Module,
+    read: Read,
+    shape: Grid,
+    patch: Grid,
+    block: Slices,
+    precision: Precision = "fp32",
+) -> NDArray[np.float32]:
+    """Vessel probability of one block: every window of the volume that touches it, blended."""
+    device = next(network.parameters()).device
+    importance = compute_importance_map(patch, mode="gaussian", sigma_scale=0.125).numpy()
+    size = tuple(b.stop - b.start for b in block)
+    total, weight = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    autocast: Any = torch.autocast(device.type, torch.bfloat16)
+    for start in _windows_touching(block, shape, patch):
+        window = tuple(
+            slice(s, min(s + p, n)) for s, p, n in zip(start, patch, shape, strict=True)
+        )
+        image = padded(read((window[0], window[1], window[2])), patch)
+        x = torch.from_numpy(np.ascontiguousarray(image))[None, None].to(device)
+        with autocast if precision == "bf16" else nullcontext():
+            logits = network(x).logits
+        run_main = vessel_probability(logits)[0, 0].float().cpu().numpy()
+        here, there = _overlap(window, block)
+        total[there] += importance[here] * run_main[here]
+        weight[there] += importance[here]
+    return (total / weight).astype(np.float32, copy=False)
+
+
+def predict_part(
+    network: nn.Module, part: Part, percentile: float, patch: Grid, precision: Precision
+) -> NDArray[np.float32]:
+    """Vessel probability (z, y, x) of one part, held in memory: one block, no window twice."""
+    everything, read = max(part.shape), reader(part, percentile)
+    ((_, whole),) = predict(network, read, part.shape, patch, precision, everything)
+    return whole
+
+
+def reader(part: Part, percentile: float) -> Read:
+    """Reads the normalised image of a part, in the part's own coordinates."""
+    volume = open_volume(part.volume)
+    low, high = volume.limits(percentile)
+    firsts = [a for a, _ in part.box]
+
+    def read(box: Slices) -> NDArray[np.float32]:
+        z, y, x = (slice(b.start + a, b.stop + a) for b, a in zip(box, firsts, strict=True))
+        return normalise(volume.image_block((z, y, x)), low, high)
+
+    return read
+
+
+def _windows_touching(block: Slices, shape: Grid, patch: Grid) -> Iterator[Grid]:
+    touching = [
+        [s for s in window_starts(n, p) if s < b.stop and s + p > b.start]
+        for b, n, p in zip(block, shape, patch, strict=True)
+    ]
+    yield from ((z, y, x) for z, y, x in product(*touching))
+
+
+def _overlap(window: tuple[slice, ...], block: Slices) -> tuple[Any, Any]:
+    """Where the two meet: in the window's coordinates, and in the block's."""
+    meet = [
+        (max(w.start, b.start), min(w.stop, b.stop)) for w, b in zip(window, block, strict=True)
+    ]
+    here = tuple(slice(a - w.start, c - w.start) for (a, c), w in zip(meet, window, strict=True))
+    there = tuple(slice(a - b.start, c - b.start) for (a, c), b in zip(meet, block, strict=True))
+    return here, there

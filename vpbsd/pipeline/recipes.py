@@ -1,0 +1,203 @@
+"""Recipes: from settings, an arm and a fold to the rows of stages that it rests on.
+
+Names are for people; stages with the same config are the same stage, whichever arm asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from vpbsd.config import Codebook, Optim, Sampling, SwinNet
+from vpbsd.data.folds import Fold
+from vpbsd.data.lattice import cells
+from vpbsd.errors import BadInput
+from vpbsd.evaluation.codebook_health import FLIPS
+from vpbsd.methods.patterns import TOKENS_PER_CODE, PatternsConfig
+from vpbsd.methods.roster import MethodConfig
+from vpbsd.methods.supervised import SupervisedConfig
+from vpbsd.overrides import override
+from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED
+from vpbsd.pipeline.stage_config import Evaluate, SaidField, Targets, Train
+from vpbsd.pipeline.stages import Role, Stage
+from vpbsd.settings import Settings, Student
+
+FROZEN_IN_FINE_TUNING = ("quantiser", "reconstruction")
+"""Codebook, alignment and the head that only pre-training uses."""
+
+
+def trial(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int = 0) -> Stage:
+    """The evaluation an arm ends with; its `lineage()` is all it rests on."""
+    trained = deliverable(s, arm, fold, seed, teacher_seed)
+    config = Evaluate(data=s.data, precision=s.precision)
+    return Stage(config, {"test": fold.test}, {"network": trained}, 0, f"evaluate {arm}")
+
+
+def deliverable(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int = 0) -> Stage:
+    """The training stage whose network an arm delivers."""
+    s = override(s, FIXED.get(arm, {}))
+    method = ARMS[arm](s)
+    if method is None:
+        return REFERENCES[arm](s, fold, teacher_seed)
+    spoken = teacher(s, fold, teacher_seed)
+    last, before = student(s, method, fold, seed, spoken, arm), FIRST_PHASES.get(arm)
+    if before is None:
+        return last
+    split, first = _split(s.student), before(s)
+    assert first is not None
+    begun = student(s, first, fold, seed, spoken, f"{arm}, first phase")
+    return _phase(last, {"start": _phase(begun, {}, until_epoch=split)}, from_epoch=split)
+
+
+def pretraining(s: Settings, fold: Fold, seed: int) -> Stage:
+    """Stage 1 on unlabelled parts.
+
+    Raises:
+        BadInput: The warm-up sees too few tokens to start the codebook from.
+    """
+    config = PatternsConfig(
+        network=_gridded(s),
+        alpha=s.pretrain.alpha,
+        reconstruction=s.pretrain.reconstruction,
+        skip_drop=s.pretrain.skip_drop,
+        rebuilt_at=s.pretrain.rebuilt_at,
+    )
+    _refuse_short_warm_up(s, config, fold)
+    train = _train(s, config, s.pretrain.optim, s.sampling)
+    return Stage(train, {"unlabelled": fold.unlabelled}, {}, seed, "pre-training")
+
+
+def teacher(s: Settings, fold: Fold, seed: int) -> Stage:
+    """Stage 2 on the labelled parts of a fold; all of it, where pre-training is switched off."""
+    if not s.pretrain.enabled:
+        return _scratch_teacher(s, fold, seed)
+    config = SupervisedConfig(network=_gridded(s), frozen=FROZEN_IN_FINE_TUNING)
+    train = _train(s, config, s.finetune, None)
+    start = {"start": pretraining(s, fold, seed)}
+    return Stage(train, {"labelled": fold.train}, start, seed, "fine-tuning")
+
+
+def unetr(s: Settings, fold: Fold, seed: int) -> Stage:
+    """A reference of another kind, under the budget of a teacher without pre-training."""
+    network = s.unetr.model_copy(update={"patch": s.data.patch})
+    return _from_scratch(s, SupervisedConfig(network=network), fold, seed, "unetr")
+
+
+REFERENCES: dict[str, Callable[[Settings, Fold, int], Stage]] = {
+    "teacher": teacher,
+    "teacher_no_pretrain": teacher,
+    "unetr": unetr,
+}
+"""Arms that are no student: their stage, from settings, fold and teacher seed."""
+
+
+def student(
+    s: Settings, method: MethodConfig, fold: Fold, seed: int, spoken: Stage, arm: str
+) -> Stage:
+    """Stage 3; only what a weight makes use of becomes an upstream stage."""
+    asks = getattr(method, "asks", ())
+    upstream = {f"{says}_{role}": said(s, spoken, says, role, fold) for says, role in asks}
+    parts: dict[Role, tuple[object, ...]] = {"labelled": fold.train}
+    asked = any(role == "unlabelled" for _, role in asks)
+    unlabelled = asked or getattr(method, "unlabelled", False)
+    if unlabelled:
+        parts["unlabelled"] = fold.unlabelled
+    train = _train(s, method, s.student.optim, s.sampling if unlabelled else None)
+    return Stage(train, parts, upstream, seed, arm)  # type: ignore[arg-type]
+
+
+def said(s: Settings, spoken: Stage, says: SaidField, role: Role, fold: Fold) -> Stage:
+    """One field of what the teacher says about the patches of one role."""
+    parts = fold.train if role == "labelled" else fold.unlabelled
+    sampling = s.sampling if role == "unlabelled" else None
+    random = says == "codes" and s.student.random_codes
+    config = Targets(
+        says=says, random_codes=random, data=s.data, sampling=sampling, precision=s.precision
+    )
+    seed, name = (spoken.seed, f"random {says}") if random else (0, says)
+    return Stage(config, {role: parts}, {"teacher": spoken}, seed, f"{name} of {role} patches")
+
+
+def _train(s: Settings, method: MethodConfig, optim: Optim, sampling: Sampling | None) -> Train:
+    return Train(
+        method=method,
+        data=s.data,
+        sampling=sampling,
+        augment=s.augment,
+        optim=optim,
+        precision=s.precision,
+    )
+
+
+def _scratch_teacher(s: Settings, fold: Fold, seed: int) -> Stage:
+    """The teacher on labels alone; its decoder never sees the codes that it gets at the end."""
+    network = _gridded(s).model_copy(update={"decode_codes": False})
+    _refuse_few_tokens(s, fold)
+    config = SupervisedConfig(network=network, frozen=FROZEN_IN_FINE_TUNING, starts_codebook=True)
+    return _from_scratch(s, config, fold, seed, "fine-tuning without pre-training")
+
+
+def _from_scratch(
+    s: Settings, method: SupervisedConfig, fold: Fold, seed: int, label: str
+) -> Stage:
+    """Supervised training for as many epochs as a teacher has in both stages."""
+    first = s.pretrain.optim
+    spent = {"epochs": first.epochs + s.finetune.epochs, "batch": s.finetune.batch}
+    optim = first.model_copy(update=spent)
+    return Stage(_train(s, method, optim, None), {"labelled": fold.train}, {}, seed, label)
+
+
+def _phase(whole: Stage, start: dict[str, Stage], **span: int) -> Stage:
+    """The same training over some epochs of its schedule, from another stage's student."""
+    assert isinstance(whole.config, Train)
+    optim = whole.config.optim.model_copy(update=span)
+    config = whole.config.model_copy(update={"optim": optim})
+    return replace(whole, config=config, upstream={**whole.upstream, **start})
+
+
+def _split(settings: Student) -> int:
+    """The epoch at which the second phase takes over; each has at least one."""
+    epochs = settings.optim.epochs
+    if epochs < 2:
+        raise BadInput("setting 'student.optim.epochs': an arm of two phases needs 2 or more")
+    return min(max(1, round(settings.first_phase * epochs)), epochs - 1)
+
+
+def _gridded(s: Settings) -> SwinNet:
+    """The teacher's network, its codebook told the grid and the student's deepest width."""
+    z, y, x = (side // 32 for side in s.data.patch)
+    width = s.student.network.widths[-1]
+    grid = (z, y, x) if _book(s).alignment == "linear_flat" else (2, 2, 2)
+    book = _book(s).model_copy(update={"grid": grid, "width": width})
+    return s.pretrain.network.model_copy(update={"codebook": book})
+
+
+def _book(s: Settings) -> Codebook:
+    if s.pretrain.network.codebook is None:
+        raise BadInput("setting 'pretrain.network.codebook' is empty: VpbSD needs a codebook")
+    return s.pretrain.network.codebook
+
+
+def _refuse_few_tokens(s: Settings, fold: Fold) -> None:
+    size, (z, y, x) = _book(s).size, s.data.patch
+    tokens = len(cells(fold.train, s.data.patch)) * len(FLIPS) * (z * y * x // 32**3)
+    if tokens < size:
+        raise BadInput(
+            f"the labelled patches of a fold have {tokens} tokens with their flips, too few to "
+            f"start {size} codes from: lower pretrain.network.codebook.size"
+        )
+
+
+def _refuse_short_warm_up(s: Settings, config: PatternsConfig, fold: Fold) -> None:
+    optim, (z, y, x) = s.pretrain.optim, s.data.patch
+    patches = min(s.sampling.patches, len(cells(fold.unlabelled, s.data.patch)))
+    steps = optim.steps_per_epoch or -(-patches // optim.batch)
+    warm = config.warm_steps(steps * optim.epochs)
+    tokens = warm * optim.batch * (z * y * x // 32**3)
+    needed = TOKENS_PER_CODE * config.book.size
+    if tokens < needed:
+        raise BadInput(
+            f"the warm-up of pre-training sees {tokens} tokens, but {config.book.size} codes "
+            f"start from {needed}: raise pretrain.network.codebook.warm or pretrain.optim.epochs, "
+            "or lower pretrain.network.codebook.size"
+        )

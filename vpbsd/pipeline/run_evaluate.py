@@ -1,0 +1,61 @@
+"""Runs an evaluation or a timing of a network."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vpbsd.evaluation.codebook_health import StageSummary
+from vpbsd.evaluation.evaluate import Row, evaluate
+from vpbsd.inference.profiling import BLOCKS, CUBE, block_times, size_of
+from vpbsd.networks.build import build_network, load_network
+from vpbsd.pipeline.stage_config import Evaluate, Timing
+from vpbsd.pipeline.stages import StageSpec
+from vpbsd.pipeline.steps import Inputs, Step, conclude, save_rows
+from vpbsd.safetensors_io import read_tensors
+
+
+def run_evaluate(
+    stage: StageSpec,
+    config: Evaluate,
+    inputs: Inputs,
+    out: Path,
+    resume: Path | None,
+    device: torch.device,
+) -> Iterator[Step]:
+    network = load_network(inputs["network"]).to(device)
+    rows: list[Row] = []
+    pictures: dict[str, np.ndarray] = {}
+    if resume is not None:
+        tensors, metadata = read_tensors(resume)
+        rows = json.loads(metadata["rows"])
+        pictures = {name: tensor.numpy() for name, tensor in tensors.items()}
+    left = stage.parts["test"][len(rows) :]
+    for row, shown in evaluate(network, left, config.data, config.precision):
+        for kind, picture in shown.items():
+            pictures[f"{kind}_{len(rows)}_{row['volume']}"] = picture
+        rows.append({**row, "time": time.time()})
+        share = len(rows) / len(stage.parts["test"])
+        yield Step(rows, share, lambda path: save_rows(path, rows, pictures))
+    conclude(out, rows, StageSummary(size_of(network, config.data.patch), None, pictures))
+
+
+def run_timing(config: Timing, out: Path, device: torch.device) -> Iterator[Step]:
+    """Milliseconds per 64^3 voxels; weights do not matter, and a few seconds need no resuming."""
+    network = build_network(config.network, 0).to(device).eval()
+    scale = CUBE / math.prod(config.patch)
+    rows: list[Row] = []
+    for i, ms in enumerate(block_times(network, config.patch, config.precision)):
+        rows.append({"block": i + 1.0, "ms_per_block": scale * ms, "time": time.time()})
+        if len(rows) % 10 == 0:
+            yield Step(rows, len(rows) / BLOCKS, lambda path: save_rows(path, rows, {}))
+    times = np.array([row["ms_per_block"] for row in rows], float)
+    numbers = {"ms_per_block": float(times.mean()), "ms_sd": float(times.std(ddof=1))}
+    numbers |= size_of(network, config.patch)
+    conclude(out, rows, StageSummary(numbers))

@@ -1,0 +1,94 @@
+"""Runs a training stage: a method, its patches, its upstream weights and targets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vpbsd.data.patches import PatchesWithTargets, Pool
+from vpbsd.evaluation.codebook_health import code_drift
+from vpbsd.methods.method import Method
+from vpbsd.networks.build import WEIGHTS, load_network, save_network
+from vpbsd.networks.swin_unetr import SwinTeacher
+from vpbsd.pipeline import targets
+from vpbsd.pipeline.stage_config import Train
+from vpbsd.pipeline.stages import Role, StageSpec
+from vpbsd.pipeline.steps import Inputs, Step, conclude, patch_set
+from vpbsd.safetensors_io import load_weights
+from vpbsd.training import checkpoint
+from vpbsd.training.loop import Training, fit
+from vpbsd.training.validation import Validation
+
+
+def run_train(
+    stage: StageSpec,
+    config: Train,
+    inputs: Inputs,
+    out: Path,
+    resume: Path | None,
+    device: torch.device,
+) -> Iterator[Step]:
+    method: Method[Any] = config.method.build(stage.seed)
+    if "start" in inputs:
+        load_weights(inputs["start"] / WEIGHTS, method.deliverable)
+    pool = make_pool(stage, config, inputs)
+    steps = config.optim.steps_per_epoch or pool.passes(type(method).draws)
+    method.to(device)
+    training = Training(method, config.optim, steps)
+    rows = [] if resume is None else checkpoint.load(resume, training)
+    watched = Validation(
+        stage.parts.get("validation", ()), config.data, config.optim, config.precision
+    )
+    for progress in fit(training, pool, device, config.precision):
+        if progress.row is not None:
+            seen = watched.row(method, progress.row, device)
+            rows.append({**progress.row, **seen, "time": time.time()})
+        yield Step(rows, training.share, lambda path: checkpoint.save(path, training, rows))
+    found = method.examine(pool)
+    found.numbers |= _drift(method, inputs, pool, device)
+    found.numbers["params_train"] = float(
+        sum(p.numel() for p in method.parameters() if p.requires_grad)
+    )
+    save_network(out, method.deliverable, config.method.network)
+    conclude(out, rows, found)
+
+
+def make_pool(stage: StageSpec, config: Train, inputs: Inputs) -> Pool:
+    """The patches a training draws from, with what the teacher said about them."""
+
+    def asked(role: Role) -> PatchesWithTargets | None:
+        if role not in stage.parts:
+            return None
+        patches = patch_set(stage.parts[role], role, config)
+        suffix = f"_{role}"
+        said = {
+            name.removesuffix(suffix): targets.StoredAnswers(folder, name.removesuffix(suffix))
+            for name, folder in inputs.items()
+            if name.endswith(suffix) and name != "start"
+        }
+        return PatchesWithTargets(patches, said)
+
+    return Pool(
+        labelled=asked("labelled"),
+        unlabelled=asked("unlabelled"),
+        batch=config.optim.batch,
+        seed=stage.seed,
+        augment=config.augment,
+    )
+
+
+def _drift(
+    method: Method[Any], inputs: Inputs, pool: Pool, device: torch.device
+) -> dict[str, float]:
+    """How far fine-tuning moved tokens across codes, where there are codes."""
+    after = method.deliverable
+    if "start" not in inputs or not isinstance(after, SwinTeacher) or after.quantiser is None:
+        return {}
+    before = load_network(inputs["start"]).to(device)
+    assert isinstance(before, SwinTeacher)
+    assert pool.labelled is not None
+    return code_drift(before, after, pool.labelled.patches)

@@ -1,0 +1,64 @@
+"""What the four kinds of stage do: train, say targets, evaluate, time; all that changes a result."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, Section
+from vpbsd.methods.roster import MethodConfig
+
+SaidField = Literal["codes", "pseudo", "features", "features16", "margin"]
+
+
+class Train(Section):
+    """Trains a method; upstream `start` gives its first weights, the others what was said."""
+
+    kind: Literal["train"] = "train"
+    method: MethodConfig = Field(discriminator="name")
+    data: Data
+    sampling: Sampling | None
+    augment: bool
+    optim: Optim
+    precision: Precision
+
+    @property
+    def numerics(self) -> int:
+        """Raised by hand when this kind of stage gives other results for the same config."""
+        return self.method.numerics
+
+
+class Targets(Section):
+    """One field of what the frozen teacher says about every patch of one role, said once."""
+
+    numerics: ClassVar[int] = 1
+    kind: Literal["targets"] = "targets"
+    says: SaidField
+    random_codes: bool = False
+    """Whether code words are random rows, drawn from the stage's seed, not the learned ones."""
+    data: Data
+    sampling: Sampling | None
+    precision: Precision
+
+
+class Evaluate(Section):
+    """Measures a network on whole volumes or regions of them."""
+
+    numerics: ClassVar[int] = 1
+    kind: Literal["evaluate"] = "evaluate"
+    data: Data
+    precision: Precision
+
+
+class Timing(Section):
+    """How long a network takes for a block on the machine that is asked first, and its size."""
+
+    numerics: ClassVar[int] = 1
+    kind: Literal["timing"] = "timing"
+    network: Network = Field(discriminator="name")
+    patch: Grid
+    precision: Precision
+
+
+StageConfig = Annotated[Train | Targets | Evaluate | Timing, Field(discriminator="kind")]

@@ -1,0 +1,60 @@
+"""What the kinds of stage share: their steps, their inputs, how a result is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vpbsd.data.folds import Part
+from vpbsd.data.lattice import PatchSet, sample
+from vpbsd.evaluation.codebook_health import StageSummary
+from vpbsd.evaluation.evaluate import Row
+from vpbsd.evaluation.pictures import save_png
+from vpbsd.pipeline.stage_config import Targets, Train
+from vpbsd.pipeline.stages import Role
+from vpbsd.safetensors_io import write_tensors
+
+Inputs = Mapping[str, Path]
+"""Input name of a stage -> the folder of that upstream result."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A piece of work done.
+
+    Attributes:
+        rows: All rows so far, one per finished epoch or volume; the same list grows.
+        share: Of the stage that is done, in [0, 1].
+        save: Writes a checkpoint from which `run` goes on exactly here.
+    """
+
+    rows: list[Row]
+    share: float
+    save: Callable[[Path], None]
+
+
+def patch_set(parts: tuple[Part, ...], role: Role, config: Train | Targets) -> PatchSet:
+    """All lattice cells of labelled parts, the shared sample of unlabelled ones."""
+    if role == "labelled":
+        return PatchSet(parts, config.data)
+    assert config.sampling is not None, "stages with unlabelled patches say which"
+    return PatchSet(parts, config.data, sample(parts, config.data, config.sampling))
+
+
+def save_rows(path: Path, rows: list[Row], pictures: dict[str, np.ndarray]) -> None:
+    tensors = {name: torch.from_numpy(picture) for name, picture in pictures.items()}
+    write_tensors(path, tensors, {"rows": json.dumps(rows)})
+
+
+def conclude(out: Path, rows: list[Row], found: StageSummary) -> None:
+    """Rows, numbers, verdict and pictures of a finished stage."""
+    (out / "rows.json").write_text(json.dumps(rows))
+    summary = {"numbers": found.numbers, "void": found.void}
+    (out / "summary.json").write_text(json.dumps(summary))
+    for name, picture in found.pictures.items():
+        save_png(out / f"{name}.png", picture)

@@ -1,0 +1,76 @@
+"""Validation while training: what a search sees of a student before its training has ended.
+
+A stage that was given parts of the role `validation` adds `val/dsc` to some of its rows. No
+method draws from those parts and nothing random is touched, so the weights are those of the same
+stage without them; and stages without them have the keys they always had.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from vpbsd.config import Data, Optim, Precision
+from vpbsd.data.folds import Part
+from vpbsd.data.lattice import PatchSet, cells
+from vpbsd.losses.segmentation import vessel_probability
+from vpbsd.methods.method import Method
+from vpbsd.random_streams import permutation
+
+DSC = "val/dsc"
+LOOKS = 10
+"""Times that a whole schedule is looked at: often enough to stop a student at a fifth of it."""
+MOST_PATCHES = 32
+"""A look costs one forward pass of these: a glance to rank by, not a result to report."""
+
+
+def looked_at(optim: Optim, epoch: int) -> bool:
+    """Whether a student is validated after so many epochs of its schedule."""
+    return epoch % max(1, optim.epochs // LOOKS) == 0
+
+
+class Validation:
+    """Looks at a student while it is trained.
+
+    Args:
+        parts: Labelled, of no group that trains; none: it never looks.
+        data: Patch size and intensity of the stage.
+        optim: Its schedule.
+        precision: Its precision.
+    """
+
+    def __init__(
+        self, parts: tuple[Part, ...], data: Data, optim: Optim, precision: Precision
+    ) -> None:
+        self.optim, self.precision = optim, precision
+        every = cells(parts, data.patch)
+        chosen = permutation(0, "validated cells", 0, len(every))[:MOST_PATCHES].tolist()
+        self.patches = PatchSet(parts, data, [every[i] for i in sorted(chosen)])
+
+    def row(
+        self, method: Method[Any], row: dict[str, float], device: torch.device
+    ) -> dict[str, float]:
+        """`val/dsc` where the epoch of this row is one to look at."""
+        if not len(self.patches) or not looked_at(self.optim, int(row["epoch"])):
+            return {}
+        method.eval()
+        found = self._dsc(method, device)
+        method.train()
+        return {DSC: found}
+
+    @torch.no_grad()
+    def _dsc(self, method: Method[Any], device: torch.device) -> float:
+        """Dice over the voxels of all patches together; 1 where nothing is there or found."""
+        both = either = 0.0
+        half = self.precision == "bf16"
+        for i in range(len(self.patches)):
+            x = torch.from_numpy(self.patches.image(i))[None, None].to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                logits = method.deliverable(x).logits
+            found = (vessel_probability(logits)[0, 0] > 0.5).cpu().numpy()
+            valid = self.patches.valid(i) > 0
+            found, truth = found & valid, self.patches.label(i) > 0
+            both += float((found & truth).sum())
+            either += float(found.sum() + truth.sum())
+        return 2 * both / either if either else 1.0

@@ -1,0 +1,122 @@
+"""What every sweep script takes: data, settings, and where things lie."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from vpbsd.data.phantom_set import phantom_folder
+from vpbsd.data.volumes import VolumeInfo, list_volumes
+from vpbsd.errors import BadInput
+from vpbsd.overrides import nearest, override, parse_changes
+from vpbsd.settings import PRESETS, Settings
+from vpbsd_sweeps.messages import without_secrets
+
+RUNS = "runs"
+
+
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """--data, --store, --tracking; each defaults to a VPBSD_* variable, then to ./runs."""
+    parser.add_argument(
+        "--data",
+        default=os.environ.get("VPBSD_DATA"),
+        metavar="DIR",
+        help="folder of volumes made by `python -m vpbsd import`; default $VPBSD_DATA, "
+        "else procedurally generated vessels (phantom)",
+    )
+    parser.add_argument(
+        "--store",
+        default=os.environ.get("VPBSD_STORE", f"{RUNS}/store"),
+        metavar="URL",
+        help="where stage results are kept: a folder or any fsspec URL such as s3://bucket/path "
+        "(default $VPBSD_STORE, else runs/store)",
+    )
+    add_tracking(parser)
+
+
+def add_tracking(parser: argparse.ArgumentParser) -> None:
+    """--tracking: where MLflow is."""
+    parser.add_argument(
+        "--tracking",
+        default=os.environ.get("VPBSD_TRACKING", f"sqlite:///{Path(RUNS).resolve()}/mlflow.db"),
+        metavar="URI",
+        help="MLflow tracking URI (default $VPBSD_TRACKING, else a SQLite file in runs/)",
+    )
+
+
+def browse(tracking: str) -> str:
+    """How to look at MLflow: at its server, or by starting one on this host."""
+    place = without_secrets(tracking)
+    if place.startswith(("http://", "https://")):
+        return place
+    return f"mlflow ui --backend-store-uri {place}, then http://127.0.0.1:5000"
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """--preset, --set and the protocol."""
+    parser.add_argument(
+        "--preset",
+        default="laptop",
+        metavar="NAME",
+        help="laptop: small, minutes on two cores (default); paper: the published settings",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="change one setting, such as student.gamma=0.5; may be repeated",
+    )
+    parser.add_argument("--folds", type=int, metavar="N", help="cross-validation folds")
+    parser.add_argument(
+        "--split",
+        metavar="group|space",
+        help="folds of whole groups, or of regions within volumes where groups are few",
+    )
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The preset with all changes.
+
+    Raises:
+        BadInput: Unknown preset or path, or a value out of range.
+    """
+    if args.preset not in PRESETS:
+        raise BadInput(f"there is no preset '{args.preset}'{nearest(args.preset, list(PRESETS))}")
+    changes = parse_changes(args.set)
+    if args.folds is not None:
+        changes["protocol.folds"] = args.folds
+    if args.split is not None:
+        changes["protocol.split"] = args.split
+    return override(PRESETS[args.preset](), changes)
+
+
+def volumes_of(args: argparse.Namespace) -> tuple[VolumeInfo, ...]:
+    """The data set; the phantom is generated where no data are given.
+
+    Raises:
+        BadInput: No such folder, or no volume in it.
+    """
+    return list_volumes(args.data if args.data else phantom_folder(Path(RUNS)))
+
+
+def study_name(args: argparse.Namespace, kind: str) -> str:
+    """Given, or made of what is run: kind, preset, data and split."""
+    if args.study:
+        return str(args.study)
+    data = Path(args.data).resolve().name if args.data else "phantom"
+    split = "-space" if args.split == "space" else ""
+    return f"{kind}-{args.preset}-{data}{split}"
+
+
+def seeds_of(text: str) -> tuple[int, ...]:
+    """``"0,1,2"`` -> (0, 1, 2).
+
+    Raises:
+        BadInput: Something that is no whole number.
+    """
+    try:
+        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise BadInput(f"--seeds {text}: give whole numbers such as 0,1,2") from None

@@ -1,0 +1,77 @@
+"""What ablation.py and compare.py share: arms on every fold, each stage trained once, tables."""
+
+from __future__ import annotations
+
+import argparse
+
+from vpbsd.cli import Parser
+from vpbsd.data.volumes import check_limits
+from vpbsd.pipeline.arms import ARMS, GROUPS
+from vpbsd_sweeps.cli.options import (
+    add_places,
+    add_settings,
+    browse,
+    seeds_of,
+    settings_of,
+    study_name,
+    volumes_of,
+)
+from vpbsd_sweeps.execution.address import cluster_address
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.plan import make_plan
+from vpbsd_sweeps.study.study import Study, check_arms
+
+
+def arguments(about: str | None, arms: str) -> argparse.Namespace:
+    """The command line; `arms` says which arms there are by default."""
+    parser = Parser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_places(parser)
+    add_settings(parser)
+    parser.add_argument(
+        "--arms",
+        metavar="A,B",
+        default=arms,
+        help=f"arms, or tables of them (default {arms}); tables: {', '.join(GROUPS)}; "
+        f"arms: {', '.join(ARMS)}",
+    )
+    parser.add_argument("--seeds", default="0", metavar="0,1", help="student seeds (default 0)")
+    parser.add_argument("--study", metavar="NAME", help="default: made of preset and data")
+    parser.add_argument("--plan", action="store_true", help="print what would be run, and stop")
+    parser.add_argument(
+        "--max-gpu-hours", type=float, metavar="H", help="refuse to start above this estimate"
+    )
+    parser.add_argument("--cpus", type=int, metavar="N", help="cores of a local Ray")
+    return parser.parse_args()
+
+
+def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
+    """Plans, runs what is missing, prints the tables.
+
+    Args:
+        kind: First word of the study's default name.
+        args: From `arguments`.
+        timed: Whether networks are timed too.
+
+    Returns:
+        0, or 1 if some trials have no result.
+    """
+    if not args.plan:
+        cluster_address()  # one that does not answer is refused before anything is made
+    settings, arms = settings_of(args), check_arms(args.arms.split(","))
+    seeds, store = seeds_of(args.seeds), Store(args.store)
+    name = study_name(args, kind)
+    study = Study(name, settings, volumes_of(args), arms, seeds, timed=timed)
+    check_limits(study.volumes, settings.data.clip_percentile)
+    plan = make_plan(study, store)
+    print("\n".join(plan.lines()), flush=True)
+    if args.plan:
+        return 0
+    plan.check_budget(args.max_gpu_hours)
+    from vpbsd_sweeps.drivers.sweep import drive
+
+    tables, complete = drive(plan, store, args.tracking, cpus=args.cpus)
+    print(f"\n{tables}")
+    print(f"results  {store.url}")
+    print(f"browse   {browse(args.tracking)}, experiment '{study.name}'")
+    print(f"next     python sweeps/final.py --study {study.name}")
+    return 0 if complete else 1

@@ -1,0 +1,114 @@
+"""Final training: the best student configuration of a finished study, on all labelled volumes.
+
+    python sweeps/final.py --study NAME
+    python sweeps/final.py --study NAME --seeds 0,1,2 --gpus 2
+    python sweeps/final.py --study NAME --data DIR --holdout VOLUME
+
+The arm with the highest mean test DSC over folds is taken, never a reference, a void or an
+unfinished arm; of a search, the complete trial with the highest objective. Stored stages are
+reused; running the same command again goes on, or finds that nothing is left to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vpbsd.cli import Parser
+from vpbsd.data.folds import Fold, everything
+from vpbsd.data.volumes import VolumeInfo
+from vpbsd.errors import BadInput
+from vpbsd.overrides import nearest
+from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.recipes import deliverable
+from vpbsd.pipeline.stage_config import Evaluate
+from vpbsd.pipeline.stages import Stage
+from vpbsd.settings import Settings
+from vpbsd_sweeps.cli.options import RUNS, add_places, seeds_of, volumes_of
+from vpbsd_sweeps.deployment.export import _export, _register
+from vpbsd_sweeps.deployment.selection import _settled
+from vpbsd_sweeps.drivers.final import _train
+from vpbsd_sweeps.store.lock import study_lock
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.identity import data_fingerprint
+from vpbsd_sweeps.tracking.tracker import open_tracker
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", required=True, metavar="NAME", help="a finished study")
+    add_places(parser)
+    parser.add_argument(
+        "--holdout",
+        nargs="+",
+        default=[],
+        metavar="VOLUME",
+        help="labelled volumes kept out of all training, and evaluated at the end",
+    )
+    parser.add_argument(
+        "--seeds", default="0", metavar="0,1", help="a student of each, side by side (default 0)"
+    )
+    parser.add_argument(
+        "--gpus",
+        type=int,
+        metavar="N",
+        help="take at most so many GPUs of the cluster at a time; pre-training takes them all",
+    )
+    parser.add_argument("--out", metavar="DIR", help=f"model folder (default {RUNS}/models/STUDY)")
+    parser.add_argument("--cpus", type=int, metavar="N", help="cores of a local Ray")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Chooses, trains what is not stored, registers, writes a model folder per seed."""
+    args = arguments()
+    store, seeds = Store(args.store), seeds_of(args.seeds)
+    if args.gpus is not None and args.gpus < 1:
+        raise BadInput(f"--gpus {args.gpus}: give 1 or more, or leave it out")
+    tracker = open_tracker(args.tracking, args.study)
+    store.check_writable()
+    with study_lock(args.study, store):
+        choice, data = _settled(tracker, store, args.study)
+        volumes = volumes_of(args)
+        _refuse_other_data(data, volumes, args.study)
+        holdout = _holdout(args.holdout, volumes)
+        fold = everything(volumes, choice.settings.protocol, holdout)
+        print(f"chosen: {TITLES[choice.arm]}, DSC {choice.scores['dsc']} ({choice.rule})")
+        if choice.left_out:
+            print(f"could not be chosen: {', '.join(choice.left_out)}")
+        students = [
+            deliverable(choice.settings, choice.arm, fold, seed, choice.teacher_seed)
+            for seed in seeds
+        ]
+        _train([_last_stage(choice.settings, fold, s) for s in students], args, store)
+        for student in students:
+            out = Path(args.out or Path(RUNS) / "models" / args.study)
+            out = out / f"seed{student.seed}" if len(seeds) > 1 else out
+            _export(student, _last_stage(choice.settings, fold, student), store, choice, out)
+            _register(tracker, args.study, choice, student, out)
+    print(f"segment a volume: python -m vpbsd segment {out} VOLUME.ome.zarr MASK.ome.zarr")
+    return 0
+
+
+def _refuse_other_data(told: str, volumes: tuple[VolumeInfo, ...], study: str) -> None:
+    if data_fingerprint(volumes) != told:
+        raise BadInput(
+            f"study '{study}' was run on other volumes than these: pass the --data it was run on"
+        )
+
+
+def _holdout(names: list[str], volumes: tuple[VolumeInfo, ...]) -> set[str]:
+    known = [v.name for v in volumes if v.labelled]
+    for name in names:
+        if name not in known:
+            raise BadInput(f"--holdout {name}: no such labelled volume{nearest(name, known)}")
+    return set(names)
+
+
+def _last_stage(settings: Settings, fold: Fold, student: Stage) -> Stage:
+    """The student, or its evaluation on what was held out."""
+    if not fold.test:
+        return student
+    config = Evaluate(data=settings.data, precision=settings.precision)
+    return Stage(config, {"test": fold.test}, {"network": student}, 0, "evaluate final student")

@@ -1,0 +1,87 @@
+"""The report of a finished study, made from MLflow alone: tables, figures and one page.
+
+python sweeps/report.py STUDY                   # writes runs/reports/STUDY, and logs it to MLflow
+python sweeps/report.py STUDY --baseline kd     # compares with another arm than the Light UNet
+python sweeps/report.py STUDY --partial         # of a study that is not finished yet
+
+The same runs give the same bytes, on any machine with the same versions of the libraries.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vpbsd.cli import Parser
+from vpbsd.errors import BadInput
+from vpbsd_sweeps.cli.options import RUNS, add_tracking
+from vpbsd_sweeps.reporting import csv_export as sheets
+from vpbsd_sweeps.reporting import figures
+from vpbsd_sweeps.reporting import tables as typeset
+from vpbsd_sweeps.reporting.analysis import StudyAnalysis, analyse
+from vpbsd_sweeps.reporting.checks import choose_baseline, require_finished
+from vpbsd_sweeps.reporting.html import page
+from vpbsd_sweeps.reporting.records import load_records
+from vpbsd_sweeps.tracking.tracker import open_tracker
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", help="name of the study")
+    add_tracking(parser)
+    parser.add_argument("--out", metavar="DIR", help=f"folder (default {RUNS}/reports/STUDY)")
+    parser.add_argument(
+        "--baseline", metavar="ARM", help="compare with this arm (default light_unet, else first)"
+    )
+    parser.add_argument(
+        "--partial", action="store_true", help="report the trials there are of an unfinished study"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Reads MLflow, writes the report, logs it to the sweep's run."""
+    args = arguments()
+    tracker = open_tracker(args.tracking, args.study)
+    records = load_records(tracker, args.study)
+    if not args.partial:
+        require_finished(records)
+    if not records.trials:
+        raise BadInput(f"no trial of study '{args.study}' has ended: there is nothing to report")
+    analysis = analyse(records, choose_baseline(records, args.baseline))
+    out = Path(args.out or Path(RUNS) / "reports" / args.study)
+    write(analysis, out, tracker.place)
+    tracker.folder(records.parent, out, "report")
+    print((out / "table.md").read_text())
+    print(f"report   {out / 'report.html'}")
+
+
+def write(analysis: StudyAnalysis, out: Path, url: str = "") -> None:
+    """All files of a report.
+
+    Raises:
+        BadInput: The folder holds other things than a report.
+    """
+    _refuse_foreign(out)
+    main_table = typeset.main_table(analysis)
+    comparison = typeset.comparison_table(analysis)
+    study, base = analysis.records.study, analysis.row(analysis.baseline).title
+    texts = {
+        "table.md": "\n".join(map(typeset.markdown, (main_table, typeset.spread_table(analysis)))),
+        "table.csv": sheets.table_csv(analysis),
+        "table.tex": typeset.latex(main_table, f"Study {study}.", "arms"),
+        "comparison.md": typeset.markdown(comparison),
+        "comparison.csv": sheets.comparison_csv(analysis),
+        "comparison.tex": typeset.latex(comparison, f"Study {study} against {base}.", "compared"),
+        "volumes.csv": sheets.volumes_csv(analysis),
+    }
+    made = figures.draw(analysis, out / "figures")
+    texts["report.html"] = page(analysis, made, out / "figures", url)
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def _refuse_foreign(out: Path) -> None:
+    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / "table.md").exists()):
+        raise BadInput(f"--out {out}: there is something else there; pass a new folder")

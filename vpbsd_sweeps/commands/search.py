@@ -1,0 +1,154 @@
+"""The search: configurations of one arm, tried where they promise most, each stage trained once.
+
+python sweeps/search.py                          # small, on generated vessels
+python sweeps/search.py --data DIR --trials 100  # on your volumes
+python sweeps/search.py --space student --param student.gamma=0.1:10:log
+python sweeps/search.py --plan                   # what is searched and what it costs, and stop
+
+The same command goes on where it was stopped, and more --trials add to what is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from vpbsd.cli import Parser
+from vpbsd.data.folds import held_out, make_folds
+from vpbsd.errors import BadInput
+from vpbsd_sweeps.cli.options import (
+    add_places,
+    add_settings,
+    browse,
+    seeds_of,
+    settings_of,
+    study_name,
+    volumes_of,
+)
+from vpbsd_sweeps.drivers.search import drive_search
+from vpbsd_sweeps.execution.address import cluster_address
+from vpbsd_sweeps.messages import without_secrets
+from vpbsd_sweeps.reporting.search_tables import command
+from vpbsd_sweeps.store.lock import study_lock
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.study import check_arms
+from vpbsd_sweeps.tuning.default_space import WIDTHS, space_of
+from vpbsd_sweeps.tuning.journal import Journal, read_search
+from vpbsd_sweeps.tuning.plan import plan_lines
+from vpbsd_sweeps.tuning.ranking import best
+from vpbsd_sweeps.tuning.sampler import NEEDS, check_sampler
+from vpbsd_sweeps.tuning.search_spec import Search, stage_of
+from vpbsd_sweeps.tuning.tuner import rebuilt
+
+if TYPE_CHECKING:
+    pass
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_places(parser)
+    add_settings(parser)
+    parser.add_argument("--arm", default="vpbsd", help="whose student is searched (vpbsd)")
+    parser.add_argument(
+        "--space",
+        default="all",
+        choices=("all", "student"),
+        help="student: only what needs no other teacher (default all)",
+    )
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="PATH=RANGE",
+        help="search a setting over low:high, low:high:log or a,b,c; may be repeated",
+    )
+    parser.add_argument("--sampler", default="tpe", help=f"any of {', '.join(NEEDS)} (tpe)")
+    parser.add_argument("--trials", type=int, default=40, metavar="N", help="in all (default 40)")
+    parser.add_argument(
+        "--students-per-teacher",
+        type=int,
+        default=8,
+        metavar="N",
+        help="students tried in a row with each teacher (default 8)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the sampler (default 0)")
+    parser.add_argument("--seeds", default="0", metavar="0,1", help="student seeds (default 0)")
+    parser.add_argument(
+        "--warm-from",
+        action="append",
+        default=[],
+        metavar="STUDY",
+        help="learn from the finished trials of another search; may be repeated",
+    )
+    parser.add_argument("--study", metavar="NAME", help="default: made of preset and data")
+    parser.add_argument("--plan", action="store_true", help="print what would be run, and stop")
+    parser.add_argument("--cpus", type=int, metavar="N", help="cores of a local Ray")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Plans, searches, prints what was found."""
+    args = arguments()
+    for name in ("trials", "students_per_teacher"):
+        if getattr(args, name) < 1:
+            raise BadInput(f"--{name.replace('_', '-')} must be 1 or more")
+    if not args.plan:
+        cluster_address()  # one that does not answer is refused before anything is made
+    search, store = search_of(args), Store(args.store)
+    print("\n".join(plan_lines(search, store, args.trials)), flush=True)
+    if args.plan:
+        return 0
+    store.check_writable()
+    from vpbsd_sweeps.drivers.sweep import artifacts_beside
+    from vpbsd_sweeps.tracking.tracker import Tracker
+
+    with study_lock(search.name, store):
+        tracker = Tracker(args.tracking, search.name, artifacts_beside(args.tracking))
+        journal = Journal(store, search.name)
+        journal.claim(search.facts)
+        chooser = rebuilt(search, journal, [read_search(store, name) for name in args.warm_from])
+        text = drive_search(search, journal, chooser, store, tracker, args)
+    print(f"\n{text}")
+    ranked = best(journal)
+    if ranked:
+        print(f"next     {command(search, journal.asked[ranked[0].number], _given(args))}")
+    print(f"browse   {browse(args.tracking)}, experiment '{search.name}'")
+    return 0 if ranked else 1
+
+
+def _given(args: argparse.Namespace) -> list[str]:
+    """What of this command line holds for an ablation too."""
+    words = ["--preset", args.preset]
+    for name in ("data", "folds", "split"):
+        words += [] if getattr(args, name) is None else [f"--{name}", str(getattr(args, name))]
+    for change in args.set:
+        words += ["--set", change]
+    return [*words, "--store", args.store, "--tracking", without_secrets(args.tracking)]
+
+
+def search_of(args: argparse.Namespace) -> Search:
+    """What the command line asks for.
+
+    Raises:
+        BadInput: Something in it cannot be.
+    """
+    check_sampler(args.sampler)
+    (arm,) = check_arms([args.arm])
+    settings, volumes = settings_of(args), volumes_of(args)
+    fold = held_out(make_folds(volumes, settings.protocol)[0])
+    asked = list(args.param)
+    if args.sampler == "nsga2" and not any(text.startswith(WIDTHS) for text in asked):
+        asked.append(WIDTHS)
+    students = args.space == "student"
+    space = space_of(settings, args.preset, stage_of(arm, fold), asked, students=students)
+    return Search(
+        name=study_name(args, "search"),
+        volumes=volumes,
+        arm=arm,
+        seeds=seeds_of(args.seeds),
+        space=space,
+        sampler=args.sampler,
+        seed=args.seed,
+        students_per_teacher=args.students_per_teacher,
+    )

@@ -1,0 +1,38 @@
+"""How a study stands, from any terminal that sees its store: stages, trials, the best so far.
+
+python sweeps/status.py                 # the studies there are
+python sweeps/status.py STUDY           # one of them
+python sweeps/status.py STUDY --follow  # again every ten seconds
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from vpbsd.cli import Parser
+from vpbsd_sweeps.cli.options import add_places
+from vpbsd_sweeps.monitor.status import standing
+from vpbsd_sweeps.store.results import Store
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", nargs="?", help="name of the study; none lists them")
+    parser.add_argument("--follow", action="store_true", help="again every ten seconds")
+    add_places(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Prints, and goes on printing if asked to."""
+    args = arguments()
+    store = Store(args.store)
+    if args.study is None:
+        print("\n".join(store.studies()) or f"no study in {store.url} yet")
+        return
+    print("\n".join(standing(args.study, store)), flush=True)
+    while args.follow:
+        time.sleep(10)
+        print("\n" + "\n".join(standing(args.study, store)), flush=True)

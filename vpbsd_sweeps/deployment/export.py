@@ -1,0 +1,66 @@
+"""A final student as a folder that `vpbsd segment` reads, with its card, and in the registry."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from vpbsd.inference.segment import write_settings
+from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.stages import Stage
+from vpbsd_sweeps.deployment.registry import register
+from vpbsd_sweeps.deployment.selection import Choice
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.tracking.retry import RetryingTracker
+from vpbsd_sweeps.tracking.tracker import Tracker
+
+
+def card(study: str, choice: Choice, student: Stage) -> str:
+    """The model card, in Markdown."""
+    parts = student.parts["labelled"]
+    numbers = "\n".join(f"| {name} | {score} |" for name, score in choice.scores.items())
+    left_out = ", ".join(choice.left_out) or "none"
+    return (
+        f"# {study}: {TITLES[choice.arm]}\n\n"
+        f"Light UNet student for vessel segmentation in 3-D microscopy, trained on all "
+        f"{len({p.volume.name for p in parts})} labelled volumes of "
+        f"{len({p.volume.group for p in parts})} groups.\n\n"
+        f"- Selection rule: {choice.rule}.\n"
+        f"- Could not be chosen: {left_out}.\n"
+        f"- Optimism: {choice.optimism}.\n"
+        f"- The numbers below are the study's cross-validated ones, the estimate of what this "
+        f"model does on new volumes of the same kind; this very network was not tested on them.\n"
+        f"- Student stage {student.key}, seed {student.seed}.\n"
+        f"- Trials: {', '.join(choice.runs)}.\n\n"
+        f"| metric | mean ± sd over folds |\n|---|---|\n{numbers}\n"
+    )
+
+
+def _export(student: Stage, last: Stage, store: Store, choice: Choice, out: Path) -> None:
+    """Weights, config, card and, if volumes were held out, what was measured on them."""
+    out.mkdir(parents=True, exist_ok=True)
+    folder, data = store.open(student.key), choice.settings.data
+    for name in ("weights.safetensors", "network.json", "stage.json"):
+        shutil.copyfile(folder / name, out / name)
+    write_settings(out, data.patch, data.clip_percentile)
+    (out / "card.md").write_text(card(out.name, choice, student))
+    if last is not student:
+        rows = (store.open(last.key) / "rows.json").read_text()
+        (out / "holdout.json").write_text(rows)
+        for row in json.loads(rows):
+            print(f"held out: {row['volume']} DSC {row['dsc']:.3f}")
+
+
+def _register(tracker: Tracker, study: str, choice: Choice, student: Stage, out: Path) -> None:
+    """A model version, once per student stage."""
+    scores = {name: c.mean for name, c in choice.scores.items() if c.folds}
+    tags = {
+        "vpbsd.stage": student.key,
+        "vpbsd.arm": choice.arm,
+        "vpbsd.seed": str(student.seed),
+        "vpbsd.rule": choice.rule,
+        "vpbsd.trials": " ".join(choice.runs),
+    }
+    version = RetryingTracker(tracker).retry(lambda: register(tracker, study, out, scores, tags))
+    print(f"registered as model '{study}' version {version}; files in {out}")

@@ -1,0 +1,58 @@
+"""A trained student in MLflow's model registry: as code with its files, nothing is pickled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from vpbsd_sweeps.tracking.tracker import Tracker
+
+
+def register(
+    tracker: Tracker, name: str, folder: Path, scores: Mapping[str, float], tags: dict[str, str]
+) -> str:
+    """The model version of the folder's student; made once, whatever was cut off before.
+
+    Its run holds the cross-validated scores and the card.
+    """
+    unit = f"final:{tags['vpbsd.stage']}"
+    run_id = tracker.ensure(unit, "final student", None, {}, {"vpbsd.kind": "final", **tags})
+    known = tracker.client.search_model_versions(f"name = '{name}'")
+    version = next((str(v.version) for v in known if v.run_id == run_id), None)
+    if version is None:
+        tracker.numbers(run_id, {f"cross_validated/{k}": v for k, v in scores.items()}, 0.0)
+        tracker.file(run_id, folder / "card.md")
+        version = _log_model(tracker.uri, run_id, name, folder)
+    for key, value in tags.items():
+        tracker.client.set_model_version_tag(name, version, key, value)
+    tracker.client.update_model_version(name, version, (folder / "card.md").read_text())
+    tracker.end(unit, "FINISHED")
+    return version
+
+
+def _log_model(uri: str, run_id: str, name: str, folder: Path) -> str:
+    mlflow.set_tracking_uri(uri)
+    with mlflow.start_run(run_id=run_id):
+        logged = mlflow.pyfunc.log_model(
+            name="student",
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"student": str(folder)},
+            signature=_volume_signature(),
+            pip_requirements=["vpbsd"],
+            registered_model_name=name,
+        )
+    return str(logged.registered_model_version)
+
+
+def _volume_signature() -> ModelSignature:
+    """A raw volume (z, y, x) in, a mask of that shape out."""
+    free = (-1, -1, -1)
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype("float32"), free)]),
+        outputs=Schema([TensorSpec(np.dtype("uint8"), free)]),
+    )

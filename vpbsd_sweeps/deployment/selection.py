@@ -1,0 +1,122 @@
+"""What a finished study or search settled on: by a stated rule, with what must be said of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from vpbsd.errors import BadInput
+from vpbsd.overrides import override
+from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd.settings import Settings
+from vpbsd_sweeps.reporting.aggregates import Cell, cell
+from vpbsd_sweeps.reporting.records import TrialResult, trial_results
+from vpbsd_sweeps.reporting.search_tables import cell_of
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.tracking.tracker import Tracker
+from vpbsd_sweeps.tuning.journal import Journal
+from vpbsd_sweeps.tuning.ranking import best
+
+OF_ARMS = "highest mean test DSC over folds; full budget only; references and void arms excluded"
+OF_TRIALS = "highest mean DSC over folds of a held-out training group; full budget only"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is trained in the end.
+
+    Attributes:
+        arm: Whose student it is.
+        settings: Of all its stages.
+        scores: Its cells by metric: an estimate, of other networks than the final one.
+        runs: MLflow run ids of the trials behind them.
+        rule: How it was chosen.
+        optimism: What must be said about its score.
+        teacher_seed: Of pre-training and fine-tuning.
+        left_out: Arms that could not be chosen, and why.
+    """
+
+    arm: str
+    settings: Settings
+    scores: dict[str, Cell]
+    runs: list[str]
+    rule: str
+    optimism: str
+    teacher_seed: int = 0
+    left_out: tuple[str, ...] = ()
+
+
+def choose(trials: list[TrialResult], facts: dict[str, Any]) -> Choice:
+    """The best deployable arm of a study with these facts.
+
+    Raises:
+        BadInput: No student arm has a valid result in every fold with every seed.
+    """
+    settings = Settings.model_validate(facts["settings"])
+    folds = range(settings.protocol.folds)
+    wanted = {(fold, seed) for fold in folds for seed in facts["seeds"]}
+    ranked, left_out = [], []
+    for arm in (arm for arm in facts["arms"] if arm not in REFERENCES):
+        own = [t for t in trials if t.arm == arm]
+        if {(t.fold, t.seed) for t in own if t.counts} == wanted:
+            ranked.append((cell(own, "dsc").mean, arm, own))
+        else:
+            void = any(t.void for t in own)
+            left_out.append(f"{TITLES[arm]} ({'void' if void else 'not finished'})")
+    if not ranked:
+        raise BadInput(
+            f"no student arm of the study has a valid result in every fold with every seed "
+            f"({', '.join(left_out) or 'only references'}): finish the sweep, or see its table"
+        )
+    _, arm, own = max(ranked)
+    return Choice(
+        arm=arm,
+        settings=settings,
+        scores={metric: cell(own, metric) for metric in sorted(own[0].values)},
+        runs=[t.run_id for t in own],
+        rule=OF_ARMS,
+        optimism=f"chosen as the best of {len(ranked)} arms on these same test folds, so its "
+        "score is optimistic by a margin that grows with the number of arms",
+        teacher_seed=facts["teacher_seed"],
+        left_out=tuple(left_out),
+    )
+
+
+def choose_trial(journal: Journal, tracker: Tracker) -> Choice:
+    """The best configuration of a search.
+
+    Raises:
+        BadInput: No trial is complete.
+    """
+    ranked, facts = best(journal), journal.facts
+    if not ranked or facts is None:
+        raise BadInput(f"no trial of search '{journal.name}' is complete: give it more --trials")
+    settings = Settings.model_validate(facts["settings"])
+    first = ranked[0]
+    runs = tracker.runs(f"attributes.run_name = 'trial-{first.number}'")
+    return Choice(
+        arm=facts["arm"],
+        settings=override(settings, journal.asked[first.number]),
+        scores={"dsc": cell_of(first, settings.protocol.folds)},
+        runs=[run.info.run_id for run in runs],
+        rule=OF_TRIALS,
+        optimism=f"chosen as the best of {len(ranked)} complete trials on these same groups, and "
+        "never measured on a test fold: the ablation that the search ends with does that",
+    )
+
+
+def _settled(tracker: Tracker, store: Store, study: str) -> tuple[Choice, str]:
+    """What a search or a sweep of this name chose, and the fingerprint of its data."""
+    journal = Journal(store, study)
+    if journal.facts is not None:
+        return choose_trial(journal, tracker), journal.facts["data"]
+    sweep = next(tracker.runs("tags.`vpbsd.kind` = 'sweep'"), None)
+    if sweep is None:
+        raise BadInput(
+            f"'{study}' has no sweep in MLflow and no search in {store.url}: pass the --store "
+            "that it was run with"
+        )
+    facts: dict[str, Any] = json.loads(sweep.data.tags["vpbsd.facts"])
+    return choose(trial_results(tracker), facts), facts["data"]

@@ -1,0 +1,238 @@
+"""The stage scheduler: submits, owns and remembers stage tasks, so that each stage runs once.
+
+A named, detached actor, one per store on a cluster. However many trials want a stage, it runs
+once; one that nobody waits for any more is stopped. It imports no torch; only stage tasks do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import RayTaskError, TaskCancelledError
+
+from vpbsd_sweeps.execution.events import StageState, StageStatus, StageUpdate
+from vpbsd_sweeps.execution.jobs import Job
+from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.execution.tasks import StageTask, submit
+from vpbsd_sweeps.messages import last_line
+from vpbsd_sweeps.store.results import Absent, Damaged, Store
+
+SETTLE = 0.5  # seconds in which trials that followed the same stage join a queue
+
+
+@dataclass
+class ScheduledStage:
+    """One stage on its way, who waits for it, and the rank of the most urgent of them."""
+
+    job: Job
+    session: str
+    state: StageState = StageState.QUEUED
+    share: float = 0.0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    reason: str = ""
+    waiting: set[str] = field(default_factory=set)
+    rank: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    ref: Any = None
+    task: Any = None
+    began: float = 0.0
+
+    def become(self, state: StageState, reason: str = "") -> None:
+        """Takes a new state and wakes whoever follows."""
+        self.state, self.reason = state, reason
+        self.wake()
+
+    def wake(self) -> None:
+        """Wakes whoever follows."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def status(self) -> StageStatus:
+        """Describes the stage for the display."""
+        return StageStatus(
+            key=self.job.key,
+            family=self.job.family,
+            label=self.job.label,
+            state=self.state,
+            share=self.share,
+            waiting=len(self.waiting),
+            seconds=time.time() - self.began if self.began else 0.0,
+            reason=self.reason,
+        )
+
+
+class SerialQueue:
+    """Lets stages through one after the other, the most urgent of those that wait first."""
+
+    def __init__(self) -> None:
+        self._busy = False
+        self._queue: list[ScheduledStage] = []
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def turn(self, stage: ScheduledStage) -> AsyncIterator[None]:
+        """Waits for this stage's turn and holds the queue while the block runs."""
+        self._queue.append(stage)
+        try:
+            await asyncio.sleep(SETTLE)
+            async with self._changed:
+                await self._changed.wait_for(lambda: not self._busy and self._first() is stage)
+                self._busy = True
+        finally:
+            self._queue.remove(stage)
+            await self._wake()  # one that gave up may have been the first
+        try:
+            yield
+        finally:
+            self._busy = False
+            await self._wake()
+
+    async def _wake(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _first(self) -> ScheduledStage:
+        return min(self._queue, key=lambda stage: stage.rank)
+
+
+class StageScheduler:
+    """Submits, owns and remembers stage tasks. Rebuilt from the store, it loses nothing."""
+
+    def __init__(self, store_url: str, slices: dict[str, Slice]) -> None:
+        self._url, self._store = store_url, Store(store_url)
+        self._slices: dict[str, Slice] = {}
+        self._stages: dict[str, ScheduledStage] = {}
+        self._queues: dict[str, SerialQueue] = {}
+        self.use(slices)
+
+    def use(self, slices: dict[str, Slice]) -> None:
+        """Takes slices for stages that begin from now on: another driver may want others."""
+        self._slices |= slices
+        for piece in slices.values():
+            if piece.lane is not None:
+                self._queues.setdefault(piece.lane, SerialQueue())
+
+    async def request(self, job: Job, trial: str, session: str, rank: int = 0) -> None:
+        """Notes that a trial waits for a stage from now on; the first one sets it going.
+
+        Where stages run one after the other, that of the lowest rank comes first.
+        """
+        stage = self._stages.get(job.key)
+        if stage is None or await self._is_stale(stage, session):
+            stage = self._stages[job.key] = ScheduledStage(job, session, rank=rank)
+            stage.task = asyncio.create_task(self._run(stage))
+        stage.rank = min(stage.rank, rank)
+        stage.waiting.add(trial)
+
+    async def updates(self, key: str, start: int, patience: float = 20.0) -> StageUpdate:
+        """Returns rows from number `start` on, once there are any or the state is final."""
+        stage = self._stages.get(key)
+        if stage is None:
+            return StageUpdate(StageState.AGAIN, [], "the scheduler was restarted")
+        if not stage.state.is_final and len(stage.rows) <= start:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stage.changed.wait(), patience)
+        return StageUpdate(stage.state, stage.rows[start:], stage.reason)
+
+    async def release(self, key: str, trial: str) -> None:
+        """Notes that a trial waits no longer.
+
+        A stage nobody waits for is stopped; its checkpoint stays.
+        """
+        stage = self._stages.get(key)
+        if stage is None:
+            return
+        stage.waiting.discard(trial)
+        if not stage.waiting and not stage.state.is_final:
+            del self._stages[key]
+            stage.task.cancel()
+            if stage.ref is not None:
+                ray.cancel(stage.ref)
+
+    async def report(self, key: str, first: int, rows: list[dict[str, Any]], share: float) -> None:
+        """Takes new rows of a running stage; a resumed one may send some again.
+
+        A report comes by another way than the stage's end, and may come after it.
+        """
+        stage = self._stages.get(key)
+        if stage is None or stage.state.is_final:
+            return
+        stage.rows[first:] = rows
+        stage.state, stage.share = StageState.RUNNING, share
+        stage.began = stage.began or time.time()
+        stage.wake()
+
+    async def statuses(self, session: str) -> list[StageStatus]:
+        """Describes every stage of a session."""
+        return [stage.status() for stage in self._stages.values() if stage.session == session]
+
+    async def _is_stale(self, stage: ScheduledStage, session: str) -> bool:
+        """Tells whether a stage that has ended must be run again."""
+        if stage.state is StageState.STORED:
+            state = await asyncio.to_thread(self._store.state, stage.job.key)
+            return state != "stored"
+        failed_before = stage.state is StageState.FAILED and stage.session != session
+        return stage.state is StageState.AGAIN or failed_before
+
+    async def _run(self, stage: ScheduledStage) -> None:
+        if await asyncio.to_thread(self._store.state, stage.job.key) == "stored":
+            stage.become(StageState.STORED)
+            return
+        async with self._turn(stage):
+            try:
+                await self._attempt(stage)
+            except RayTaskError as error:
+                self._end_failed(stage, error.cause)
+            except TaskCancelledError:
+                stage.become(StageState.AGAIN, "cancelled")
+            except Exception as error:  # a lost worker beyond all retries, and the like
+                stage.become(StageState.FAILED, last_line(error))
+            else:
+                stage.share = 1.0
+                stage.become(StageState.STORED)
+
+    async def _attempt(self, stage: ScheduledStage) -> None:
+        """Runs the task; out of GPU memory it is run once more, in a slice twice as large."""
+        job, me = stage.job, ray.get_runtime_context().current_actor
+        piece, mark = self._slices[job.family], await asyncio.to_thread(self._store.mark)
+        task = StageTask(job, self._url, mark, piece, me)
+        stage.ref = submit(task)
+        try:
+            await stage.ref
+        except RayTaskError as error:
+            larger = piece.larger()
+            if larger is None or type(error.cause).__name__ != "OutOfMemoryError":
+                raise
+            self._slices[job.family] = larger  # stages of its family would not fit either
+            stage.ref = submit(task._replace(piece=larger))
+            await stage.ref
+
+    def _end_failed(self, stage: ScheduledStage, cause: BaseException) -> None:
+        """Has a damaged or vanished input made anew; anything else fails the trials."""
+        if isinstance(cause, (Damaged, Absent)):
+            for key in stage.job.upstream.values():
+                self._stages.pop(key, None)
+            stage.become(StageState.AGAIN, last_line(cause))
+        else:
+            stage.become(StageState.FAILED, last_line(cause))
+
+    @asynccontextmanager
+    async def _turn(self, stage: ScheduledStage) -> AsyncIterator[None]:
+        queue = self._slices[stage.job.family].lane
+        if queue is None:
+            yield
+            return
+        async with self._queues[queue].turn(stage):
+            yield
+
+
+def scheduler_name(url: str) -> str:
+    """Names the one scheduler of a store on a cluster, which all drivers share."""
+    return "scheduler-" + hashlib.sha256(url.encode()).hexdigest()[:12]

@@ -1,0 +1,94 @@
+"""Trials under Ray Tune: each is a coordinator that asks for its stages in order and waits."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import ray
+from ray import tune
+
+from vpbsd_sweeps.execution.client import Waiter, follow, watching
+from vpbsd_sweeps.execution.cluster import NAMESPACE, _host, get_scheduler
+from vpbsd_sweeps.execution.events import StageState, StageStatus
+from vpbsd_sweeps.execution.jobs import SYSTEM_RETRIES, JobChain
+from vpbsd_sweeps.execution.scheduler import scheduler_name
+from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.messages import last_line
+from vpbsd_sweeps.store.results import Store
+
+COORDINATOR_SHARE = 0.0001  # of the driver's node: no core, and never a node that may be lost
+
+
+def coordinate(
+    config: dict[str, Any], chains: dict[str, JobChain], url: str, session: str
+) -> None:
+    """Trains a trial, as Tune calls it: follows its stages in order and holds nothing."""
+    chain = chains[config["trial"]]
+    scheduler = ray.get_actor(scheduler_name(url), NAMESPACE)
+    waiter, done = Waiter(chain.trial, session, chain.rank), 0
+    while done < len(chain.jobs):
+        job = chain.jobs[done]
+
+        def on_row(row: dict[str, Any], label: str = job.label) -> bool:
+            tune.report({"outcome": "running", "stage": label, **row})
+            return False
+
+        state, reason = follow(scheduler, job, waiter, on_row)
+        if state is StageState.FAILED:
+            tune.report({"outcome": "failed", "reason": f"{job.label}: {reason}"})
+            return
+        done = done + 1 if state is StageState.STORED else 0  # an input vanished: start over
+    tune.report({"outcome": "finished", "reason": ""})
+
+
+def run_trials(
+    chains: list[JobChain],
+    store: Store,
+    slices: dict[str, Slice],
+    at_once: int,
+    watch: Callable[[list[StageStatus]], None],
+) -> dict[str, tuple[str, str]]:
+    """Runs all trials of a study under Tune and returns (outcome, reason) of each.
+
+    An outcome is finished, failed or interrupted: Tune answers Ctrl-C by stopping in good order.
+
+    Args:
+        chains: The trials.
+        store: Where stages are looked up and committed.
+        slices: Per family.
+        at_once: Most trials alive at a time.
+        watch: Called every second or two with all stages, from a thread of its own.
+    """
+    session = os.urandom(8).hex()
+    scheduler = get_scheduler(store, slices)
+    with watching(scheduler, session, watch), tempfile.TemporaryDirectory() as room:
+        results = _tuner(chains, store.url, session, at_once, room).fit()
+    outcomes = {chain.trial: ("interrupted", "") for chain in chains}
+    for result in results:
+        metrics = result.metrics or {}  # none where a trial never began
+        if metrics.get("outcome") in ("finished", "failed"):
+            told = (str(metrics["outcome"]), str(metrics["reason"]))
+            outcomes[metrics["config"]["trial"]] = told
+        elif result.error:
+            outcomes[metrics["config"]["trial"]] = ("failed", last_line(result.error))
+    return outcomes
+
+
+def _tuner(chains: list[JobChain], url: str, session: str, at_once: int, room: str) -> tune.Tuner:
+    trainable = tune.with_parameters(
+        coordinate, chains={chain.trial: chain for chain in chains}, url=url, session=session
+    )
+    return tune.Tuner(
+        tune.with_resources(trainable, {f"node:{_host()}": COORDINATOR_SHARE}),
+        param_space={"trial": tune.grid_search([chain.trial for chain in chains])},
+        tune_config=tune.TuneConfig(max_concurrent_trials=at_once, reuse_actors=True),
+        run_config=tune.RunConfig(
+            storage_path=room,
+            name="trials",
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=SYSTEM_RETRIES),
+        ),
+    )

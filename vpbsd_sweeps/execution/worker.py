@@ -1,0 +1,97 @@
+"""Runs one stage in one process: inputs from the store, checkpoints to it, the result committed."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import resource
+import time
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from vpbsd_sweeps.execution.checkpointing import CHECKPOINT, Checkpointer, Report
+from vpbsd_sweeps.execution.jobs import Job
+from vpbsd_sweeps.execution.system_metrics import METRICS_FILE, SystemMetrics
+from vpbsd_sweeps.provenance import commit
+from vpbsd_sweeps.store.results import Store
+
+
+def execute(job: Job, store: Store, report: Report) -> None:
+    """Runs a stage from its newest checkpoint to its committed result.
+
+    Args:
+        job: The stage.
+        store: Holds its inputs; receives rows, checkpoints and the result.
+        report: Told of new rows and of the share done.
+
+    Raises:
+        Damaged: An input is not what was committed; it has been set aside.
+        Absent: An input is not stored (any more).
+        Diverged: A loss is not finite.
+        ValueError: An evaluation has no DSC, or one that is no number.
+    """
+    if store.state(job.key) == "stored":
+        return
+    inputs = {name: store.open(key) for name, key in job.upstream.items()}
+    with TemporaryDirectory(prefix="vpbsd-") as room:
+        out, kept = Path(room, "out"), Path(room, CHECKPOINT)
+        out.mkdir()
+        checkpointer = Checkpointer(store, job.key, kept)
+        with SystemMetrics() as metrics:
+            for step in job.run(inputs, out, checkpointer.resume()):
+                new = checkpointer.record(step)
+                report(len(step.rows) - len(new), new, step.share)
+        if job.family == "evaluation":
+            _refuse_unmeasured(out)
+        (out / METRICS_FILE).write_text(json.dumps(metrics.rows))
+        store.commit(job.key, out, _measurements(job, out, checkpointer.seconds()))
+    store.clear_running(job.key)
+
+
+def run_follower(job: Job, store: Store) -> None:
+    """Takes part in a stage's training, which another process reports and saves."""
+    inputs = {name: store.open(key) for name, key in job.upstream.items()}
+    with TemporaryDirectory(prefix="vpbsd-") as room:
+        out, kept = Path(room, "out"), Path(room, CHECKPOINT)
+        out.mkdir()
+        saved = store.fetch_running(job.key, CHECKPOINT, kept)
+        for step in job.run(inputs, out, kept if saved else None):
+            if step.share >= 1:
+                return
+
+
+def _refuse_unmeasured(out: Path) -> None:
+    """Fails an evaluation without a score: it must enter no mean, and end no sweep."""
+    for row in json.loads((out / "rows.json").read_text()):
+        if not math.isfinite(row.get("dsc", math.nan)):
+            volume = row.get("volume", "a volume")
+            raise ValueError(f"the DSC of {volume} is {row.get('dsc', 'missing')}")
+
+
+def _measurements(job: Job, out: Path, seconds: float) -> dict[str, str | float | None]:
+    """Collects what cannot change the result but belongs to its story: time, machine, versions."""
+    import torch
+
+    from vpbsd.distributed import ranks
+
+    summary = json.loads((out / "summary.json").read_text())
+    cuda = torch.cuda.is_available()
+    peak = torch.cuda.max_memory_allocated() if cuda else 0
+    return {
+        "family": job.family,
+        "label": job.label,
+        "void": summary["void"],
+        "seconds": seconds,
+        "finished": time.time(),
+        "device": torch.cuda.get_device_name() if cuda else platform.processor() or "cpu",
+        "threads": float(torch.get_num_threads()),
+        "ranks": float(ranks()),
+        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "peak_gpu_memory_gb": peak / 2**30,
+        "host": platform.node(),
+        "commit": commit(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "monai", "numpy")},
+    }

@@ -1,0 +1,149 @@
+"""What must not slip into a table: unfinished studies, void arms, rows that differ in more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vpbsd.errors import BadInput
+from vpbsd.overrides import nearest
+from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd_sweeps.reporting.aggregates import left_out
+from vpbsd_sweeps.reporting.records import StudyRecords, TrialRun
+
+TOOLS = ("python", "torch", "monai", "numpy")
+BUDGET = ("optim.epochs", "optim.steps_per_epoch", "optim.batch")
+INPUTS = ("data.patch", "data.clip_percentile")
+Conditions = dict[str, frozenset[str]]
+
+
+def require_finished(records: StudyRecords) -> None:
+    """Refuses a study with trials still to come.
+
+    Raises:
+        BadInput: Some trial has not ended; they are named, and whether MLflow lost them.
+    """
+    if not records.missing:
+        return
+    names = ["{}-fold{}-seed{}".format(*place) for place in records.missing]
+    gone = [name for name in names if name in records.deleted]
+    deleted = f" ({', '.join(gone)} deleted in MLflow)" if gone else ""
+    raise BadInput(
+        f"study '{records.study}' is not finished: {len(names)} of "
+        f"{len(names) + len(records.trials)} trials miss: {', '.join(names)}{deleted}; "
+        "run the sweep again, or pass --partial"
+    )
+
+
+def choose_baseline(records: StudyRecords, asked: str | None) -> str:
+    """The arm that others are compared with: the one asked for, else the Light UNet, else first.
+
+    Raises:
+        BadInput: No such arm in the study.
+    """
+    if asked is None:
+        return "light_unet" if "light_unet" in records.arms else records.arms[0]
+    if asked not in records.arms:
+        raise BadInput(
+            f"--baseline {asked}: the study has no such arm{nearest(asked, records.arms)}"
+        )
+    return asked
+
+
+def exclusions(records: StudyRecords) -> dict[str, str]:
+    """Arm -> why it is left out of all averages: void or failed trials, or none that ended."""
+    reasons = {a: left_out([t.result for t in records.of_arm(a)]) for a in records.arms}
+    return {arm: reason for arm, reason in reasons.items() if reason}
+
+
+def incomplete(records: StudyRecords) -> dict[str, str]:
+    """Arm -> how many of its trials there are, where some have not ended; for partial reports."""
+    lacking = [place[0] for place in records.missing]
+    return {
+        arm: f"{len(records.of_arm(arm))} of {len(records.of_arm(arm)) + lacking.count(arm)} "
+        "trials so far"
+        for arm in records.arms
+        if arm in lacking
+    }
+
+
+def flags(records: StudyRecords, baseline: str) -> dict[str, list[str]]:
+    """Arm -> in what, besides the ablated factor, its runs differ from the baseline's."""
+    standard = conditions(records, baseline)
+    found = {
+        arm: list(_differing(conditions(records, arm), standard))
+        for arm in records.arms
+        if arm != baseline
+    }
+    return {arm: differing for arm, differing in found.items() if differing}
+
+
+def conditions(records: StudyRecords, arm: str) -> Conditions:
+    """Under what an arm was run: condition -> all the values that its runs had.
+
+    Code, tools, device and precision of all its stages; budget of the last training; data; seeds.
+    """
+    trials = records.of_arm(arm)
+    stages = {s.run_id: s for t in trials for s in records.lineage(t)}.values()
+    found = {
+        "commit": {s.tags["commit"] for s in stages if "commit" in s.tags},
+        "device": {s.tags["device"] for s in stages if "device" in s.tags},
+        "precision": {s.params["precision"] for s in stages if "precision" in s.params},
+        **{tool: {s.tags[tool] for s in stages if tool in s.tags} for tool in TOOLS},
+        **{name: {s.params[name] for s in stages if name in s.params} for name in INPUTS},
+        "budget": {_budget(records, t) for t in trials},
+        "test volumes": {f"fold {t.result.fold}: {v}" for t in trials for v in sorted(t.groups)},
+    }
+    if arm not in REFERENCES:
+        found["seeds"] = {str(t.result.seed) for t in trials}
+    return {name: frozenset(v - {""}) for name, v in found.items()}
+
+
+def mixed(records: StudyRecords) -> list[str]:
+    """What differs between the stages of the study as a whole, for the head of a report."""
+    stages = [records.stages[key] for key in sorted(records.stages)]
+    lines = []
+    for name in ("commit", "device", *TOOLS):
+        values = sorted({s.tags[name] for s in stages if name in s.tags})
+        if len(values) > 1:
+            lines.append(
+                f"stages of this study ran under {len(values)} of {name}: " + ", ".join(values)
+            )
+    if any("+" in s.tags.get("commit", "") for s in stages):
+        lines.append("a commit with + had changed files: its code cannot be had back from git")
+    return lines
+
+
+def notices(records: StudyRecords) -> list[str]:
+    """Everything about the study's runs that a reader must know, one line each."""
+    lines = mixed(records)
+    for t in records.duplicates:
+        lines.append(
+            f"trial {t.name} ended more than once: run {t.result.run_id} is not used, "
+            "a newer one is"
+        )
+    lines += [f"{t.name} counts, but {t.result.note}" for t in records.trials if t.result.note]
+    kept = {t.name for t in records.trials}
+    lines += [
+        f"trial {name} was deleted in MLflow" for name in records.deleted if name not in kept
+    ]
+    return lines
+
+
+def _budget(records: StudyRecords, trial: TrialRun) -> str:
+    stage = records.trained(trial)
+    if stage is None:
+        return ""
+    told = [f"{name.removeprefix('optim.')} {stage.params.get(name)}" for name in BUDGET]
+    return ", ".join(told)
+
+
+def _differing(ours: Conditions, standard: Conditions) -> Iterator[str]:
+    for name, values in ours.items():
+        theirs = standard.get(name, frozenset())
+        if values and theirs and values != theirs:
+            yield f"{name}: {_listed(values, theirs)} (baseline {_listed(theirs, values)})"
+
+
+def _listed(values: frozenset[str], others: frozenset[str]) -> str:
+    """What one side has alone; where it has nothing alone, all that it has."""
+    return " | ".join(sorted(values - others) or sorted(values))

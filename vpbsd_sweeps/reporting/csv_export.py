@@ -1,0 +1,74 @@
+"""Findings as CSV at full precision: for whoever computes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+
+from vpbsd_sweeps.reporting.analysis import StudyAnalysis
+from vpbsd_sweeps.reporting.significance import Spread
+
+NOTHING = Spread(math.nan, math.nan, 0)
+UNITS = ("folds", "volumes", "groups", "seeds")
+
+
+def table_csv(analysis: StudyAnalysis) -> str:
+    """A line per arm and metric, of all metrics."""
+    header = ["arm", "title", "metric", *(f"{k}_{u}" for u in UNITS for k in ("mean", "sd", "n"))]
+    header += ["left_out", "partial", "differs", "runs"]
+    lines: list[list[object]] = []
+    for row in analysis.rows:
+        told = [row.void, row.partial, "; ".join(row.differs)]
+        runs = " ".join(t.result.run_id for t in row.trials)
+        for metric in analysis.metrics if row.spreads else [""]:
+            by = row.spreads.get(metric)
+            spreads = [getattr(by, unit) if by else NOTHING for unit in UNITS]
+            numbers = [n for s in spreads for n in (s.mean, s.sd, s.n)]
+            lines.append([row.arm, row.title, metric, *numbers, *told, runs])
+    return _csv(header, lines)
+
+
+def comparison_csv(analysis: StudyAnalysis) -> str:
+    """A line per comparison."""
+    lines = [
+        {
+            "arm": c.arm,
+            "baseline": analysis.baseline,
+            "metric": c.metric,
+            "difference": c.paired.difference,
+            "ci_low": c.paired.low,
+            "ci_high": c.paired.high,
+            "groups": c.paired.groups,
+            "p_sign_flip": c.paired.p_flip,
+            "p_sign_flip_holm": c.p_flip_holm,
+            "p_wilcoxon": c.paired.p_wilcoxon,
+            "p_wilcoxon_holm": c.p_wilcoxon_holm,
+            "p_least": c.paired.p_least,
+            "d_z": c.paired.effect,
+            "detectable": c.paired.detectable,
+        }
+        for c in analysis.comparisons
+    ]
+    return _csv(list(lines[0]) if lines else [], (list(line.values()) for line in lines))
+
+
+def volumes_csv(analysis: StudyAnalysis) -> str:
+    """A line per trial, volume and metric: what every other number is made of."""
+    header = ["arm", "fold", "seed", "group", "volume", "metric", "value", "run", "status", "void"]
+    lines: list[list[object]] = []
+    for trial in (t for row in analysis.rows for t in row.trials):
+        r, groups = trial.result, trial.groups
+        places = sorted((v, m) for m, by in r.values.items() for v in by)
+        for volume, metric in places or [("", "")]:
+            value = r.values[metric][volume] if metric else math.nan
+            place = [r.arm, r.fold, r.seed, groups.get(volume, volume), volume, metric]
+            lines.append([*place, value, r.run_id, r.status, r.void])
+    return _csv(header, lines)
+
+
+def _csv(header: list[str], lines: Iterable[list[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
+    return text.getvalue()

@@ -1,0 +1,224 @@
+"""The report as one page of HTML that needs nothing else: styles inline, pictures inside."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd_sweeps.reporting import tables as typeset
+from vpbsd_sweeps.reporting.aggregates import HIGHER_IS_BETTER
+from vpbsd_sweeps.reporting.analysis import PRIMARY, StudyAnalysis
+from vpbsd_sweeps.reporting.checks import notices
+from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialRun
+from vpbsd_sweeps.tracking.tracker import flat
+from vpbsd_sweeps.units import hours
+
+TEMPLATE = "report.html.j2"
+CODEBOOKS_SHOWN = 3
+CODEBOOK = {
+    "code_patches": "What the code words look like: pieces of the input nearest to each of them.",
+    "code_usage": "How often each code word is the nearest one.",
+    "reconstructions": "Inputs, and what the decoder makes of right and of shuffled codes.",
+}
+"""Caption by file name."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture inside the page, what it shows, and the run it belongs to."""
+
+    source: str
+    caption: str
+    run_id: str = ""
+
+
+def page(analysis: StudyAnalysis, figures: dict[str, str], folder: Path, url: str) -> str:
+    """The page.
+
+    Args:
+        findings: What it tells.
+        figures: Name -> caption of the figures drawn.
+        folder: Where their SVG files lie.
+        url: Of the tracking server, if it is one that a browser can open.
+    """
+    records = analysis.records
+    base = url.rstrip("/") if url.startswith("http") else ""
+    rooms = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return rooms.get_template(TEMPLATE).render(
+        study=records.study,
+        summary=list(summary(analysis)),
+        ran=dict(ran(records)),
+        notices=notices(records),
+        main=typeset.main_table(analysis),
+        spread=typeset.spread_table(analysis),
+        comparison=typeset.comparison_table(analysis),
+        figures=[
+            Picture(inside((folder / f"{name}.svg").read_bytes(), "svg+xml"), caption)
+            for name, caption in figures.items()
+        ],
+        overlays=list(overlays(analysis)),
+        codebooks=list(codebooks(records)),
+        trials=records.trials,
+        metrics=analysis.columns,
+        settings=sorted((k, str(v)) for k, v in flat(records.facts["settings"]).items()),
+        runs=f"{base}/#/experiments/{records.experiment}/runs/",
+        served=bool(base),
+        parent=records.parent,
+    )
+
+
+def summary(analysis: StudyAnalysis) -> Iterator[str]:
+    """What was found, in sentences; nothing the tables do not say."""
+    if analysis.winner is None:
+        yield "No student arm has a valid result in every trial: there is nothing to rank."
+        return
+    best, base = analysis.row(analysis.winner), analysis.row(analysis.baseline)
+    yield f"Best student by mean DSC over folds: {best.title}, {best.mean(PRIMARY):.3f}."
+    compared = analysis.comparison(best.arm, PRIMARY)
+    if compared:
+        p = compared.paired
+        holm = compared.p_flip_holm
+        yield (
+            f"Against {base.title}: {p.difference:+.4f} (95 % interval {p.low:+.4f} to "
+            f"{p.high:+.4f}, {p.groups} groups, sign-flip p {p.p_flip:.3f}, {holm:.3f} after "
+            f"Holm): {'shown' if holm < 0.05 else 'not shown'} at 5 %."
+        )
+        if p.detectable > 0:  # NaN where the groups' differences do not spread
+            yield (
+                f"A true difference under {p.detectable:.4f} had less than four chances in five "
+                "to be seen here, even before correction."
+            )
+    references = [row for row in analysis.valid if row.arm in REFERENCES]
+    for row in references:
+        yield f"{row.title}, the reference: {row.mean(PRIMARY):.3f}."
+    void = [row.title for row in analysis.rows if row.void]
+    if void:
+        yield f"Left out of all averages: {', '.join(void)}."
+
+
+def ran(records: StudyRecords) -> Iterator[tuple[str, str]]:
+    """Under what the study was run, as names and values."""
+    facts, protocol = records.facts, records.facts["settings"]["protocol"]
+    stages = list(records.stages.values())
+    yield "data", f"fingerprint {facts['data'][:16]}, {_groups(records)}"
+    yield "protocol", f"{protocol['folds']} folds by {protocol['split']}, last epoch, no selection"
+    yield "seeds", f"students {_listed(facts['seeds'])}; teacher {facts['teacher_seed']}"
+    yield "precision", facts["settings"]["precision"]
+    for name, tags in (
+        ("commit", ("commit",)),
+        ("hardware", ("device", "host")),
+        ("libraries", ("python", "torch", "monai", "numpy")),
+    ):
+        yield name, _told(stages, tags)
+    yield "trials and stages", f"{len(records.trials)} trials on {len(stages)} unique stages"
+    work = records.hours
+    asked, spent, stored = (_work(*pair) for pair in (work.asked, work.spent, work.stored))
+    saved = work.asked[0] - work.spent[0]
+    yield "work asked for", f"{asked}, if every trial trained its own stages"
+    yield "work spent", spent + (f"; {stored} was stored before" if work.stored[0] else "")
+    yield "work saved", f"{hours(saved)} ({saved / max(work.asked[0], 1e-9):.0%})"
+    done = max((s.numbers.get("sys/finished", 0.0) for s in stages), default=0.0)
+    yield "last stage ended", f"{datetime.fromtimestamp(done, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def overlays(analysis: StudyAnalysis) -> Iterator[tuple[str, list[Picture]]]:
+    """Best, median and worst volume by DSC of the winner and of the baseline."""
+    for arm in dict.fromkeys(a for a in (analysis.winner, analysis.baseline) if a):
+        row = analysis.row(arm)
+        if row.spreads:
+            yield row.title, list(_extremes(analysis.records, row.trials))
+
+
+def codebooks(records: StudyRecords) -> Iterator[tuple[str, list[Picture]]]:
+    """The pictures of pre-training, by stage."""
+    stages = [s for s in records.of_family("pre-training")][:CODEBOOKS_SHOWN]
+    for stage in stages:
+        shown = {
+            "argmin perplexity": "perplexity",
+            "codes in use": "code_usage",
+            "bypass gap": "bypass_gap",
+        }
+        numbers = [f"{k} {stage.numbers[v]:.3g}" for k, v in shown.items() if v in stage.numbers]
+        verdict = stage.tags.get("void") or "valid"
+        title = f"Pre-training {stage.tags['key'][:12]}: {', '.join([*numbers, verdict])}"
+        paths = records.tracker.files(stage.run_id, "pictures")
+        yield (
+            title,
+            [
+                Picture(_fetched(records, stage.run_id, path), _told_of(path), stage.run_id)
+                for path in paths
+                if path.endswith(".png")
+            ],
+        )
+
+
+def inside(content: bytes, kind: str) -> str:
+    """A data URI."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _extremes(records: StudyRecords, trials: list[TrialRun]) -> Iterator[Picture]:
+    """Of an arm; a volume is its mean over seeds, and shown with the first of them."""
+    seen: dict[tuple[int, str], list[TrialRun]] = {}
+    for trial in trials:
+        for volume in trial.result.values[PRIMARY]:
+            seen.setdefault((trial.result.fold, volume), []).append(trial)
+    scored = sorted(
+        (mean(t.result.values[PRIMARY][volume] for t in of_volume), fold, volume)
+        for (fold, volume), of_volume in seen.items()
+    )
+    assert PRIMARY in HIGHER_IS_BETTER
+    chosen = {"best": scored[-1], "median": scored[len(scored) // 2], "worst": scored[0]}
+    for word, (score, fold, volume) in chosen.items():
+        trial = seen[fold, volume][0]
+        run_id = trial.result.run_id
+        for path in records.tracker.files(run_id, "pictures"):
+            kind = re.fullmatch(rf"pictures/(\w+?)_\d+_{re.escape(volume)}\.png", path)
+            if kind:
+                caption = f"{word}: {volume}, fold {fold}, DSC {score:.3f}: {kind[1]}"
+                yield Picture(_fetched(records, run_id, path), caption, run_id)
+
+
+def _fetched(records: StudyRecords, run_id: str, path: str) -> str:
+    return inside(records.tracker.content(run_id, path), "png")
+
+
+def _told_of(path: str) -> str:
+    return CODEBOOK.get(Path(path).stem, Path(path).stem.replace("_", " "))
+
+
+def _groups(records: StudyRecords) -> str:
+    groups = {g for t in records.trials for g in t.groups.values()}
+    volumes = {v for t in records.trials for v in t.groups}
+    return f"{len(volumes)} labelled volumes of {len(groups)} groups"
+
+
+def _told(stages: list[StageRun], names: tuple[str, ...]) -> str:
+    """All values of some tags over the stages, each once."""
+    return "; ".join(
+        f"{name} {_listed(values)}"
+        for name in names
+        if (values := sorted({s.tags[name] for s in stages if name in s.tags}))
+    )
+
+
+def _listed(values: list[object] | list[str]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _work(seconds: float, gpu_hours: float) -> str:
+    return hours(seconds) + (f" ({gpu_hours:.1f} GPU-hours)" if gpu_hours else " of slices")

@@ -1,0 +1,72 @@
+"""One driver per study: a heartbeat in the store, stale after a minute of silence."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+from vpbsd.errors import BadInput
+from vpbsd_sweeps.periodic import periodically
+from vpbsd_sweeps.store.results import Store
+
+BEAT, STALE = 10.0, 60.0
+
+
+@contextmanager
+def study_lock(study: str, store: Store) -> Iterator[None]:
+    """Holds a study's lock while the block runs; its last beat says how the study was left.
+
+    Raises:
+        BadInput: Another driver holds it: where, since when, and what to do.
+    """
+    place, me = f"{study}/driver.json", uuid4().hex
+    other = holder(study, store)
+    if other is not None:
+        raise BadInput(
+            f"study '{study}' is being driven by process {other['pid']} on {other['host']}: wait "
+            f"for it, end it, or watch it with python sweeps/status.py {study}"
+        )
+    _beat(store, place, me, "running")
+    try:
+        with periodically(lambda: _beat(store, place, me, "running"), BEAT):
+            yield
+    finally:
+        _beat(store, place, me, "ended")
+
+
+def holder(study: str, store: Store) -> dict[str, Any] | None:
+    """The living driver of a study, if there is one: host, pid, and the time of its last beat."""
+    told = store.read_json(f"{study}/driver.json")
+    if told is None or told["state"] != "running" or time.time() - told["time"] > STALE:
+        return None
+    if told["host"] == platform.node() and not _alive(int(told["pid"])):
+        return None  # killed on this very host: no need to wait the minute out
+    return told
+
+
+def _beat(store: Store, place: str, me: str, state: str) -> None:
+    store.write_json(
+        place,
+        {
+            "id": me,
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "state": state,
+            "time": time.time(),
+        },
+    )
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

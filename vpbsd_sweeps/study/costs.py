@@ -1,0 +1,107 @@
+"""What a stage costs in time and space: stated guesses, until it was run."""
+
+from __future__ import annotations
+
+import math
+
+from vpbsd.config import Network, SwinNet, UnetrNet
+from vpbsd.data.lattice import cells
+from vpbsd.inference.profiling import BLOCKS
+from vpbsd.methods.patterns import PatternsConfig
+from vpbsd.methods.vpbsd import VpbSDConfig
+from vpbsd.pipeline.stage_config import Evaluate, Targets, Timing, Train
+from vpbsd.pipeline.stages import Stage
+
+TEACHER_STEP, STUDENT_STEP = 0.25, 0.04
+"""Seconds per 32x64x64 patch of a training step on one core: feature size 12, Light UNet."""
+FORWARD_SHARE = 0.35
+"""A forward pass against a training step."""
+HALF = 0.35
+"""A step that rebuilds half the resolution against one that rebuilds all of it."""
+SKELETON = 0.06
+"""Seconds of one iteration of soft skeletons per labelled patch, with the gradient."""
+VOXELS = 32 * 64 * 64
+BYTES = 4
+TEACHER_PARAMETERS, STUDENT_PARAMETERS = 62.2e6, 0.12e6
+"""Of Swin UNETR at feature size 48, and of the Light UNet."""
+PICTURE = 70e3
+"""Bytes of an overlay."""
+
+
+def guess(stage: Stage) -> float:
+    """Seconds on one core; for proportions and orders of magnitude, not for promises."""
+    config = stage.config
+    if isinstance(config, Timing):
+        return BLOCKS * math.prod(config.patch) / VOXELS * FORWARD_SHARE * _step(config.network)
+    scale = math.prod(config.data.patch) / VOXELS
+    if isinstance(config, Train):
+        patches = config.optim.batch * len(stage.parts)
+        steps = config.optim.steps_per_epoch or _patches(stage) / config.optim.batch
+        step = patches * _pace(config) + config.optim.batch * _skeletons(config)
+        return steps * len(config.optim.span) * scale * step
+    upstream = stage.upstream["teacher" if isinstance(config, Targets) else "network"].config
+    assert isinstance(upstream, Train)
+    windows = _patches(stage) * (8 if isinstance(config, Evaluate) else 1)
+    return windows * scale * FORWARD_SHARE * _step(upstream.method.network)
+
+
+def _pace(config: Train) -> float:
+    half = isinstance(config.method, PatternsConfig) and config.method.rebuilt_at == 2
+    return _step(config.method.network) * (HALF if half else 1.0)
+
+
+def _skeletons(config: Train) -> float:
+    """What soft-clDice adds to a labelled patch."""
+    method = config.method
+    if isinstance(method, VpbSDConfig) and method.cldice:
+        return SKELETON * method.cldice_iterations
+    return 0.0
+
+
+def _step(network: Network) -> float:
+    if isinstance(network, SwinNet):
+        return TEACHER_STEP * (network.feature_size / 12) ** 2 * sum(network.depths) / 4
+    if isinstance(network, UnetrNet):
+        return TEACHER_STEP * network.feature_size / 8  # .16 s at 4, .30 s at 8, measured
+    return STUDENT_STEP
+
+
+def _patches(stage: Stage) -> int:
+    """Of the first role; unlabelled ones are capped by the sample."""
+    assert not isinstance(stage.config, Timing)
+    (role, parts) = next(iter(stage.parts.items()))
+    count = len(cells(parts, stage.config.data.patch))
+    sampling = getattr(stage.config, "sampling", None)
+    return min(count, sampling.patches) if role == "unlabelled" and sampling else count
+
+
+def guess_bytes(stage: Stage) -> float:
+    """Bytes that a result takes in the store; what compresses is taken as it is."""
+    config = stage.config
+    if isinstance(config, Timing):
+        return 0.0
+    if isinstance(config, Train):
+        return BYTES * _parameters(config.method.network)
+    if isinstance(config, Evaluate):
+        return PICTURE * sum(len(parts) for parts in stage.parts.values())
+    teacher = stage.upstream["teacher"].config
+    assert isinstance(teacher, Train)
+    assert isinstance(teacher.method.network, SwinNet)
+    width = BYTES * teacher.method.network.feature_size
+    a_voxel = {
+        "codes": 1 / 32**3,
+        "pseudo": 1 / 8,
+        "margin": 2.0,
+        "features": 16 * width / 32**3,
+        "features16": 8 * width / 16**3,
+    }
+    return _patches(stage) * math.prod(config.data.patch) * a_voxel[config.says]
+
+
+def _parameters(network: Network) -> float:
+    if isinstance(network, SwinNet):
+        return TEACHER_PARAMETERS * (network.feature_size / 48) ** 2
+    if isinstance(network, UnetrNet):
+        h = network.hidden_size
+        return 12 * (4 * h**2 + 2 * h * network.mlp_dim) + 15_000 * network.feature_size**2
+    return STUDENT_PARAMETERS

@@ -1,0 +1,82 @@
+"""Which stages are stored, and what those cost that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from statistics import median
+
+from vpbsd.pipeline.stages import Family, Stage
+from vpbsd_sweeps.store.results import State, Store
+from vpbsd_sweeps.study.costs import guess, guess_bytes
+
+FAMILIES: tuple[Family, ...] = (
+    "pre-training",
+    "fine-tuning",
+    "targets",
+    "student",
+    "evaluation",
+    "timing",
+)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Some stages, upstream first, and the state of each in the store.
+
+    Attributes:
+        name: Of the study or model they are for.
+        seconds: Key -> measured seconds of a stored stage.
+        on_gpu: Whether some of them were measured on a GPU.
+        sizes: Key -> bytes of a stored stage.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    states: dict[str, State]
+    seconds: dict[str, float]
+    on_gpu: bool = False
+    sizes: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> list[Stage]:
+        """Stages to run: not stored, or stored damaged."""
+        return [stage for stage in self.stages if self.states[stage.key] != "stored"]
+
+    def costs(self) -> dict[str, float]:
+        """Key -> seconds: its own if measured, else a guess scaled by what its family took."""
+        return self._scaled(guess, self.seconds)
+
+    def bytes(self) -> dict[str, float]:
+        """Key -> bytes of its result, in the same way."""
+        return self._scaled(guess_bytes, self.sizes)
+
+    def _scaled(
+        self, guessed: Callable[[Stage], float], known: dict[str, float]
+    ) -> dict[str, float]:
+        guesses = {stage.key: guessed(stage) for stage in self.stages}
+        ratios: dict[str, list[float]] = {}
+        for stage in self.stages:
+            if stage.key in known and guesses[stage.key] > 0:
+                ratio = known[stage.key] / guesses[stage.key]
+                ratios.setdefault(stage.family, []).append(ratio)
+        factor = {family: median(values) for family, values in ratios.items()}
+        return {
+            stage.key: known.get(stage.key, guesses[stage.key] * factor.get(stage.family, 1.0))
+            for stage in self.stages
+        }
+
+
+def look_up(name: str, stages: Iterable[Stage], store: Store) -> Inventory:
+    """Looks up some stages."""
+    every = tuple(stages)
+    states = {stage.key: store.state(stage.key) for stage in every}
+    manifests = {stage.key: store.manifest(stage.key) for stage in every}
+    seconds = {k: float(m.facts["seconds"]) for k, m in manifests.items() if m is not None}
+    on_gpu = any(m.facts.get("peak_gpu_memory_gb") for m in manifests.values() if m is not None)
+    sizes = {
+        key: float(sum(file.size for file in m.files.values()))
+        for key, m in manifests.items()
+        if m is not None
+    }
+    return Inventory(name, every, states, seconds, on_gpu, sizes)

@@ -1,0 +1,124 @@
+"""What a sweep is: arms x folds x seeds of one data set under one settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from vpbsd.config import digest
+from vpbsd.data.folds import Fold, make_folds
+from vpbsd.data.volumes import VolumeInfo
+from vpbsd.errors import BadInput
+from vpbsd.overrides import nearest
+from vpbsd.pipeline.arms import ARMS, GROUPS
+from vpbsd.pipeline.recipes import REFERENCES, trial
+from vpbsd.pipeline.stage_config import Timing, Train
+from vpbsd.pipeline.stages import Stage
+from vpbsd.settings import Settings
+from vpbsd_sweeps.study.identity import data_fingerprint
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One arm on one fold with one seed; `stage` is the evaluation it ends with."""
+
+    arm: str
+    fold: int
+    seed: int
+    stage: Stage
+
+    @property
+    def id(self) -> str:
+        """Its name within the study."""
+        return f"{self.arm}-fold{self.fold}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A named set of trials.
+
+    Attributes:
+        name: Of the study, and of its MLflow experiment.
+        settings: Of every trial.
+        volumes: The data set.
+        arms: Rows of the table.
+        seeds: Of the students; one trial per arm, fold and seed.
+        teacher_seed: Of pre-training and fine-tuning, shared by all student seeds.
+        timed: Whether each network's time per block is measured too.
+    """
+
+    name: str
+    settings: Settings
+    volumes: tuple[VolumeInfo, ...]
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...] = (0,)
+    teacher_seed: int = 0
+    timed: bool = False
+
+    @cached_property
+    def folds(self) -> tuple[Fold, ...]:
+        """The splits of the data set."""
+        return make_folds(self.volumes, self.settings.protocol)
+
+    @cached_property
+    def trials(self) -> tuple[Trial, ...]:
+        """All trials. References know no student seed and are run once per fold."""
+        return tuple(
+            Trial(arm, fold.index, seed, trial(self.settings, arm, fold, seed, self.teacher_seed))
+            for fold in self.folds
+            for arm in self.arms
+            for seed in (self.seeds[:1] if arm in REFERENCES else self.seeds)
+        )
+
+    @cached_property
+    def timings(self) -> tuple[Stage, ...]:
+        """One timing per network that a trial delivers, if they are asked for."""
+        return tuple(
+            {t.key: t for t in map(self.timing, self.trials)}.values() if self.timed else ()
+        )
+
+    def timing(self, one: Trial) -> Stage:
+        """The timing of the network that a trial delivers."""
+        trained = one.stage.upstream["network"].config
+        assert isinstance(trained, Train)
+        network, s = trained.method.network, self.settings
+        config = Timing(network=network, patch=s.data.patch, precision=s.precision)
+        label = f"time {network.name} {digest(network)[:6]}"
+        return Stage(config, {}, {}, 0, label)
+
+    def stages(self) -> Iterator[Stage]:
+        """Every stage any trial rests on, each once, upstream first; timings at the end."""
+        seen: set[str] = set()
+        for last in [*(one.stage for one in self.trials), *self.timings]:
+            for stage in last.lineage():
+                if stage.key not in seen:
+                    seen.add(stage.key)
+                    yield stage
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What makes the study this study; another set of facts needs another name."""
+        return {
+            "settings": self.settings.model_dump(mode="json"),
+            "data": data_fingerprint(self.volumes),
+            "arms": list(self.arms),
+            "seeds": list(self.seeds),
+            "teacher_seed": self.teacher_seed,
+            "timed": self.timed,
+        }
+
+
+def check_arms(names: list[str]) -> tuple[str, ...]:
+    """The arms, groups of arms written out, in the order given, each once.
+
+    Raises:
+        BadInput: An arm that does not exist; the nearest name is offered.
+    """
+    arms: list[str] = []
+    for name in names:
+        if name not in ARMS and name not in GROUPS:
+            raise BadInput(f"there is no arm '{name}'{nearest(name, [*ARMS, *GROUPS])}")
+        arms += GROUPS.get(name, (name,))
+    return tuple(dict.fromkeys(arms))

@@ -1,0 +1,142 @@
+"""A search's journal: what was asked and how it ended, appended, beside the store.
+
+It is the whole state of a search. A trial that was asked for and never told of is what an
+interrupted driver left, and is run first by the next one.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from vpbsd.errors import BadInput
+from vpbsd_sweeps.store.files import FileStore
+from vpbsd_sweeps.study.identity import first_difference
+from vpbsd_sweeps.tuning.space import Params
+
+Outcome = Literal["complete", "stopped", "void", "failed", "infeasible"]
+"""complete: full budget on all folds and seeds; stopped: by halving, on the first fold."""
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """How a trial ended.
+
+    Attributes:
+        number: Of the trial.
+        outcome: Only complete ones have a value.
+        scores: DSC of the group held out of each finished fold, seed by seed.
+        curve: (epoch, DSC of the glance) of the first fold's student.
+        rungs: (share of the schedule, DSC) that halving went by.
+        cost: Second objective: 10^9 multiply-accumulates of one patch, or None.
+        reason: Why it is not complete.
+        keys: Label -> stage key, of the first fold.
+        time: When it ended, in seconds since 1970.
+    """
+
+    number: int
+    outcome: Outcome
+    scores: tuple[float, ...] = ()
+    curve: tuple[tuple[int, float], ...] = ()
+    rungs: tuple[tuple[float, float], ...] = ()
+    cost: float | None = None
+    reason: str = ""
+    keys: dict[str, str] | None = None
+    time: float = field(default_factory=time.time)
+
+    @property
+    def value(self) -> float | None:
+        """The objective: mean over folds and seeds; None unless the trial is complete."""
+        return sum(self.scores) / len(self.scores) if self.outcome == "complete" else None
+
+    def values(self, objectives: int) -> list[float] | None:
+        """What a sampler of so many objectives is told."""
+        if self.value is None or (objectives > 1 and self.cost is None):
+            return None
+        return [self.value, self.cost or 0.0][:objectives]
+
+
+class Journal:
+    """A search's entries, read once and appended to.
+
+    Attributes:
+        facts: Of the search, or None where nothing was written yet.
+        asked: Number -> configuration.
+        told: Number -> how it ended, in the order it did.
+    """
+
+    def __init__(self, store: FileStore, name: str) -> None:
+        self._store, self._path, self.name = store, f"{name}/search.jsonl", name
+        self.facts: dict[str, Any] | None = None
+        self.asked: dict[int, Params] = {}
+        self.told: dict[int, TrialOutcome] = {}
+        self.order: list[tuple[str, int]] = []
+        """("asked" | "told", number), as it happened."""
+        for entry in store.read_lines(self._path):
+            self._take(entry)
+
+    @property
+    def pending(self) -> list[int]:
+        """Asked for, and not told of."""
+        return [number for number in self.asked if number not in self.told]
+
+    def claim(self, facts: dict[str, Any]) -> None:
+        """Takes the name, or finds that it is the same search.
+
+        Raises:
+            BadInput: It is another; the first difference is named.
+        """
+        if self.facts is None:
+            self._add({"event": "search", "facts": facts})
+            return
+        difference = first_difference(facts, self.facts)
+        if difference:
+            raise BadInput(
+                f"search '{self.name}' was started with another configuration ({difference}): "
+                "pass --study NAME for a new one"
+            )
+
+    def ask(self, number: int, params: Params) -> None:
+        """A trial begins."""
+        self._add({"event": "asked", "number": number, "params": params})
+
+    def tell(self, told: TrialOutcome) -> None:
+        """A trial has ended."""
+        self._add({"event": "told", **asdict(told)})
+
+    def _add(self, entry: dict[str, Any]) -> None:
+        self._store.append_line(self._path, entry)
+        self._take(entry)
+
+    def _take(self, entry: dict[str, Any]) -> None:
+        kind = entry["event"]
+        if kind == "search":
+            self.facts = self.facts or entry["facts"]
+            return
+        number, known = entry["number"], self.asked if kind == "asked" else self.told
+        if number in known:
+            return  # the first word counts
+        self.order.append((kind, number))
+        if kind == "asked":
+            self.asked[number] = entry["params"]
+            return
+        plain = {name: value for name, value in entry.items() if name != "event"}
+        plain["scores"] = tuple(plain["scores"])
+        plain["rungs"] = tuple((rung, score) for rung, score in plain["rungs"])
+        plain["curve"] = tuple((int(epoch), score) for epoch, score in plain["curve"])
+        self.told[number] = TrialOutcome(**plain)
+
+
+def read_search(store: FileStore, name: str) -> Journal:
+    """Another search, for reading.
+
+    Raises:
+        BadInput: No such search in this store.
+    """
+    journal = Journal(store, name)
+    if journal.facts is None:
+        raise BadInput(
+            f"there is no search '{name}' in the store {store.url}: name one that was run there"
+        )
+    return journal

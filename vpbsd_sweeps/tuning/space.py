@@ -1,0 +1,183 @@
+"""The search space, as data: which settings are varied, between what, and under which condition.
+
+Which stages a setting touches is not said here: it lives in the config where it belongs, and the
+stage keys tell (`touched`). Ranges follow the published defaults; those of the laptop preset are
+scaled to its small budgets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from vpbsd.errors import BadInput
+from vpbsd.overrides import override
+from vpbsd.settings import Settings
+
+Value = Any
+"""Whatever JSON holds."""
+Params = dict[str, Value]
+
+
+@dataclass(frozen=True)
+class Range:
+    """From low to high, both included; on a logarithmic scale, or of whole numbers."""
+
+    low: float
+    high: float
+    log: bool = False
+    whole: bool = False
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """Values to try a setting with."""
+        kind = int if self.whole else float
+        return kind(self.low), kind(self.high)
+
+    def holds(self, value: Value) -> bool:
+        """Whether a value lies in it."""
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return (
+            number and self.low <= value <= self.high and (not self.whole or value == int(value))
+        )
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}{', log' if self.log else ''}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some values."""
+
+    values: tuple[Value, ...]
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """Values to try a setting with."""
+        return self.values
+
+    def holds(self, value: Value) -> bool:
+        """Whether a value is one of them."""
+        return json.dumps(value) in {json.dumps(own) for own in self.values}
+
+    def __str__(self) -> str:
+        return " | ".join(json.dumps(value).strip('"') for value in self.values)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One setting that is varied.
+
+    Attributes:
+        path: Of the setting.
+        values: What it may be.
+        when: (path, value): it matters only where that setting has that value.
+    """
+
+    path: str
+    values: Range | Choice
+    when: tuple[str, Value] | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a search varies: teachers' settings first, then students'.
+
+    Attributes:
+        settings: Of everything else.
+        teacher: Parameters whose change needs another teacher.
+        student: Parameters that only students see.
+    """
+
+    settings: Settings
+    teacher: tuple[Parameter, ...]
+    student: tuple[Parameter, ...]
+
+    def draw(self, suggest: Callable[[Parameter], Value]) -> Params:
+        """Asks for the value of each parameter that matters, given those before it."""
+        drawn: Params = {}
+        for parameter in (*self.teacher, *self.student):
+            if self._matters(parameter, drawn):
+                drawn[parameter.path] = suggest(parameter)
+        return drawn
+
+    def teacher_of(self, params: Params) -> Params:
+        """The part of a configuration that decides on the teacher."""
+        return {p.path: params[p.path] for p in self.teacher if p.path in params}
+
+    def holds(self, params: Params) -> bool:
+        """Whether a configuration, of another search maybe, is one of this space."""
+        try:
+            drawn = self.draw(lambda parameter: params[parameter.path])
+        except KeyError:
+            return False
+        every = {p.path: p for p in (*self.teacher, *self.student)}
+        return all(every[path].values.holds(value) for path, value in drawn.items())
+
+    def lines(self) -> Iterator[str]:
+        """One line per parameter."""
+        for level, parameters in (("teacher", self.teacher), ("student", self.student)):
+            for p in parameters:
+                only = f"  (where {p.when[0]} is {p.when[1]})" if p.when else ""
+                yield f"{level}  {p.path:<45} {p.values}{only}"
+
+    def _matters(self, parameter: Parameter, drawn: Params) -> bool:
+        if parameter.when is None:
+            return True
+        path, value = parameter.when
+        return bool(drawn.get(path, value_at(self.settings, path)) == value)
+
+
+def parse_parameter(text: str, settings: Settings) -> Parameter:
+    """`path=low:high[:log]` or `path=a,b,c`; lists are written as JSON, `path=[1,2],[3,4]`.
+
+    Raises:
+        BadInput: No such setting, or another way of writing.
+    """
+    path, equals, told = text.partition("=")
+    remedy = f"--param {text}: write it as path=low:high, path=low:high:log or path=a,b,c"
+    if not equals or not told:
+        raise BadInput(remedy)
+    now = value_at(settings, path)
+    low, colon, rest = told.partition(":")
+    if not colon:
+        return Parameter(path, Choice(_values(told)))
+    high, _, log = rest.partition(":")
+    try:
+        ends = float(low), float(high)
+    except ValueError:
+        raise BadInput(remedy) from None
+    if log not in ("", "log") or not ends[0] < ends[1] or (log and ends[0] <= 0):
+        raise BadInput(f"{remedy}, with low < high, and 0 < low for log")
+    whole = isinstance(now, int) and not isinstance(now, bool)
+    return Parameter(path, Range(*ends, log=bool(log), whole=whole))
+
+
+def value_at(settings: Settings, path: str) -> Value:
+    """A setting's value.
+
+    Raises:
+        BadInput: No such setting; the nearest name is offered.
+    """
+    at: Value = settings.model_dump()
+    for name in path.split("."):
+        if not isinstance(at, dict) or name not in at:
+            override(settings, {path: 0})  # says what is wrong with the path
+        at = at[name]
+    return at
+
+
+def _values(told: str) -> tuple[Value, ...]:
+    try:
+        return tuple(json.loads(f"[{told}]"))
+    except json.JSONDecodeError:
+        return tuple(_plain(part) for part in told.split(","))
+
+
+def _plain(text: str) -> Value:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

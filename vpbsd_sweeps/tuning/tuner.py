@@ -1,0 +1,122 @@
+"""The search while it runs: asks for configurations, lets them run, tells how they ended."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from vpbsd_sweeps.execution.events import StageFollower
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.identity import first_difference
+from vpbsd_sweeps.tuning.asha import SuccessiveHalving
+from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
+from vpbsd_sweeps.tuning.ranking import best
+from vpbsd_sweeps.tuning.sampler import ConfigSampler
+from vpbsd_sweeps.tuning.search_spec import Search
+from vpbsd_sweeps.tuning.trial import run_trial
+
+DRAWS_PER_TRIAL = 5
+"""Points that cannot be trained cost nothing, but a space of nothing else must come to an end."""
+
+
+def missing(journal: Journal, trials: int) -> bool:
+    """Whether anything is left to run."""
+    return bool(journal.pending) or may_ask(journal, trials, running=0)
+
+
+def may_ask(journal: Journal, trials: int, running: int) -> bool:
+    """Whether another configuration is wanted: those that cannot be trained do not count."""
+    tried = sum(told.outcome != "infeasible" for told in journal.told.values())
+    return tried + running < trials and len(journal.asked) < DRAWS_PER_TRIAL * trials
+
+
+def rebuilt(search: Search, journal: Journal, warm: list[Journal]) -> ConfigSampler:
+    """A chooser that knows what the journal knows, and what finished searches found."""
+    chooser = ConfigSampler(search.space, search.sampler, search.seed, search.students_per_teacher)
+    for other in warm:
+        _warm(chooser, search, other)
+    for event, number in journal.order:
+        if event == "asked":
+            chooser.ask_again(number, journal.asked[number])
+        else:
+            told = journal.told[number]
+            chooser.tell(number, told.values(chooser.objectives), told.curve)
+    return chooser
+
+
+def _warm(chooser: ConfigSampler, search: Search, other: Journal) -> None:
+    assert other.facts is not None
+    taken = [
+        chooser.add_finished(other.asked[told.number], told.values(chooser.objectives) or [])
+        for told in best(other)
+    ]
+    names = ("settings", "data", "arm")
+    ours, theirs = ({name: f[name] for name in names} for f in (search.facts, other.facts))
+    difference = first_difference(ours, theirs)
+    note = f"; its values may lie elsewhere ({difference})" if difference else ""
+    print(f"{sum(taken)} of {len(taken)} complete trials of {other.name} fit this space{note}")
+
+
+@dataclass
+class Searcher:
+    """Asks, lets run, tells, until enough trials have ended.
+
+    Attributes:
+        trials: In all, those in the journal included.
+    """
+
+    search: Search
+    journal: Journal
+    chooser: ConfigSampler
+    engine: StageFollower
+    store: Store
+    trials: int
+    _running: set[Future[TrialOutcome | None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._waiting = self.journal.pending
+        self.halving = None if self.chooser.objectives > 1 else SuccessiveHalving()
+        for told in self.journal.told.values():
+            if self.halving:
+                self.halving.remember(told.number, told.rungs)
+
+    def run(self, at_once: int) -> None:
+        """To the end, so many trials at a time."""
+        with ThreadPoolExecutor(at_once) as pool:
+            try:
+                while self._begin(pool, at_once) or self._running:
+                    done, self._running = wait(self._running, 1.0, FIRST_COMPLETED)
+                    for future in done:
+                        self._end(future.result())
+            except BaseException:
+                self.engine.stop()  # or leaving the pool would wait for the trials' ends
+                raise
+
+    def _begin(self, pool: ThreadPoolExecutor, at_once: int) -> bool:
+        """Fills the pool; whether anything was begun."""
+        begun = False
+        while len(self._running) < at_once and (
+            self._waiting or may_ask(self.journal, self.trials, len(self._running))
+        ):
+            number = self._waiting.pop(0) if self._waiting else self._ask()
+            params = self.journal.asked[number]
+            work = (self.search, number, params, self.engine, self.store, self.halving)
+            self._running.add(pool.submit(run_trial, *work))
+            begun = True
+        return begun
+
+    def _ask(self) -> int:
+        number = len(self.journal.asked)
+        self.journal.ask(number, self.chooser.ask(number))
+        return number
+
+    def _end(self, told: TrialOutcome | None) -> None:
+        assert told is not None, "only a driver that stops gives trials up, and then it is gone"
+        self.journal.tell(told)
+        self.chooser.tell(told.number, told.values(self.chooser.objectives), told.curve)
+        value = "" if told.value is None else f", DSC {told.value:.3f}"
+        leader = best(self.journal)[:1]
+        lead = f"; best {leader[0].value:.3f} (trial {leader[0].number})" if leader else ""
+        why = f" ({told.reason})" if told.reason else ""
+        print(f"trial {told.number} {told.outcome}{why}{value}{lead}", file=sys.stderr, flush=True)
