@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-import sweeps  # noqa: F401 (sets what Ray reads when it is imported, so before any test does)
+import vpbsd_sweeps  # noqa: F401 (sets what Ray reads when it is imported, so before any test does)
 
 
 @pytest.fixture(scope="session")
