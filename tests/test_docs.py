@@ -7,6 +7,7 @@ import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from textwrap import dedent
 from typing import get_args
 
 import pytest
@@ -57,9 +58,10 @@ def understand(monkeypatch):
 
 def commands_of(page):
     """Every command of ours in a page's blocks, those within `ray exec '...'` too, as words."""
-    for line in page.read_text().splitlines():
-        if not line.startswith("    "):
-            continue
+    text = page.read_text()
+    fenced = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).splitlines()
+    indented = [line for line in text.splitlines() if line.startswith("    ")]
+    for line in [*fenced, *indented]:
         words = shlex.split(line, comments=True)
         for one in [words, *(shlex.split(word) for word in words[1:] if " " in word)]:
             if one[:1] == ["vpbsd"] and "|" not in one:
@@ -144,11 +146,10 @@ def test_the_glossary_knows(terms):
 
 
 def test_the_study_from_python_is_that_of_the_package():
-    (shown,) = re.findall(
-        r"```python\n(from vpbsd_sweeps.*?)```", (ROOT / "README.md").read_text(), re.DOTALL
-    )
-    told = re.search(r"\n    from vpbsd_sweeps.*?\n(?=\S)", vpbsd_sweeps.__doc__, re.DOTALL)[0]
-    assert shown.split() == told.split()
+    block = r"```python\n(from vpbsd_sweeps.*?)```"
+    (shown,) = re.findall(block, (ROOT / "README.md").read_text(), re.DOTALL)
+    told = re.search(r"    from vpbsd_sweeps.*?\n\n(?=\w)", vpbsd_sweeps.__doc__, re.DOTALL)[0]
+    assert shown.strip() == dedent(told).strip()
 
 
 def test_pictures_are_those_that_are_drawn(tmp_path):
