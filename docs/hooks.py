@@ -51,7 +51,9 @@ def api_pages() -> dict[str, str]:
 
 
 def api_page(room: str) -> str:
-    """Lists the modules of a room for mkdocstrings."""
+    """Lists the modules of a room for mkdocstrings, below what the room says of itself."""
     folder = ROOT / room.replace(".", "/")
     names = sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
-    return "\n\n".join([f"# {room}", *(f"::: {room}.{name}" for name in names)])
+    itself = f"::: {room}\n    options: {{members: false, show_root_heading: false}}"
+    about = [itself] if (folder / "__init__.py").read_text().startswith('"') else []
+    return "\n\n".join([f"# {room}", *about, *(f"::: {room}.{name}" for name in names)])
