@@ -40,7 +40,7 @@ FLOW = {
     ),
     "fine-tuning": Box(5.0, 3.6, 2.5, 1.1, "fine-tuning", ("teacher on labels", "one per fold")),
     "targets": Box(
-        5.0, 1.7, 2.5, 1.3, "targets", ("code words,", "pseudo-labels, features:", "said once")
+        5.0, 1.7, 2.5, 1.3, "targets", ("code words,", "pseudo-labels, features:", "computed once")
     ),
     "student": Box(
         8.2, 1.7, 2.1, 1.1, "student", ("Light UNet, 0.12 M", "one per arm, seed"), GREEN
@@ -66,7 +66,7 @@ ROOMS = (
     ("drivers", "connect, show, run, be interrupted", "", ROSE),
     ("deployment", "choose, export and register the final model", "imports mlflow", BLUE),
     ("reporting", "records -> analysis -> tables, figures, page", "", BLUE),
-    ("tracking", "what MLflow is told", "imports mlflow", BLUE),
+    ("tracking", "runs in MLflow, and patience", "imports mlflow", BLUE),
     ("monitor", "progress, status, hours", "", BLUE),
     ("tuning", "search: space, sampler, halving, journal", "alone imports optuna", GREEN),
     ("study", "arms x folds x seeds, and their plan", "", GREEN),
@@ -82,7 +82,7 @@ STAGE = (
     ("job", "vpbsd_sweeps/execution/jobs.py", "key, family and the stage itself as JSON"),
     ("scheduler", "vpbsd_sweeps/execution/scheduler.py", "each key runs once, whoever asks"),
     ("worker", "vpbsd_sweeps/execution/worker.py", "inputs from the store, steps, checkpoints"),
-    ("run", "vpbsd/pipeline/run.py", "trains, says targets, evaluates or times"),
+    ("run", "vpbsd/pipeline/run.py", "trains, computes targets, evaluates or times"),
     ("store", "vpbsd_sweeps/store/results.py", "committed last, by manifest.json with checksums"),
     (
         "MLflow",
