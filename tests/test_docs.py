@@ -60,7 +60,8 @@ def commands_of(page):
     """Every command of ours in a page's blocks, those within `ray exec '...'` too, as words."""
     text = page.read_text()
     fenced = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).splitlines()
-    indented = [line for line in text.splitlines() if line.startswith("    ")]
+    plain = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    indented = [line for line in plain.splitlines() if line.startswith("    ")]
     for line in [*fenced, *indented]:
         words = shlex.split(line, comments=True)
         for one in [words, *(shlex.split(word) for word in words[1:] if " " in word)]:
