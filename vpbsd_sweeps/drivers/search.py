@@ -33,7 +33,7 @@ def drive_search(
     if missing(journal, args.trials):
         cluster.connect(args.cpus)
         slices, at_once = capacity.offered()
-        print(f"{at_once} trials side by side on {cluster.describe()}", file=sys.stderr)
+        print(f"{at_once} trials side by side on {cluster.resources()}", file=sys.stderr)
         engine = Engine(store, slices)
         loop = Searcher(search, journal, chooser, engine, store, args.trials)
         view = SearchDisplay(search, journal, store, args.trials)

@@ -119,7 +119,7 @@ def _run(
     cluster.connect(cpus)
     slices, side_by_side = capacity.offered()
     print(
-        f"{len(chains)} trials on {cluster.describe()}, {side_by_side} stages side by side",
+        f"{len(chains)} trials on {cluster.resources()}, {side_by_side} stages side by side",
         file=sys.stderr,
     )
     tally = Tally(outline(plan), store)

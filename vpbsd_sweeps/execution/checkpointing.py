@@ -18,7 +18,7 @@ Report = Callable[[int, list[dict[str, float | str]], float], None]
 
 
 class Checkpointer:
-    """What a running stage leaves in the store, so that a crash costs little.
+    """Keeps in the store what a running stage needs to go on, so that a crash costs little.
 
     Rows and checkpoint are written at most every `VPBSD_CHECKPOINT_SECONDS` (30), and `run`
     yields after each epoch or five minutes: a crash costs no more than that.
@@ -34,7 +34,7 @@ class Checkpointer:
         self._rows = self._written = 0
 
     def resume(self) -> Path | None:
-        """The newest checkpoint, if there is one."""
+        """Fetches the newest checkpoint, if there is one."""
         if not self.store.fetch_running(self.key, CHECKPOINT, self.kept):
             return None
         spent = self.store.load_running(self.key, SPENT)
@@ -42,11 +42,11 @@ class Checkpointer:
         return self.kept
 
     def seconds(self) -> float:
-        """Spent on this stage by all its processes, in earlier attempts up to their checkpoint."""
+        """Sums the seconds of all its processes, and of earlier attempts up to their checkpoint."""
         return self._before + self._ranks * (time.monotonic() - self._began)
 
     def record(self, step: Progress) -> list[dict[str, float | str]]:
-        """Takes a step down; returns the rows that are new."""
+        """Saves a step if it is time to; returns the rows that are new."""
         if self._rows == 0 and len(step.rows) > 1:  # resumed: the first rows are known
             self._rows = self._written = len(step.rows) - 1
         new = step.rows[self._rows :]
@@ -59,8 +59,8 @@ class Checkpointer:
         draft = self.kept.with_name("next-" + CHECKPOINT)
         step.save(draft)
         draft.replace(self.kept)
-        told = {"seconds": self.seconds(), "share": step.share, "time": time.time()}
-        spent = json.dumps(told).encode()
+        progress = {"seconds": self.seconds(), "share": step.share, "time": time.time()}
+        spent = json.dumps(progress).encode()
         self.store.save_running(self.key, {CHECKPOINT: self.kept, SPENT: spent})
         if self._written < len(step.rows):
             self.store.append_rows(self.key, self._written, step.rows[self._written :])

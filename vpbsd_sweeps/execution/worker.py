@@ -1,4 +1,4 @@
-"""Runs one stage in one process: inputs from the store, checkpoints to it, the result committed."""
+"""Runs one stage in one process: inputs from the store, checkpoints to it, result committed."""
 
 from __future__ import annotations
 
