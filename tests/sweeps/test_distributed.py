@@ -19,7 +19,7 @@ from vpbsd.data.folds import make_folds
 from vpbsd.pipeline.recipes import trial
 from vpbsd.pipeline.run import run
 from vpbsd_sweeps.execution import cluster
-from vpbsd_sweeps.execution.jobs import JobChain, job_of
+from vpbsd_sweeps.execution.jobs import JobChain, Waiter, job_of
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.execution.trials import run_trials
 from vpbsd_sweeps.store.results import Store
@@ -113,10 +113,10 @@ def test_a_lost_process_ends_both_and_both_go_on(diary, store):
 
 def test_a_stage_nobody_waits_for_frees_its_cores_and_keeps_its_checkpoint(diary, store):
     stage = Pair(diary, seconds=1.0)
-    scheduler = cluster.get_scheduler(store, PAIR)
-    ray.get(scheduler.request.remote(job_of(stage), "trial", "session"))
+    scheduler, waiter = cluster.get_scheduler(store, PAIR), Waiter("session", "trial")
+    ray.get(scheduler.request.remote(job_of(stage), waiter))
     wait_until(lambda: "0 2" in diary.read_text())
-    ray.get(scheduler.release.remote(stage.key, "trial"))
+    ray.get(scheduler.release.remote(stage.key, waiter))
     wait_until(lambda: ray.available_resources().get("CPU", 0) == 2)
     left = len(diary.read_text().splitlines())
     assert store.state(stage.key) != "stored"

@@ -42,7 +42,7 @@ class Checkpointer:
         return self.kept
 
     def seconds(self) -> float:
-        """Sums the seconds of all its processes, and of earlier attempts up to their checkpoint."""
+        """Sums the seconds of all processes, and of earlier attempts up to their checkpoint."""
         return self._before + self._ranks * (time.monotonic() - self._began)
 
     def record(self, step: Progress) -> list[dict[str, float | str]]:

@@ -58,8 +58,8 @@ def connect(cpus: int | None = None, *, local: bool = False) -> None:
             ray.init(address="local", num_cpus=cpus, **quiet, **own)
         except Exception as error:  # Ray raises no class of its own here
             raise BadInput(
-                f"a local Ray did not start ({last_line(error)}): the machine may be too busy or out "
-                "of memory; give the same command again when it is not"
+                f"a local Ray did not start ({last_line(error)}): the machine may be too busy or "
+                "out of memory; give the same command again when it is not"
             ) from error
     handle_sigterm()  # Ray has set a handler of its own
 

@@ -1,8 +1,8 @@
 """A stage over several processes, one per GPU: Ray Train starts them, and they train in step.
 
 The first of them does what a stage in one process does; the others only compute their part of
-each batch (`vpbsd.distributed`). If one is lost, with its node or alone, all of them begin anew from the
-last checkpoint.
+each batch (`vpbsd.distributed`). If one is lost, with its node or alone, all of them begin anew
+from the last checkpoint.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ from typing import Any
 import ray
 from ray import tune
 
-from vpbsd_sweeps.execution.client import Waiter, follow, watching
+from vpbsd_sweeps.execution.client import follow, watching
 from vpbsd_sweeps.execution.cluster import NAMESPACE, driver_node, get_scheduler
 from vpbsd_sweeps.execution.events import StageState, StageStatus
-from vpbsd_sweeps.execution.jobs import SYSTEM_RETRIES, JobChain
+from vpbsd_sweeps.execution.jobs import SYSTEM_RETRIES, JobChain, Waiter
 from vpbsd_sweeps.execution.scheduler import scheduler_name
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.messages import last_line
@@ -32,7 +32,7 @@ def coordinate(
     """Trains a trial, as Tune calls it: follows its stages in order and holds nothing."""
     chain = chains[config["trial"]]
     scheduler = ray.get_actor(scheduler_name(url), NAMESPACE)
-    waiter, done = Waiter(chain.trial, session, chain.rank), 0
+    waiter, done = Waiter(session, chain.trial, chain.rank), 0
     while done < len(chain.jobs):
         job = chain.jobs[done]
 
