@@ -191,3 +191,32 @@ def test_what_a_killed_driver_waited_for_is_stopped_and_nothing_of_it_begins(wor
 
     assert asyncio.run(main()) == ["both"]
     assert world.cancelled == [future for key, future in world.tasks if key == "k"]
+
+
+def test_a_preempted_stage_is_followed_epoch_by_epoch(world):
+    """It is lost after epoch 5 and goes on from its checkpoint of epoch 3: rows 4 and 5 again."""
+    rows = [{"epoch": float(n), "val/dsc": n / 10} for n in range(1, 9)]
+
+    async def main():
+        chief, seen = world.build(FlakyStore()), []
+
+        async def follow():
+            update = await chief.updates("k", A, len(seen), patience=0.01)
+            seen.extend(update.rows)
+
+        await chief.request(job("k"), A)
+        await soon(lambda: world.tasks)
+        await chief.report("k", 0, [], 0.0)
+        for n in range(5):
+            await chief.report("k", n, rows[n : n + 1], (n + 1) / 8)
+            await follow()
+        await chief.report("k", 0, [], 0.0)  # another worker
+        await follow()
+        await chief.report("k", 0, rows[:4], 4 / 8)
+        await follow()
+        for n in range(4, 8):
+            await chief.report("k", n, rows[n : n + 1], (n + 1) / 8)
+            await follow()
+        return seen
+
+    assert asyncio.run(main()) == rows

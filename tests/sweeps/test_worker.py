@@ -40,3 +40,15 @@ def test_a_process_that_only_computes_stores_and_tells_nothing(diary, store, tmp
     assert store.state(toy.key) != "stored"
     assert store.list_running(toy.key) == ["checkpoint.safetensors"]
     assert store.read_rows(toy.key, 0) == []
+
+
+def test_a_resumed_stage_reports_the_rows_of_its_checkpoint_again(diary, store, tmp_path):
+    """Whoever follows it numbers rows from the first epoch on."""
+    toy, reports = Toy("one", diary), []
+    saved = tmp_path / "saved"
+    saved.write_text(json.dumps([{"epoch": 1.0, "time": 0.0}, {"epoch": 2.0, "time": 0.0}]))
+    store.save_running(toy.key, {"checkpoint.safetensors": saved})
+    store.append_rows(toy.key, 0, json.loads(saved.read_text()))
+    execute(job_of(toy), store, lambda first, rows, share: reports.append((first, rows)))
+    epochs = [(first, [row["epoch"] for row in rows]) for first, rows in reports]
+    assert epochs == [(0, [1.0, 2.0, 3.0]), (3, [4.0])]

@@ -46,9 +46,12 @@ class Checkpointer:
         return self._before + self._ranks * (time.monotonic() - self._began)
 
     def record(self, step: Progress) -> list[dict[str, float | str]]:
-        """Saves a step if it is time to; returns the rows that are new."""
-        if self._rows == 0 and len(step.rows) > 1:  # resumed: the first rows are known
-            self._rows = self._written = len(step.rows) - 1
+        """Saves a step if it is time to; returns the rows that are new to this attempt.
+
+        At first these are all rows of the checkpoint too: whoever follows must miss no epoch.
+        """
+        if self._rows == 0:
+            self._written = max(len(step.rows) - 1, 0)
         new = step.rows[self._rows :]
         self._rows = len(step.rows)
         if time.monotonic() - self._saved >= self._every:

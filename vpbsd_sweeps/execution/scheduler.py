@@ -178,7 +178,10 @@ class StageScheduler:
             self._drop(stage, {waiter})
 
     async def report(self, key: str, first: int, rows: list[dict[str, Any]], share: float) -> None:
-        """Takes new rows of a running stage; a resumed one may send some again.
+        """Takes rows of a running stage, from number `first` on.
+
+        One that was resumed sends the rows of its checkpoint again, so that a row's number is its
+        epoch's, whatever happened to the worker.
 
         A report comes by another way than the stage's end, and may come after it.
         """
