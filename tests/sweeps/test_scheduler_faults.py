@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from ray.exceptions import RayTaskError
 
+from vpbsd_sweeps import patience
 from vpbsd_sweeps.execution import scheduler
 from vpbsd_sweeps.execution.events import StageState
 from vpbsd_sweeps.execution.jobs import Job, Waiter
@@ -63,7 +64,7 @@ def world(monkeypatch):
         future.cancel()
 
     monkeypatch.setattr(scheduler, "submit", submit)
-    monkeypatch.setattr(scheduler, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(scheduler.ray, "cancel", cancel)
     here = SimpleNamespace(current_actor=None)
     monkeypatch.setattr(scheduler.ray, "get_runtime_context", lambda: here)
@@ -89,7 +90,7 @@ def test_a_store_that_fails_for_a_while_costs_nothing_but_time(world):
 
 
 def test_a_store_that_fails_for_good_ends_the_stage_with_its_reason(world, monkeypatch):
-    monkeypatch.setattr(scheduler, "STORE_PATIENCE", 0.05)
+    monkeypatch.setenv("VPBSD_STORE_PATIENCE", "0.05")
 
     async def main():
         chief = world.build(FlakyStore(failures=10**6))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from vpbsd_sweeps.execution.jobs import Progress
+from vpbsd_sweeps.messages import last_line
 from vpbsd_sweeps.store.results import Store
 
 CHECKPOINT = "checkpoint.safetensors"
 SPENT = "spent.json"
+log = logging.getLogger(__name__)
 Report = Callable[[int, list[dict[str, float | str]], float], None]
 """(number of the first row, new rows, share done)"""
 
@@ -55,8 +58,15 @@ class Checkpointer:
         new = step.rows[self._rows :]
         self._rows = len(step.rows)
         if time.monotonic() - self._saved >= self._every:
-            self._save(step)
+            self._try_to_save(step)
         return new
+
+    def _try_to_save(self, step: Progress) -> None:
+        """Saves a step; where the store is away, the next step is another try."""
+        try:
+            self._save(step)
+        except Exception as error:  # every kind of store has exceptions of its own
+            log.warning("no checkpoint of %s: %s", self.key, last_line(error))
 
     def _save(self, step: Progress) -> None:
         draft = self.kept.with_name("next-" + CHECKPOINT)

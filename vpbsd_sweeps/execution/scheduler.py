@@ -23,11 +23,10 @@ from vpbsd_sweeps.execution.jobs import Job, Waiter
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.execution.tasks import StageTask, submit
 from vpbsd_sweeps.messages import last_line
+from vpbsd_sweeps.patience import pauses, store_patience
 from vpbsd_sweeps.store.results import Absent, Damaged, Store
 
 SETTLE = 0.5  # seconds in which trials that followed the same stage join a queue
-STORE_PATIENCE = 600.0  # seconds for which a store that does not answer is asked again
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds between such questions
 SILENCE = 180.0  # seconds after which a driver that asks nothing is taken for dead
 T = TypeVar("T")
 
@@ -226,17 +225,14 @@ class StageScheduler:
         """Asks the store, again and again while it does not answer.
 
         Raises:
-            Exception: What the store raised last, after ten minutes.
+            Exception: What the store raised last, after ten minutes (`store_patience`).
         """
-        deadline, pause = time.monotonic() + STORE_PATIENCE, FIRST_PAUSE
-        while True:
+        for pause in pauses(store_patience()):
             try:
                 return await asyncio.to_thread(question)
             except Exception:  # every kind of store has exceptions of its own
-                if time.monotonic() + pause > deadline:
-                    raise
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+                await asyncio.sleep(pause)
+        return await asyncio.to_thread(question)
 
     async def _is_stale(self, stage: ScheduledStage, session: str) -> bool:
         """Tells whether a stage that has ended must be run again."""
