@@ -60,6 +60,7 @@ def test_a_mask_is_an_image_of_its_own(model, volumes, tmp_path, calls):
     info = volumes[0]
     segment(model, info.path, tmp_path / "out")
     (level,) = zarr.open_group(tmp_path / "out", mode="r").attrs["ome"]["multiscales"]
+    assert level["name"] == info.name
     assert [axis["name"] for axis in level["axes"]] == ["z", "y", "x"]
     assert {axis["unit"] for axis in level["axes"]} == {"micrometer"}
     (dataset,) = level["datasets"]

@@ -29,7 +29,8 @@ from vpbsd.data.stacks import (
     slice_files,
     stem,
 )
-from vpbsd.data.volume_writer import Facts, check_facts, write_volume
+from vpbsd.data.volume_checks import VolumeMetadata, check_metadata
+from vpbsd.data.volume_writer import write_volume
 from vpbsd.data.volumes import SUFFIX, Spacing, VolumeInfo
 from vpbsd.errors import BadInput
 
@@ -55,7 +56,7 @@ class Source:
     name: str
     image: Stack
     label: Stack | None
-    facts: Facts
+    metadata: VolumeMetadata
 
 
 def add_import_arguments(parser: argparse.ArgumentParser) -> None:
@@ -183,15 +184,15 @@ def _source(path: Path, label_path: Path | None, row: Stated, default: Stated) -
             "or --spacing unknown"
         )
     z, y, x = image.shape
-    facts = Facts(
+    metadata = VolumeMetadata(
         shape=(z, y, x),
         dtype=image.dtype.name,
         spacing_um=None if spacing == "unknown" else spacing,
         group=row.group or default.group or name,
         channel=row.channel or default.channel,
     )
-    check_facts(name, facts)
-    return Source(name, image, label, facts)
+    check_metadata(name, metadata)
+    return Source(name, image, label, metadata)
 
 
 def _check_label(image: Stack, label: Stack) -> None:
@@ -210,14 +211,14 @@ def _import(source: Source, dest: Path, label_above: float | None, count: str) -
     image = track(
         _slabs(source.image),
         f"{count} {source.name}",
-        source.facts.shape[0],
+        source.metadata.shape[0],
         console=Console(stderr=True),
         transient=True,
         disable=not sys.stderr.isatty(),
     )
     label = None if source.label is None else _slabs(source.label)
     try:
-        info = write_volume(dest, source.name, image, source.facts, label, label_above)
+        info = write_volume(dest, source.name, image, source.metadata, label, label_above)
     except BadInput as error:
         raise BadInput(f"{source.image.path}: {error}") from error
     rate = prod(info.shape) / 1e6 / (time.perf_counter() - start)

@@ -177,9 +177,9 @@ def read_info(path: str | Path) -> VolumeInfo:
             path=str(path.absolute()),
             group=ours["group"],
             channel=ours["channel"],
-            shape=_triple(image.shape),
+            shape=triple(image.shape),
             dtype=str(image.dtype),
-            spacing_um=_triple(scale) if ours["spacing_known"] else None,
+            spacing_um=triple(scale) if ours["spacing_known"] else None,
             labelled=ours["label_voxels"] is not None,
             label_voxels=ours["label_voxels"],
             fingerprint=ours["fingerprint"],
@@ -190,6 +190,6 @@ def read_info(path: str | Path) -> VolumeInfo:
         ) from error
 
 
-def _triple(numbers: Iterable[Any]) -> tuple[Any, Any, Any]:
+def triple(numbers: Iterable[Any]) -> tuple[Any, Any, Any]:
     z, y, x = numbers
     return z, y, x
