@@ -66,8 +66,8 @@ class Kept(NamedTuple):
         """Patches of both roles with made-up answers to what a method asks."""
 
         def asked(role, parts, salt):
-            said = {name: Words(name, salt) for name, of in asks if of == role}
-            return PatchesWithTargets(PatchSet(parts, Data(patch=PATCH)), said)
+            targets = {name: Words(name, salt) for name, of in asks if of == role}
+            return PatchesWithTargets(PatchSet(parts, Data(patch=PATCH)), targets)
 
         return Pool(
             labelled=asked("labelled", self.labelled, 1),

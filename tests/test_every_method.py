@@ -217,10 +217,10 @@ def with_labels(batch, change):
     """The batch with its labels and what was said of voxels changed: change(label, valid)."""
     if isinstance(batch, Semi):
         return Semi(*(part and with_labels(part, change) for part in batch))
-    said, valid = batch.said, batch.valid
-    voxels = {"pseudo": said.pseudo, "margin": said.margin}
+    targets, valid = batch.targets, batch.valid
+    voxels = {"pseudo": targets.pseudo, "margin": targets.margin}
     told = {name: change(x, valid) for name, x in voxels.items() if x is not None}
-    batch = batch._replace(said=said._replace(**told))
+    batch = batch._replace(targets=targets._replace(**told))
     return batch._replace(label=change(batch.label, valid)) if "label" in batch._fields else batch
 
 
@@ -232,7 +232,7 @@ def with_images(batch, change):
 
 def test_the_changes_above_reach_what_they_should(kept):
     _, batch = method_and_batch("vpbsd", kept)
-    assert batch.unlabelled.said != TeacherTargets()
+    assert batch.unlabelled.targets != TeacherTargets()
     for part in batch:
         assert 0 < (part.valid == 0).float().mean() < 1
 
@@ -241,9 +241,9 @@ def test_boundaries_tell_how_often_student_and_teacher_agree(kept):
     """A perfect pupil's connectors agree everywhere, those of its negative nowhere."""
     method, batch = method_and_batch("ab", kept)
     with torch.no_grad():
-        features = batch.labelled.said.features
+        features = batch.labelled.targets.features
         answer = torch.where(features > 0, 1.0, -1.0)
         method.deepest.forward = lambda z: answer
-        method.shallower.forward = lambda z: -batch.labelled.said.features16
+        method.shallower.forward = lambda z: -batch.labelled.targets.features16
         method.losses(batch, LATE)
     assert method.readings(LATE) == {"agreement": 1.0, "agreement16": 0.0}

@@ -49,7 +49,7 @@ def pool(volumes):
     labelled, unlabelled = asked(labelled), asked(unlabelled)
     labelled = replace(
         labelled,
-        said={"codes": Own(labelled.patches.label), "features": Own(labelled.patches.valid)},
+        targets={"codes": Own(labelled.patches.label), "features": Own(labelled.patches.valid)},
     )
     return Pool(labelled, unlabelled, batch=2, seed=0, augment=True)
 
@@ -105,9 +105,9 @@ def test_one_turn_for_all_that_is_known_of_a_patch(pool):
     turns = 0
     for step in range(4):
         labelled, unlabelled = draw_semi(pool, step)
-        assert torch.equal(labelled.said.codes, labelled.label)
-        assert torch.equal(labelled.said.features, labelled.valid)
-        assert torch.equal(unlabelled.said.pseudo, unlabelled.image)
+        assert torch.equal(labelled.targets.codes, labelled.label)
+        assert torch.equal(labelled.targets.features, labelled.valid)
+        assert torch.equal(unlabelled.targets.pseudo, unlabelled.image)
         for image, label in zip(labelled.image, labelled.label, strict=True):
             i = number_of(image, pool.labelled.patches)
             plain = torch.from_numpy(pool.labelled.patches.image(i))[None]
@@ -140,7 +140,7 @@ def test_shapes_and_kinds(pool):
     ):
         assert tensor.shape == (2, 1, 32, 64, 64)
         assert tensor.dtype == torch.float32
-    assert labelled.said.pseudo is None
+    assert labelled.targets.pseudo is None
     assert "label" not in Unlabelled._fields
 
 
@@ -155,8 +155,8 @@ def test_a_batch_moves_as_a_whole(pool):
     batch = draw_semi(pool, 0)
     gone = moved(batch, torch.device("meta"))
     assert type(gone) is Semi
-    assert gone.labelled.said.codes.device.type == gone.unlabelled.image.device.type == "meta"
-    assert gone.labelled.said.pseudo is None
+    assert gone.labelled.targets.codes.device.type == gone.unlabelled.image.device.type == "meta"
+    assert gone.labelled.targets.pseudo is None
     assert batch.labelled.image.device.type == "cpu"
     assert moved(Semi(batch.labelled, None), torch.device("meta")).unlabelled is None
 
@@ -167,4 +167,4 @@ def test_an_oblong_patch_is_never_turned_by_a_quarter(volumes):
     for step in range(8):
         batch = draw_labelled(pool, step)
         assert batch.image.shape == (1, 1, 32, 32, 64)
-        assert batch.said == TeacherTargets()
+        assert batch.targets == TeacherTargets()

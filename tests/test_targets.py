@@ -81,8 +81,8 @@ def stored(teacher, patches, tmp_path_factory):
     return kept
 
 
-def pool_of(patches, said):
-    asked = {role: PatchesWithTargets(patches[role], said[role]) for role in patches}
+def pool_of(patches, targets):
+    asked = {role: PatchesWithTargets(patches[role], targets[role]) for role in patches}
     return Pool(asked["labelled"], asked["unlabelled"], batch=2, seed=0, augment=True)
 
 
@@ -92,17 +92,17 @@ def batches(teacher, patches, stored):
         role: {field: Online(teacher, of, field) for field in FIELDS[role]}
         for role, of in patches.items()
     }
-    return [draw_semi(pool_of(patches, said), 0) for said in (stored, online)]
+    return [draw_semi(pool_of(patches, targets), 0) for targets in (stored, online)]
 
 
 def test_stored_and_online_batches_are_the_same_to_the_bit(batches):
     for part, again, fields in zip(*batches, FIELDS.values(), strict=True):
         assert torch.equal(part.image, again.image)
         for field in fields:
-            said = getattr(part.said, field)
-            assert torch.equal(said, getattr(again.said, field))
-            assert said.shape == (2, *SHAPES[field])
-            assert said.dtype == torch.float32
+            targets = getattr(part.targets, field)
+            assert torch.equal(targets, getattr(again.targets, field))
+            assert targets.shape == (2, *SHAPES[field])
+            assert targets.dtype == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_the_turn_comes_after_the_teacher(batches, patches, stored):
             )
             for field in fields:
                 plain = torch.from_numpy(stored[role][field][i])
-                assert torch.equal(getattr(part.said, field)[row], turned(plain, turn))
+                assert torch.equal(getattr(part.targets, field)[row], turned(plain, turn))
     assert turns >= 3
 
 
@@ -169,8 +169,8 @@ def test_what_the_teacher_says(teacher, patches):
 def test_a_margin_is_as_exact_as_its_probability_needs(tmp_path):
     """Kept in two bytes: no probability moves by more than 1.1e-4, none becomes infinite."""
     true = torch.linspace(-60, 60, 100_001)[None, None, None, None]
-    said = say(Toy(lambda x: x), true, "margin")
-    write(tmp_path, "margin", [said[0].numpy()])
+    targets = say(Toy(lambda x: x), true, "margin")
+    write(tmp_path, "margin", [targets[0].numpy()])
     with ZipStore(tmp_path / FILE, mode="r") as store:
         assert zarr.open_array(store, path="margin", mode="r").dtype == np.float16
     kept = torch.from_numpy(StoredAnswers(tmp_path, "margin")[0])

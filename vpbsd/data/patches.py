@@ -42,12 +42,12 @@ class TeacherTargets(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """Patches with a label; all but `said` are (B, 1, D, H, W)."""
+    """Patches with a label; all but `targets` are (B, 1, D, H, W)."""
 
     image: Tensor
     label: Tensor
     valid: Tensor
-    said: TeacherTargets
+    targets: TeacherTargets
 
 
 class Unlabelled(NamedTuple):
@@ -55,7 +55,7 @@ class Unlabelled(NamedTuple):
 
     image: Tensor
     valid: Tensor
-    said: TeacherTargets
+    targets: TeacherTargets
 
 
 class Semi(NamedTuple):
@@ -69,11 +69,11 @@ class Semi(NamedTuple):
 class PatchesWithTargets:
     """A patch set and what the teacher said about each patch of it.
 
-    `said` maps a field of `Said` to one array per patch, in the order of the patches.
+    `targets` maps a field of `TeacherTargets` to one array per patch, in the order of the patches.
     """
 
     patches: PatchSet
-    said: Mapping[str, Answers]
+    targets: Mapping[str, Answers]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def draw_labelled(pool: Pool, step: int) -> Labelled:
         image=_stack(patches.image, chosen, turns),
         label=_stack(patches.label, chosen, turns),
         valid=_stack(patches.valid, chosen, turns),
-        said=_said(pool.labelled, chosen, turns),
+        targets=_said(pool.labelled, chosen, turns),
     )
 
 
@@ -114,7 +114,7 @@ def draw_unlabelled(pool: Pool, step: int) -> Unlabelled:
     return Unlabelled(
         image=_stack(patches.image, chosen, turns),
         valid=_stack(patches.valid, chosen, turns),
-        said=_said(pool.unlabelled, chosen, turns),
+        targets=_said(pool.unlabelled, chosen, turns),
     )
 
 
@@ -160,9 +160,9 @@ def _stack(
 
 def _said(asked: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -> TeacherTargets:
     def of(name: str) -> Tensor | None:
-        if name not in asked.said:
+        if name not in asked.targets:
             return None
-        values = [torch.from_numpy(asked.said[name][i]) for i in chosen]
+        values = [torch.from_numpy(asked.targets[name][i]) for i in chosen]
         return torch.stack([turned(x, turn) for x, turn in zip(values, turns, strict=True)])
 
     return TeacherTargets(*(of(name) for name in TeacherTargets._fields))
