@@ -1,4 +1,4 @@
-"""Flips and quarter turns, the same for an image, its label and everything said about it."""
+"""Flips and quarter turns, the same for an image, its label and the teacher's targets."""
 
 from __future__ import annotations
 

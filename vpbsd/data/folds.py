@@ -40,7 +40,7 @@ class Fold:
     unlabelled: tuple[Part, ...]
 
 
-def whole(volume: VolumeInfo) -> Part:
+def whole_volume(volume: VolumeInfo) -> Part:
     """All of a volume."""
     z, y, x = volume.shape
     return Part(volume, ((0, z), (0, y), (0, x)))
@@ -63,7 +63,7 @@ def make_folds(volumes: tuple[VolumeInfo, ...], protocol: Protocol) -> tuple[Fol
     return made
 
 
-def everything(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: set[str]) -> Fold:
+def final_split(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: set[str]) -> Fold:
     """The split of the final training: every labelled volume trains, only `holdout` is tested."""
     kept = tuple(v for v in volumes if v.name not in holdout)
     tested = {v.group for v in volumes if v.name in holdout}
@@ -72,8 +72,8 @@ def everything(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: set
         raise BadInput("no labelled volume is left to train on: hold out fewer groups")
     fold = Fold(
         index=-1,
-        train=_sorted([whole(v) for v in labelled]),
-        test=_sorted([whole(v) for v in volumes if v.name in holdout]),
+        train=_sorted([whole_volume(v) for v in labelled]),
+        test=_sorted([whole_volume(v) for v in volumes if v.name in holdout]),
         unlabelled=_unlabelled(kept, labelled, tested, protocol),
     )
     _refuse_empty_labels(fold)
@@ -127,8 +127,8 @@ def _by_group(
         folds.append(
             Fold(
                 index=k,
-                train=_sorted([whole(v) for v in train]),
-                test=_sorted([whole(v) for v in labelled if v.group in tested]),
+                train=_sorted([whole_volume(v) for v in train]),
+                test=_sorted([whole_volume(v) for v in labelled if v.group in tested]),
                 unlabelled=_unlabelled(volumes, train, tested, protocol),
             )
         )
@@ -142,8 +142,8 @@ def _unlabelled(
     protocol: Protocol,
 ) -> tuple[Part, ...]:
     """Volumes without label of untested groups; training images join by `pretrain_on`."""
-    without = [whole(v) for v in volumes if not v.labelled and v.group not in tested]
-    return _joined(without, [whole(v) for v in train], protocol)
+    without = [whole_volume(v) for v in volumes if not v.labelled and v.group not in tested]
+    return _joined(without, [whole_volume(v) for v in train], protocol)
 
 
 def _joined(without: list[Part], train: list[Part], protocol: Protocol) -> tuple[Part, ...]:
@@ -161,7 +161,7 @@ def _by_space(
     volumes: tuple[VolumeInfo, ...], labelled: tuple[VolumeInfo, ...], protocol: Protocol
 ) -> tuple[Fold, ...]:
     """Fold k tests the k-th slab of every volume along its longer in-plane axis."""
-    without = [whole(v) for v in volumes if not v.labelled]
+    without = [whole_volume(v) for v in volumes if not v.labelled]
     folds = []
     for k in range(protocol.folds):
         train: list[Part] = []
@@ -189,7 +189,7 @@ def _slabs(volume: VolumeInfo, k: int, protocol: Protocol) -> tuple[Part, list[P
 
 
 def _cut(volume: VolumeInfo, axis: int, start: int, stop: int) -> Part:
-    box = list(whole(volume).box)
+    box = list(whole_volume(volume).box)
     box[axis] = (start, stop)
     return Part(volume, (box[0], box[1], box[2]))
 

@@ -13,7 +13,7 @@ import torch
 import zarr
 
 from vpbsd.config import Grid, canonical
-from vpbsd.data.folds import whole
+from vpbsd.data.folds import whole_volume
 from vpbsd.data.volume_writer import multiscale
 from vpbsd.data.volumes import VolumeInfo, read_info
 from vpbsd.errors import BadInput
@@ -50,7 +50,7 @@ def segment(model: Path, volume: Path, out: Path) -> None:
     mask, done = _open_out(out, info, settings)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = load_network(model).to(device)
-    read = reader(whole(info), settings["clip_percentile"])
+    read = reader(whole_volume(info), settings["clip_percentile"])
     z, y, x = settings["patch"]
     places = blocks(info.shape, SIDE)
     began, skipped = time.monotonic(), int(np.count_nonzero(done[:]))
