@@ -41,13 +41,16 @@ class Fold:
 
 
 def whole_volume(volume: VolumeInfo) -> Part:
-    """All of a volume."""
+    """Makes the part that is all of a volume."""
     z, y, x = volume.shape
     return Part(volume, ((0, z), (0, y), (0, x)))
 
 
 def make_folds(volumes: tuple[VolumeInfo, ...], protocol: Protocol) -> tuple[Fold, ...]:
-    """The folds of a data set, the same for the same volumes in any order.
+    """Splits a data set into folds, the same for the same volumes in any order.
+
+    Folds by group never test an animal that trained; folds by space test slabs of every volume,
+    and leave a margin of voxels out on either side of them.
 
     Raises:
         BadInput: No labelled volume, fewer groups than folds, an empty label in a training
@@ -64,7 +67,16 @@ def make_folds(volumes: tuple[VolumeInfo, ...], protocol: Protocol) -> tuple[Fol
 
 
 def final_split(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: set[str]) -> Fold:
-    """The split of the final training: every labelled volume trains, only `holdout` is tested."""
+    """Splits for the final training: every labelled volume trains, only `holdout` is tested.
+
+    Args:
+        volumes: The data set.
+        protocol: Which volumes a teacher is pre-trained on.
+        holdout: Names of volumes to test on; their groups train nothing. May be empty.
+
+    Raises:
+        BadInput: No labelled volume is left, or the label of one is empty.
+    """
     kept = tuple(v for v in volumes if v.name not in holdout)
     tested = {v.group for v in volumes if v.name in holdout}
     labelled = tuple(v for v in kept if v.labelled and v.group not in tested)
@@ -81,7 +93,7 @@ def final_split(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: se
 
 
 def held_out(fold: Fold) -> Fold:
-    """The split of a search within a fold: one of its training groups is tested instead.
+    """Makes the split of a search within a fold: one of its training groups is tested instead.
 
     No stage sees that group, and the answer no longer holds the fold's own test: what is
     searched on it cannot have read it. Other folds hold other groups out where there are enough.
@@ -141,7 +153,7 @@ def _unlabelled(
     tested: set[str],
     protocol: Protocol,
 ) -> tuple[Part, ...]:
-    """Volumes without label of untested groups; training images join by `pretrain_on`."""
+    """Selects volumes without label of untested groups; training images join by `pretrain_on`."""
     without = [whole_volume(v) for v in volumes if not v.labelled and v.group not in tested]
     return _joined(without, [whole_volume(v) for v in train], protocol)
 
@@ -160,7 +172,7 @@ def _joined(without: list[Part], train: list[Part], protocol: Protocol) -> tuple
 def _by_space(
     volumes: tuple[VolumeInfo, ...], labelled: tuple[VolumeInfo, ...], protocol: Protocol
 ) -> tuple[Fold, ...]:
-    """Fold k tests the k-th slab of every volume along its longer in-plane axis."""
+    """Makes folds in which fold k tests the k-th slab of every volume, across its longer side."""
     without = [whole_volume(v) for v in volumes if not v.labelled]
     folds = []
     for k in range(protocol.folds):
@@ -175,6 +187,7 @@ def _by_space(
 
 
 def _slabs(volume: VolumeInfo, k: int, protocol: Protocol) -> tuple[Part, list[Part]]:
+    # Never along z: a slab of a thin stack would be a few planes.
     axis = 2 if volume.shape[2] >= volume.shape[1] else 1
     n = volume.shape[axis]
     start, stop = n * k // protocol.folds, n * (k + 1) // protocol.folds

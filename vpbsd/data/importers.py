@@ -60,7 +60,7 @@ class Source:
 
 
 def add_import_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of ``python -m vpbsd import``."""
+    """Adds the options of ``python -m vpbsd import`` to a parser."""
     add = parser.add_argument
     add("sources", nargs="+", metavar="SRC", help=".npz, .nii(.gz), .tif, slices, or a folder")
     add("dest", metavar="DEST", help="data folder that the volumes are added to")
@@ -130,7 +130,14 @@ def import_volumes(
 
 
 def parse_spacing(text: str) -> Spacing | Unknown:
-    """Reads "z y x" in micrometres, or "unknown"."""
+    """Reads "z y x" in micrometres, or "unknown".
+
+    >>> parse_spacing("3 1.625 1.625")
+    (3.0, 1.625, 1.625)
+
+    Raises:
+        BadInput: It is neither.
+    """
     if text.strip() == "unknown":
         return "unknown"
     try:
@@ -144,7 +151,11 @@ def parse_spacing(text: str) -> Spacing | Unknown:
 
 
 def read_table(path: Path) -> dict[Path, Stated]:
-    """Reads the table of volumes; keys are absolute paths of its files."""
+    """Reads the table of volumes; keys are absolute paths of its files.
+
+    Raises:
+        BadInput: A column is unknown, or a file is missing or named twice.
+    """
     rows: dict[Path, Stated] = {}
     with reading(path), path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
@@ -243,7 +254,7 @@ def _slabs(stack: Stack) -> Planes:
 
 
 def _expand(sources: Iterable[str | Path]) -> list[Path]:
-    """The volumes' paths: a folder stands for the volumes in it; each path once, in order."""
+    """Lists the volumes' paths: a folder stands for the volumes in it; each once, in order."""
     found: dict[Path, None] = {}
     for path in map(_absolute, sources):
         if not path.exists():

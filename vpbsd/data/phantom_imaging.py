@@ -28,7 +28,7 @@ def render(segments: Segments, shape: Shape) -> Floats:
 
 
 def _capsule(segments: Segments, k: int, low: Ints, high: Ints) -> Floats:
-    """Brightness of piece ``k`` in the box of voxels from ``low`` up to ``high``."""
+    """Draws the brightness of piece ``k`` in the box of voxels from ``low`` up to ``high``."""
     start, end = segments.ends[k]
     z, y, x = (
         (np.arange(a, b) * s - o).reshape([-1 if i == j else 1 for j in range(3)])
@@ -45,7 +45,13 @@ def _capsule(segments: Segments, k: int, low: Ints, high: Ints) -> Floats:
 
 
 def expose(rng: np.random.Generator, glow: Floats, style: Style) -> NDArray[np.uint16]:
-    """Takes the picture: staining, tissue, blur, illumination, photon and camera noise."""
+    """Takes the picture: staining, tissue, blur, illumination, photon and camera noise.
+
+    Args:
+        rng: Of the optics.
+        glow: Brightness of vessels (z, y, x), relative; 0 outside them.
+        style: The animal and its microscope.
+    """
     shape = glow.shape
     stained = glow * np.exp(style.staining * _field(rng, shape, (30, 30, 30)))
     texture = sum(w * _field(rng, shape, (s, s, s)) for s, w in _TEXTURE.items())
@@ -60,7 +66,7 @@ def expose(rng: np.random.Generator, glow: Floats, style: Style) -> NDArray[np.u
 
 
 def _field(rng: np.random.Generator, shape: Shape, scale_um: tuple[float, ...]) -> Floats:
-    """Smooth Gaussian noise of zero mean and unit variance: white noise, damped in the DCT."""
+    """Draws smooth Gaussian noise of mean 0 and variance 1: white noise, damped in the DCT."""
     waves = rng.standard_normal(shape)
     for axis, (n, step, scale) in enumerate(zip(shape, SPACING_UM, scale_um, strict=True)):
         frequency = np.pi * np.arange(n) / (n * step)
@@ -73,7 +79,7 @@ def _field(rng: np.random.Generator, shape: Shape, scale_um: tuple[float, ...]) 
 
 
 def _cells(rng: np.random.Generator, shape: Shape, density: float) -> Floats:
-    """Soft bright bodies of three sizes."""
+    """Draws soft bright bodies of three sizes."""
     bodies = np.zeros(shape)
     volume = np.prod(np.multiply(shape, SPACING_UM)) / 1e6
     for size in (3.0, 4.5, 6.5):

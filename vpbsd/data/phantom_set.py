@@ -12,7 +12,7 @@ from vpbsd.data.volume_writer import write_volume
 
 
 def phantom_folder(home: Path) -> Path:
-    """The folder of the default phantom below `home`; generated if it is not there yet."""
+    """Finds the folder of the default phantom below `home`; generates it if it is not there."""
     folder = home / f"phantom-{NUMERICS}"
     if folder.exists():
         return folder

@@ -79,7 +79,7 @@ def trace(rng: np.random.Generator, network: Network, style: Style) -> Segments:
 
 
 def inflate(segments: Segments, shape: Shape, share: float) -> Segments:
-    """Radii in capillaries -> micrometres, such that vessels fill a share of the volume."""
+    """Turns radii in capillaries into micrometres: vessels then fill a share of the volume."""
     extent = np.multiply(shape, SPACING_UM)
     middle = segments.ends.mean(1)
     inside = ((middle > 0) & (middle < extent)).all(1)
@@ -90,7 +90,7 @@ def inflate(segments: Segments, shape: Shape, share: float) -> Segments:
 
 
 def _scatter(rng: np.random.Generator, shape: Shape, mesh_um: float) -> Floats:
-    """One point in every cell of a grid that covers the volume and a border around it."""
+    """Draws one point in every cell of a grid that covers the volume and a border around it."""
     cells = np.ceil(np.multiply(shape, SPACING_UM) / mesh_um).astype(int) + 2
     corner = (np.multiply(shape, SPACING_UM) - cells * mesh_um) / 2
     grid = np.moveaxis(np.indices(cells.tolist()), 0, -1).reshape(-1, 3)
@@ -115,14 +115,14 @@ def _weighted(nodes: Floats, pairs: Ints) -> coo_array:
 
 
 def _roots(rng: np.random.Generator, nodes: Floats, count: int) -> Ints:
-    """Branch points where a tree enters: the outermost along random directions."""
+    """Chooses the branch points where trees enter: the outermost along random directions."""
     away = nodes - nodes.mean(0)
     directions = rng.standard_normal((count, 3))
     return np.unique((away @ directions.T).argmax(0))
 
 
 def _fed(distance: Floats, parent: Ints) -> Floats:
-    """Number of branch points that each one feeds, itself included."""
+    """Counts the branch points that each one feeds, itself included."""
     fed = np.ones(len(parent))
     for child in np.argsort(-distance, kind="stable"):
         if parent[child] >= 0:
@@ -142,7 +142,7 @@ def _straighten(nodes: Floats, parent: Ints, main: Ints, fed: Floats) -> Floats:
 
 
 def _main_child(parent: Ints, fed: Floats) -> Ints:
-    """The child that feeds most, or -1 at a tip."""
+    """Finds the child that feeds most, or -1 at a tip."""
     main = np.full(len(parent), -1)
     for child in np.argsort(fed, kind="stable"):
         if parent[child] >= 0:
@@ -151,14 +151,14 @@ def _main_child(parent: Ints, fed: Floats) -> Ints:
 
 
 def _loops(mesh: coo_array, parent: Ints) -> Ints:
-    """Vessels of the mesh that belong to no tree."""
+    """Lists the vessels of the mesh that belong to no tree."""
     a, b = mesh.coords
     loose = (parent[a] != b) & (parent[b] != a)
     return np.stack([a[loose], b[loose]], 1).astype(np.intp)
 
 
 def _paths(rng: np.random.Generator, network: Network, edges: Ints, wobble: float) -> Floats:
-    """Centrelines as (edge, 9 points, 3): cubic curves (Hermite) with two random sine waves."""
+    """Bends centrelines (edge, 9 points, 3): cubic curves (Hermite) with two random sine waves."""
     a, b = network.nodes[edges[:, 0]], network.nodes[edges[:, 1]]
     chord = b - a
     course = _course(network)
@@ -182,7 +182,7 @@ def _paths(rng: np.random.Generator, network: Network, edges: Ints, wobble: floa
 
 
 def _course(network: Network) -> Floats:
-    """Unit direction in which the main vessel passes each branch point."""
+    """Computes the unit direction in which the main vessel passes each branch point."""
     before = np.where(network.parent >= 0, network.parent, np.arange(len(network.parent)))
     after = np.where(network.main >= 0, network.main, np.arange(len(network.main)))
     course = network.nodes[after] - network.nodes[before]
@@ -191,13 +191,13 @@ def _course(network: Network) -> Floats:
 
 
 def _stain(rng: np.random.Generator, network: Network, style: Style) -> Floats:
-    """Brightness at every branch point: log-normal, some points poorly stained."""
+    """Draws the brightness at every branch point: log-normal, some points poorly stained."""
     stain = np.exp(style.staining * rng.standard_normal(len(network.nodes)))
     return np.where(rng.random(len(stain)) < style.faint, 0.35 * stain, stain)
 
 
 def _split(ends: Floats, pieces: int) -> Floats:
-    """Values at the ends of vessels -> at the ends of their pieces, linear between."""
+    """Interpolates values at the ends of vessels to the ends of their pieces, linearly."""
     t = np.linspace(0, 1, pieces + 1)
     values = ends[:, :1] * (1 - t) + ends[:, 1:] * t
     return np.stack([values[:, :-1], values[:, 1:]], 2).reshape(-1, 2)

@@ -21,7 +21,7 @@ TYPES += ("float16", "float32", "float64")
 
 @dataclass(frozen=True)
 class VolumeMetadata:
-    """What a volume's voxels do not say themselves: see ``VolumeInfo`` for the fields."""
+    """What a volume's voxels do not say themselves; see ``VolumeInfo`` for the fields."""
 
     shape: Shape
     dtype: str
@@ -31,7 +31,7 @@ class VolumeMetadata:
 
 
 def check_metadata(name: str, metadata: VolumeMetadata) -> None:
-    """Refuses what no voxel could mend.
+    """Refuses metadata that no voxel could make right.
 
     Raises:
         BadInput: The type is neither integer nor float, a side is empty, or a voxel size is not
@@ -50,7 +50,14 @@ def check_metadata(name: str, metadata: VolumeMetadata) -> None:
 
 
 class CheckedPlanes:
-    """Checks the planes of a volume that pass by, and keeps what only all of them tell."""
+    """Checks the planes of a volume that pass by, and keeps what only all of them tell.
+
+    Attributes:
+        metadata: As given; the voxel size as floats.
+        dtype: Type of the image.
+        label_voxels: Vessel voxels so far; None where there is no label.
+        counter: Counts intensities; None for types with too many values.
+    """
 
     def __init__(self, name: str, metadata: VolumeMetadata, label_above: float | None) -> None:
         check_metadata(name, metadata)
@@ -65,7 +72,11 @@ class CheckedPlanes:
     def checked(
         self, image_slabs: Iterable[NDArray[Any]], label_slabs: Iterable[NDArray[Any]] | None
     ) -> Iterator[Planes]:
-        """The planes of image and label, in order, each as it will be stored."""
+        """Yields the planes of image and label, in order, each as it will be stored.
+
+        Raises:
+            BadInput: A value is not finite, a shape does not fit, or the label is not binary.
+        """
         images = self._planes("image", image_slabs)
         if label_slabs is None:
             yield from ((self._image(z, plane),) for z, plane in enumerate(images))
@@ -76,9 +87,9 @@ class CheckedPlanes:
             yield self._image(z, image), self._label(z, label)
 
     def fingerprint(self) -> str:
-        """The volume's, once all its planes have passed."""
+        """Computes the volume's SHA-256, once all its planes have passed."""
         content = asdict(self.metadata) | {k: d.hexdigest() for k, d in self._digests.items()}
-        del content["channel"]
+        del content["channel"]  # a stain renamed is still the same voxels
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _planes(self, kind: str, slabs: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:

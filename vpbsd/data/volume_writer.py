@@ -93,7 +93,11 @@ def write_volume(
 
 
 def multiscale(name: str, spacing_um: Spacing | None) -> dict[str, Any]:
-    """OME-Zarr 0.5 metadata of one level; without unit where the voxel size is not known."""
+    """Describes one level as OME-Zarr 0.5 does; without unit where the voxel size is not known.
+
+    >>> multiscale("v", None)["multiscales"][0]["axes"][0]
+    {'name': 'z', 'type': 'space'}
+    """
     unit = {} if spacing_um is None else {"unit": "micrometer"}
     scale = {"type": "scale", "scale": list(spacing_um or (1.0, 1.0, 1.0))}
     return {
@@ -111,6 +115,7 @@ def multiscale(name: str, spacing_um: Spacing | None) -> dict[str, Any]:
 def _write_voxels(
     draft: Path, metadata: VolumeMetadata, planes: Iterator[Planes], *, labelled: bool
 ) -> None:
+    """Writes planes as they come; they wait on disk until a row of chunks is complete."""
     targets = [_create(draft / "0", metadata.shape, metadata.dtype)]
     if labelled:
         targets.append(_create(draft / LABEL / "0", metadata.shape, "uint8"))
