@@ -44,7 +44,7 @@ def main() -> None:
     torch.set_num_threads(1)
     settings = laptop()
     image = torch.rand(settings.pretrain.optim.batch, 1, *settings.data.patch)
-    batch = Unlabelled(image=image, valid=torch.ones_like(image), said=TeacherTargets())
+    batch = Unlabelled(image=image, valid=torch.ones_like(image), targets=TeacherTargets())
     full, half = method(1), method(2)
     taken = [(seconds(full, batch, i), seconds(half, batch, i)) for i in range(runs + 1)]
     a, b = (median(side) for side in zip(*taken[1:], strict=True))  # the first warms up

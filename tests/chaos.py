@@ -22,7 +22,8 @@ from collections import Counter
 from pathlib import Path
 
 from vpbsd.data.phantom import SPACING_UM, phantom
-from vpbsd.data.volume_writer import Facts, write_volume
+from vpbsd.data.volume_checks import VolumeMetadata
+from vpbsd.data.volume_writer import write_volume
 from vpbsd_sweeps.tracking.tracker import open_tracker
 
 SETTINGS = {
@@ -133,7 +134,7 @@ def _data(folder: Path) -> Path:
     for number in range(4):
         shape = (32, 64, 64)
         image, label = phantom(number, shape)
-        facts = Facts(shape, "uint16", SPACING_UM, f"animal{number}")
+        facts = VolumeMetadata(shape, "uint16", SPACING_UM, f"animal{number}")
         write_volume(folder, f"v{number}", [image], facts, [label] if number < 3 else None)
     return folder
 

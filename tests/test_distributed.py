@@ -11,7 +11,7 @@ from torch.multiprocessing import spawn
 from tests import small
 from vpbsd import distributed as ranks
 from vpbsd.config import LightNet, Optim
-from vpbsd.data.folds import whole
+from vpbsd.data.folds import whole_volume
 from vpbsd.data.volumes import list_volumes
 from vpbsd.methods.patterns import PatternsConfig
 from vpbsd.methods.supervised import SupervisedConfig
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 def trained(folder, out):
     """Steps before k-means and after, of a thin volume with padding and a whole one."""
-    parts = tuple(whole(v) for v in list_volumes(folder) if v.name in ("v2", "v4"))
+    parts = tuple(whole_volume(v) for v in list_volumes(folder) if v.name in ("v2", "v4"))
     pool = small.Kept((), parts).pool(batch=2)
     method = PatternsConfig(network=small.NETWORK, skip_drop=0.2).build(3)
     optim = Optim(name="sgd", lr=0.1, weight_decay=0.0, epochs=3, clip=1.0, batch=2)

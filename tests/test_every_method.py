@@ -5,7 +5,7 @@ import torch
 
 from tests import contract, small
 from vpbsd.config import LightNet, Optim
-from vpbsd.data.folds import whole
+from vpbsd.data.folds import whole_volume
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import Labelled, Semi, TeacherTargets, Unlabelled
 from vpbsd.methods.ab import AbConfig
@@ -70,7 +70,7 @@ def kept(volumes):
     """Thin volumes, so that every batch has padding; the unlabelled one secretly has a label."""
     thin = next(v for v in volumes if v.name == "v1")
     other = next(v for v in volumes if v.name == "v4")
-    return small.Kept((whole(thin),), (whole(other),))
+    return small.Kept((whole_volume(thin),), (whole_volume(other),))
 
 
 def case_of(name, kept):
@@ -162,7 +162,7 @@ def test_batches_of_the_declared_kind_are_enough(name, kept):
 @pytest.mark.parametrize("name", ["patterns", "vpbsd", "baseline_mid_semi", "kd", "mt", "me"])
 def test_labels_of_unlabelled_patches_are_never_read(name, kept, volumes, monkeypatch):
     labelled = next(v for v in volumes if v.name == "v2")
-    case = case_of(name, kept._replace(unlabelled=(whole(labelled),)))
+    case = case_of(name, kept._replace(unlabelled=(whole_volume(labelled),)))
     secret, read = case.pool.unlabelled.patches, PatchSet.label
 
     def label(self, i):
@@ -214,13 +214,13 @@ def test_padded_labels_and_pseudo_labels_change_no_loss(name, kept):
 
 
 def with_labels(batch, change):
-    """The batch with its labels and what was said of voxels changed: change(label, valid)."""
+    """The batch with its labels and its targets of voxels changed: change(label, valid)."""
     if isinstance(batch, Semi):
         return Semi(*(part and with_labels(part, change) for part in batch))
-    said, valid = batch.said, batch.valid
-    voxels = {"pseudo": said.pseudo, "margin": said.margin}
-    told = {name: change(x, valid) for name, x in voxels.items() if x is not None}
-    batch = batch._replace(said=said._replace(**told))
+    targets, valid = batch.targets, batch.valid
+    voxels = {"pseudo": targets.pseudo, "margin": targets.margin}
+    changed = {name: change(x, valid) for name, x in voxels.items() if x is not None}
+    batch = batch._replace(targets=targets._replace(**changed))
     return batch._replace(label=change(batch.label, valid)) if "label" in batch._fields else batch
 
 
@@ -232,7 +232,7 @@ def with_images(batch, change):
 
 def test_the_changes_above_reach_what_they_should(kept):
     _, batch = method_and_batch("vpbsd", kept)
-    assert batch.unlabelled.said != TeacherTargets()
+    assert batch.unlabelled.targets != TeacherTargets()
     for part in batch:
         assert 0 < (part.valid == 0).float().mean() < 1
 
@@ -241,9 +241,9 @@ def test_boundaries_tell_how_often_student_and_teacher_agree(kept):
     """A perfect pupil's connectors agree everywhere, those of its negative nowhere."""
     method, batch = method_and_batch("ab", kept)
     with torch.no_grad():
-        features = batch.labelled.said.features
+        features = batch.labelled.targets.features
         answer = torch.where(features > 0, 1.0, -1.0)
         method.deepest.forward = lambda z: answer
-        method.shallower.forward = lambda z: -batch.labelled.said.features16
+        method.shallower.forward = lambda z: -batch.labelled.targets.features16
         method.losses(batch, LATE)
     assert method.readings(LATE) == {"agreement": 1.0, "agreement16": 0.0}

@@ -7,7 +7,7 @@ import torch
 
 from tests import small
 from vpbsd.config import LightNet, Optim
-from vpbsd.data.folds import Fold, Part, make_folds, whole
+from vpbsd.data.folds import Fold, Part, make_folds, whole_volume
 from vpbsd.data.patches import draw_labelled
 from vpbsd.methods.ab import AbConfig
 from vpbsd.methods.entropy import EntropyConfig
@@ -52,7 +52,9 @@ def weights_after(config, pool, steps=5):
 
 @pytest.fixture(scope="module")
 def kept(volumes):
-    return small.Kept((whole(volumes[0]), whole(volumes[1])), (whole(volumes[4]),))
+    return small.Kept(
+        (whole_volume(volumes[0]), whole_volume(volumes[1])), (whole_volume(volumes[4]),)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -493,7 +495,7 @@ def test_names_paths_and_fold_numbers_are_in_no_key(tiny, folds):
     moved = Fold(7, elsewhere(fold.train), elsewhere(fold.test), elsewhere(fold.unlabelled))
     assert keys(tiny, "vpbsd", moved) == keys(tiny, "vpbsd", fold)
     volume = fold.test[0].volume
-    other = replace(fold, test=(whole(replace(volume, fingerprint="another")),))
+    other = replace(fold, test=(whole_volume(replace(volume, fingerprint="another")),))
     assert changed(keys(tiny, "vpbsd", fold), keys(tiny, "vpbsd", other)) == {EVALUATE}
 
 

@@ -9,7 +9,7 @@ import torch
 import zarr
 
 from vpbsd.config import LightNet
-from vpbsd.data.folds import whole
+from vpbsd.data.folds import whole_volume
 from vpbsd.errors import BadInput
 from vpbsd.inference import segment as segmenting
 from vpbsd.inference.segment import SETTINGS, segment, write_settings
@@ -50,7 +50,7 @@ def test_a_segmentation_is_the_prediction_in_memory(model, volumes, tmp_path, ca
     segment(model, info.path, tmp_path / "out")
     assert len(calls) == 6
     mask = zarr.open_array(tmp_path / "out" / "0", mode="r")
-    wanted = predict_part(load_network(model), whole(info), 99.0, PATCH, "fp32") > 0.5
+    wanted = predict_part(load_network(model), whole_volume(info), 99.0, PATCH, "fp32") > 0.5
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask[:], wanted)
     assert 0.01 < wanted.mean() < 0.99
@@ -60,6 +60,7 @@ def test_a_mask_is_an_image_of_its_own(model, volumes, tmp_path, calls):
     info = volumes[0]
     segment(model, info.path, tmp_path / "out")
     (level,) = zarr.open_group(tmp_path / "out", mode="r").attrs["ome"]["multiscales"]
+    assert level["name"] == info.name
     assert [axis["name"] for axis in level["axes"]] == ["z", "y", "x"]
     assert {axis["unit"] for axis in level["axes"]} == {"micrometer"}
     (dataset,) = level["datasets"]
@@ -84,7 +85,7 @@ def test_a_stopped_run_goes_on(stop, model, volumes, tmp_path, calls, monkeypatc
     segment(model, info.path, out)
     assert len(calls) == 6
     assert not any(block in before for block in calls[stop:])
-    wanted = predict_part(load_network(model), whole(info), 99.0, PATCH, "fp32") > 0.5
+    wanted = predict_part(load_network(model), whole_volume(info), 99.0, PATCH, "fp32") > 0.5
     np.testing.assert_array_equal(zarr.open_array(out / "0", mode="r")[:], wanted)
     segment(model, info.path, out)
     assert len(calls) == 6  # nothing is left to do
@@ -100,7 +101,7 @@ def test_a_run_stopped_at_its_very_start_goes_on(missing, model, volumes, tmp_pa
         shutil.rmtree(out / name)
     segment(model, info.path, out)
     assert len(calls) == 12
-    wanted = predict_part(load_network(model), whole(info), 99.0, PATCH, "fp32") > 0.5
+    wanted = predict_part(load_network(model), whole_volume(info), 99.0, PATCH, "fp32") > 0.5
     np.testing.assert_array_equal(zarr.open_array(out / "0", mode="r")[:], wanted)
 
 

@@ -9,7 +9,8 @@ import pytest
 from vpbsd import __main__ as vpbsd_main
 from vpbsd.cli import run_main
 from vpbsd.data.phantom import SPACING_UM
-from vpbsd.data.volume_writer import Facts, write_volume
+from vpbsd.data.volume_checks import VolumeMetadata
+from vpbsd.data.volume_writer import write_volume
 from vpbsd_sweeps.commands import ablation, final, search, status
 from vpbsd_sweeps.store.results import Store
 
@@ -37,14 +38,14 @@ def data(tmp_path):
     for i, group in enumerate("abcd"):
         image = np.arange(8 * 40 * 40, dtype=np.uint16).reshape(8, 40, 40) + i
         label = (image % 7 == 0).astype(np.uint8)
-        facts = Facts(image.shape, "uint16", SPACING_UM, group)
+        facts = VolumeMetadata(image.shape, "uint16", SPACING_UM, group)
         write_volume(folder, f"v{i}", [image], facts, None if group == "d" else [label])
     return folder
 
 
 def empty_label(folder):
     image = np.arange(8 * 40 * 40, dtype=np.uint16).reshape(8, 40, 40)
-    facts = Facts(image.shape, "uint16", SPACING_UM, "e")
+    facts = VolumeMetadata(image.shape, "uint16", SPACING_UM, "e")
     write_volume(folder, "empty", [image], facts, [np.zeros(image.shape, np.uint8)])
 
 
@@ -93,7 +94,7 @@ def test_an_empty_label_in_a_training_fold(said, data):
 def test_a_volume_that_clipping_would_erase_is_found_by_the_plan(said, data):
     image = np.zeros((8, 40, 40), np.uint16)
     image[:, 0] = np.arange(40)  # 39 of 40 rows are 0
-    write_volume(data, "dark", [image], Facts(image.shape, "uint16", SPACING_UM, "f"))
+    write_volume(data, "dark", [image], VolumeMetadata(image.shape, "uint16", SPACING_UM, "f"))
     code, told = said(ablation.main, "--data", data, "--plan")
     assert code == 2
     assert "volume dark: percentile 95 is also the minimum (0)" in told

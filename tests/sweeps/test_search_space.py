@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from vpbsd.data.folds import held_out, make_folds
-from vpbsd.data.volume_writer import Facts, write_volume
+from vpbsd.data.volume_checks import VolumeMetadata
+from vpbsd.data.volume_writer import write_volume
 from vpbsd.data.volumes import list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.overrides import override, parse_changes
@@ -204,7 +205,9 @@ def test_a_clip_that_would_erase_a_volume_cannot_be_trained(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "data")
     image = np.zeros((32, 64, 64), np.uint16)
     image[:, 0] = np.arange(64)  # 63 of 64 rows are 0
-    write_volume(tmp_path / "data", "dark", [image], Facts(image.shape, "uint16", None, "f"))
+    write_volume(
+        tmp_path / "data", "dark", [image], VolumeMetadata(image.shape, "uint16", None, "f")
+    )
     volumes = list_volumes(tmp_path / "data")
     settings = override(laptop(), {"data.patch": (32, 32, 64), "data.clip_percentile": 99.5})
     search = searched(volumes, made_space(settings, volumes, "light_unet"))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vpbsd.data.folds import everything
+from vpbsd.data.folds import final_split
 from vpbsd.errors import BadInput
 from vpbsd.overrides import override
 from vpbsd.pipeline.recipes import deliverable
@@ -102,7 +102,7 @@ def test_more_gpus_than_there_can_be_are_refused():
 
 def test_a_pre_training_that_is_to_be_run_takes_all_gpus_asked_for(volumes, tmp_path):
     settings = SETTINGS
-    student = deliverable(settings, "vpbsd", everything(volumes, settings.protocol, set()), 0, 0)
+    student = deliverable(settings, "vpbsd", final_split(volumes, settings.protocol, set()), 0, 0)
     stock = look_up("final", student.lineage(), Store(str(tmp_path / "store")))
     run_on_ranks = _spanning(ON_GPUS, stock, 2)
     assert {f: piece.ranks for f, piece in run_on_ranks.items()} == {

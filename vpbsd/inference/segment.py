@@ -13,8 +13,9 @@ import torch
 import zarr
 
 from vpbsd.config import Grid, canonical
-from vpbsd.data.folds import whole
-from vpbsd.data.volumes import AXES, VolumeInfo, read_info
+from vpbsd.data.folds import whole_volume
+from vpbsd.data.volume_writer import multiscale
+from vpbsd.data.volumes import VolumeInfo, read_info
 from vpbsd.errors import BadInput
 from vpbsd.inference.sliding_window import blocks, predict_block, reader
 from vpbsd.networks.build import NETWORK, WEIGHTS, load_network
@@ -49,7 +50,7 @@ def segment(model: Path, volume: Path, out: Path) -> None:
     mask, done = _open_out(out, info, settings)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = load_network(model).to(device)
-    read = reader(whole(info), settings["clip_percentile"])
+    read = reader(whole_volume(info), settings["clip_percentile"])
     z, y, x = settings["patch"]
     places = blocks(info.shape, SIDE)
     began, skipped = time.monotonic(), int(np.count_nonzero(done[:]))
@@ -77,7 +78,7 @@ def _open_out(out: Path, info: VolumeInfo, settings: object) -> tuple[Stored, St
     source = {"fingerprint": info.fingerprint, "settings": json.loads(canonical(settings))}
     if out.exists() and _source(out) != source:
         raise BadInput(f"{out} exists and is no mask of {info.name}: choose another name")
-    attributes: Any = {"vpbsd_source": source, "ome": _ome(info)}
+    attributes: Any = {"vpbsd_source": source, "ome": multiscale(info.name, info.spacing_um)}
     group = zarr.open_group(out, mode="a", attributes=attributes)
     count = len(blocks(info.shape, SIDE))
     mask = group.require_array("0", shape=info.shape, chunks=(64, 64, 64), dtype="uint8")
@@ -91,14 +92,6 @@ def _source(out: Path) -> object:
         return zarr.open_group(out, mode="r").attrs.get("vpbsd_source")
     except (OSError, ValueError):
         return None
-
-
-def _ome(info: VolumeInfo) -> dict[str, object]:
-    unit = {"unit": "micrometer"} if info.spacing_um else {}
-    axes = [{"name": name, "type": "space", **unit} for name in AXES]
-    scale = {"type": "scale", "scale": list(info.spacing_um or (1.0, 1.0, 1.0))}
-    data = [{"path": "0", "coordinateTransformations": [scale]}]
-    return {"version": "0.5", "multiscales": [{"axes": axes, "datasets": data}]}
 
 
 def _tell(number: int, count: int, skipped: int, began: float) -> None:

@@ -97,9 +97,9 @@ def predict_block(
         x = torch.from_numpy(np.ascontiguousarray(image))[None, None].to(device)
         with autocast if precision == "bf16" else nullcontext():
             logits = network(x).logits
-        run_main = vessel_probability(logits)[0, 0].float().cpu().numpy()
+        answer = vessel_probability(logits)[0, 0].float().cpu().numpy()
         here, there = _overlap(window, block)
-        total[there] += importance[here] * run_main[here]
+        total[there] += importance[here] * answer[here]
         weight[there] += importance[here]
     return (total / weight).astype(np.float32, copy=False)
 

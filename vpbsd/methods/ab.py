@@ -82,10 +82,10 @@ class ActivationBoundaries(Method[Semi]):
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`boundary` and, with a factor, `boundary16`."""
         seen = seen_by(self.student, batch)
-        pairs = [(self.deepest(s.deepest), s.said.features, s.valid) for s in seen]
+        pairs = [(self.deepest(s.deepest), s.targets.features, s.valid) for s in seen]
         terms = {"boundary": self._loss(0, *together(pairs))}
         if self.ab.factor16:
-            states = [(s.answer.stages[-2], s.said.features16, s.valid) for s in seen]
+            states = [(s.answer.stages[-2], s.targets.features16, s.valid) for s in seen]
             pairs = [(self.shallower(z), target, valid) for z, target, valid in states]
             terms["boundary16"] = self._loss(1, *together(pairs))
         return terms

@@ -69,7 +69,7 @@ class FitNets(Method[Semi]):
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`sup`, `mid` and, with beta, `semi`."""
         terms, seen = student_terms(self.student, batch, semi=self.config.beta > 0)
-        hints = [(self.regressor(s.deepest), s.said.features, s.valid) for s in seen]
+        hints = [(self.regressor(s.deepest), s.targets.features, s.valid) for s in seen]
         return {**terms, "mid": deepest_l1(hints)}
 
     def weights(self, clock: Clock) -> dict[str, float]:

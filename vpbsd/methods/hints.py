@@ -62,7 +62,7 @@ class Hints(Method[Semi]):
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`hint` alone."""
         seen = seen_by(self.student, batch)
-        pairs = [(self.regressor(s.deepest), s.said.features, s.valid) for s in seen]
+        pairs = [(self.regressor(s.deepest), s.targets.features, s.valid) for s in seen]
         return {"hint": feature_l2(*together(pairs))}
 
     def weights(self, clock: Clock) -> dict[str, float]:

@@ -69,7 +69,9 @@ class Distillation(Method[Semi]):
         """`sup` and, with a weight, `kd`."""
         terms, seen = student_terms(self.student, batch, semi=False)
         if self.config.kd.weight:
-            pairs = [(s.answer.logits.float().diff(dim=1), s.said.margin, s.valid) for s in seen]
+            pairs = [
+                (s.answer.logits.float().diff(dim=1), s.targets.margin, s.valid) for s in seen
+            ]
             margin, target, share = together(pairs)
             terms["kd"] = softened_kl(margin, target, self.config.kd.temperature, share)
         return terms

@@ -23,7 +23,7 @@ class Seen(NamedTuple):
     """The student's answer to some patches, beside what the teacher said of them."""
 
     answer: SegOutput
-    said: TeacherTargets
+    targets: TeacherTargets
     valid: Tensor
 
     @property
@@ -45,7 +45,7 @@ def asked(field: str, on: Literal["both", "labelled"]) -> tuple[tuple[str, str],
 def seen_by(student: nn.Module, batch: Semi) -> list[Seen]:
     """The student's answers where no label is needed; in two calls, as below."""
     parts = [part for part in batch if part is not None]
-    return [Seen(student(part.image), part.said, part.valid) for part in parts]
+    return [Seen(student(part.image), part.targets, part.valid) for part in parts]
 
 
 def encoder_only(student: nn.Module) -> nn.Module:
@@ -65,23 +65,23 @@ def student_terms(
     """
     labelled, unlabelled = batch
     answer = student(labelled.image)
-    seen = [Seen(answer, labelled.said, labelled.valid)]
+    seen = [Seen(answer, labelled.targets, labelled.valid)]
     terms = {"sup": dice_loss(seen[0].vessel, labelled.label, labelled.valid)}
     if unlabelled is None:
         return terms, seen
     answer = student(unlabelled.image)
-    seen.append(Seen(answer, unlabelled.said, unlabelled.valid))
+    seen.append(Seen(answer, unlabelled.targets, unlabelled.valid))
     if semi:
-        terms["semi"] = pseudo_loss(seen[-1].vessel, unlabelled.said, unlabelled.valid)
+        terms["semi"] = pseudo_loss(seen[-1].vessel, unlabelled.targets, unlabelled.valid)
     return terms, seen
 
 
-def pseudo_loss(guess: Tensor, said: TeacherTargets, valid: Tensor) -> Tensor:
+def pseudo_loss(guess: Tensor, targets: TeacherTargets, valid: Tensor) -> Tensor:
     """Dice loss against the mask the teacher gave or, without one, against its probability."""
-    if said.pseudo is not None:
-        return dice_loss(guess, said.pseudo, valid)
-    assert said.margin is not None, "pseudo-labels come with the batch"
-    return soft_dice_loss(guess, said.margin.float().sigmoid(), valid)
+    if targets.pseudo is not None:
+        return dice_loss(guess, targets.pseudo, valid)
+    assert targets.margin is not None, "pseudo-labels come with the batch"
+    return soft_dice_loss(guess, targets.margin.float().sigmoid(), valid)
 
 
 def student_weights(clock: Clock, beta: float, ramp_epochs: float) -> dict[str, float]:

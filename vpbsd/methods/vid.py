@@ -79,7 +79,7 @@ class VariationalDistillation(Method[Semi]):
         """`sup` and, with a weight, `vid`."""
         terms, seen = student_terms(self.student, batch, semi=False)
         if self.config.vid.weight:
-            z, target, share = together([(s.deepest, s.said.features, s.valid) for s in seen])
+            z, target, share = together([(s.deepest, s.targets.features, s.valid) for s in seen])
             mean, variance = self.head(z)
             terms["vid"] = gaussian_vid(mean, variance, target, share)
         return terms

@@ -80,7 +80,7 @@ class VpbSD(Method[Semi]):
             rounds = self.config.cldice_iterations
             terms["cldice"] = cldice_loss(seen[0].vessel, label, valid, rounds)
         if self.config.gamma:
-            terms["dis"] = deepest_l1([(s.deepest, s.said.codes, s.valid) for s in seen])
+            terms["dis"] = deepest_l1([(s.deepest, s.targets.codes, s.valid) for s in seen])
         return terms
 
     def weights(self, clock: Clock) -> dict[str, float]:

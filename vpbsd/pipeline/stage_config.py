@@ -1,4 +1,4 @@
-"""What the four kinds of stage do: train, say targets, evaluate, time; all that changes a result."""
+"""What the four kinds of stage do: train, compute targets, evaluate, time; all that matters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SaidField = Literal["codes", "pseudo", "features", "features16", "margin"]
 
 
 class Train(Section):
-    """Trains a method; upstream `start` gives its first weights, the others what was said."""
+    """Trains a method; upstream `start` gives its first weights, the others its targets."""
 
     kind: Literal["train"] = "train"
     method: MethodConfig = Field(discriminator="name")
@@ -30,7 +30,7 @@ class Train(Section):
 
 
 class Targets(Section):
-    """One field of what the frozen teacher says about every patch of one role, said once."""
+    """Computes one field of the frozen teacher's answer to every patch of one role, once."""
 
     numerics: ClassVar[int] = 1
     kind: Literal["targets"] = "targets"

@@ -24,14 +24,14 @@ def save(path: Path, training: Training, rows: Rows) -> None:
                 tensors[f"optimiser/{number}/{name}"] = value
             else:
                 scalars[f"{number}/{name}"] = value
-    facts = {
+    progress = {
         "step": training.step,
         "sums": training.sums,
         "rows": rows,
         "scalars": scalars,
         "groups": optimiser["param_groups"],
     }
-    write_tensors(path, tensors, {"training": json.dumps(facts)})
+    write_tensors(path, tensors, {"training": json.dumps(progress)})
 
 
 def load(path: Path, training: Training) -> Rows:
@@ -41,19 +41,19 @@ def load(path: Path, training: Training) -> Rows:
         RuntimeError: The checkpoint belongs to another network (names or shapes differ).
     """
     tensors, metadata = read_tensors(path)
-    facts = json.loads(metadata["training"])
+    progress = json.loads(metadata["training"])
     training.method.load_state_dict(_under(tensors, "method/"), strict=True)
     state: dict[int, dict[str, Any]] = {}
     for place, value in _under(tensors, "optimiser/").items():
         number, name = place.split("/")
         state.setdefault(int(number), {})[name] = value
-    for place, value in facts["scalars"].items():
+    for place, value in progress["scalars"].items():
         number, name = place.split("/")
         state.setdefault(int(number), {})[name] = value
-    training.optimiser.load_state_dict({"state": state, "param_groups": facts["groups"]})
-    training.step = facts["step"]
-    training.sums = {name: (total, steps) for name, (total, steps) in facts["sums"].items()}
-    rows: Rows = facts["rows"]
+    training.optimiser.load_state_dict({"state": state, "param_groups": progress["groups"]})
+    training.step = progress["step"]
+    training.sums = {name: (total, steps) for name, (total, steps) in progress["sums"].items()}
+    rows: Rows = progress["rows"]
     return rows
 
 

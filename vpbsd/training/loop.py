@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vpbsd.config import Optim, Precision
-from vpbsd.data.patches import Pool, moved
+from vpbsd.data.patches import Pool, to_device
 from vpbsd.distributed import average_gradients, averaged, ranks
 from vpbsd.losses.schedule import learning_rate
 from vpbsd.methods.method import Clock, Method
@@ -85,7 +85,7 @@ def fit(
     while not training.done:
         clock = training.clock
         _set_rates(training, math.floor(clock.epoch))
-        batch = moved(type(method).draws(pool, training.step), device)
+        batch = to_device(type(method).draws(pool, training.step), device)
         with _autocast(device, precision):
             terms = method.losses(batch, clock)
         seen = {name: float(averaged(term)) for name, term in terms.items()}

@@ -19,15 +19,15 @@ from vpbsd.methods.method import Method
 from vpbsd.random_streams import permutation
 
 DSC = "val/dsc"
-LOOKS = 10
+VALIDATIONS = 10
 """Times that a whole schedule is looked at: often enough to stop a student at a fifth of it."""
 MOST_PATCHES = 32
 """A look costs one forward pass of these: a glance to rank by, not a result to report."""
 
 
-def looked_at(optim: Optim, epoch: int) -> bool:
+def is_validated(optim: Optim, epoch: int) -> bool:
     """Whether a student is validated after so many epochs of its schedule."""
-    return epoch % max(1, optim.epochs // LOOKS) == 0
+    return epoch % max(1, optim.epochs // VALIDATIONS) == 0
 
 
 class Validation:
@@ -52,7 +52,7 @@ class Validation:
         self, method: Method[Any], row: dict[str, float], device: torch.device
     ) -> dict[str, float]:
         """`val/dsc` where the epoch of this row is one to look at."""
-        if not len(self.patches) or not looked_at(self.optim, int(row["epoch"])):
+        if not len(self.patches) or not is_validated(self.optim, int(row["epoch"])):
             return {}
         method.eval()
         found = self._dsc(method, device)

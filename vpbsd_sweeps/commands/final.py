@@ -15,7 +15,7 @@ import argparse
 from pathlib import Path
 
 from vpbsd.cli import Parser
-from vpbsd.data.folds import Fold, everything
+from vpbsd.data.folds import Fold, final_split
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
@@ -73,7 +73,7 @@ def main() -> int:
         volumes = volumes_of(args)
         _refuse_other_data(data, volumes, args.study)
         holdout = _holdout(args.holdout, volumes)
-        fold = everything(volumes, choice.settings.protocol, holdout)
+        fold = final_split(volumes, choice.settings.protocol, holdout)
         print(f"chosen: {TITLES[choice.arm]}, DSC {choice.scores['dsc']} ({choice.rule})")
         if choice.left_out:
             print(f"could not be chosen: {', '.join(choice.left_out)}")
