@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, Section
-from vpbsd.methods.roster import MethodConfig
+from vpbsd.methods.configs import MethodConfig
 
 SaidField = Literal["codes", "pseudo", "features", "features16", "margin"]
 
@@ -56,6 +56,8 @@ class Timing(Section):
 
     numerics: ClassVar[int] = 1
     kind: Literal["timing"] = "timing"
+    blocks: ClassVar[int] = 100
+    """Blocks that are averaged over, as in the paper."""
     network: Network = Field(discriminator="name")
     patch: Grid
     precision: Precision
