@@ -19,8 +19,10 @@ Alignment = Literal["conv1", "linear", "chsel", "linear_flat"]
 Precision = Literal["fp32", "bf16"]
 Supervision = Literal["dice", "dice_ce"]
 """Loss on labels: Dice alone, or half of it and half cross entropy."""
-TargetOf = tuple[str, str]
-"""(field, role): codes, pseudo, features, features16 or margin; labelled or unlabelled."""
+TargetField = Literal["codes", "pseudo", "features", "features16", "margin"]
+"""What a teacher can provide about a patch, see `vpbsd.pipeline.targets.say`."""
+TargetOf = tuple[TargetField, Literal["labelled", "unlabelled"]]
+"""A field, and the patches that it is wanted of."""
 S = TypeVar("S", bound="Section")
 
 

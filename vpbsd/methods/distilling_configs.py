@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from vpbsd.config import LightNet, MethodSection, Section, TargetOf
+from vpbsd.config import LightNet, MethodSection, Section, TargetField, TargetOf
 from vpbsd.methods.parameters import (
     Beta,
     ClDice,
@@ -22,13 +22,14 @@ from vpbsd.methods.parameters import (
 from vpbsd.search_ranges import Choice, Range, Searched
 
 
-def targets_on(field: str, on: On) -> tuple[TargetOf, ...]:
+def targets_on(field: TargetField, on: On) -> tuple[TargetOf, ...]:
     """Names one field of a teacher's targets, for the labelled patches or for both kinds.
 
     >>> targets_on("margin", "both")
     (('margin', 'labelled'), ('margin', 'unlabelled'))
     """
-    return tuple((field, role) for role in ("labelled", "unlabelled")[: 1 + (on == "both")])
+    labelled: TargetOf = (field, "labelled")
+    return (labelled, (field, "unlabelled")) if on == "both" else (labelled,)
 
 
 class VpbSDConfig(MethodSection):
@@ -48,9 +49,9 @@ class VpbSDConfig(MethodSection):
     @property
     def needs_targets(self) -> tuple[TargetOf, ...]:
         """What the teacher must provide; only what a weight makes use of."""
-        field = "pseudo" if self.pseudo == "hard" else "margin"
-        pseudo = ((field, "unlabelled"),) if self.beta else ()
-        return pseudo + (targets_on("codes", self.distil_on) if self.gamma else ())
+        pseudo: TargetOf = ("pseudo" if self.pseudo == "hard" else "margin", "unlabelled")
+        codes = targets_on("codes", self.distil_on) if self.gamma else ()
+        return (pseudo, *codes) if self.beta else codes
 
 
 class FitNetsConfig(MethodSection):
@@ -70,8 +71,9 @@ class FitNetsConfig(MethodSection):
     @property
     def needs_targets(self) -> tuple[TargetOf, ...]:
         """The teacher's deepest states and, with beta, pseudo-labels."""
-        pseudo = (("pseudo", "unlabelled"),) if self.beta else ()
-        return targets_on("features", self.distil_on) + pseudo
+        features = targets_on("features", self.distil_on)
+        pseudo: TargetOf = ("pseudo", "unlabelled")
+        return (*features, pseudo) if self.beta else features
 
 
 class HintsConfig(MethodSection):

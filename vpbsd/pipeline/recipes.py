@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from vpbsd.config import Codebook, Optim, Sampling, SwinNet, derive
+from vpbsd.config import Codebook, Optim, Sampling, SwinNet, TargetField, derive
 from vpbsd.data.folds import Fold
 from vpbsd.data.lattice import cells
 from vpbsd.data.turns import FLIPS
@@ -21,7 +21,7 @@ from vpbsd.methods.configs import (
 )
 from vpbsd.overrides import override
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED
-from vpbsd.pipeline.stage_config import Evaluate, SaidField, Targets, Train
+from vpbsd.pipeline.stage_config import Evaluate, Targets, Train
 from vpbsd.pipeline.stages import Role, Stage
 from vpbsd.settings import Settings, Student
 
@@ -103,7 +103,7 @@ def student(
     return Stage(train, parts, upstream, seed, arm)  # type: ignore[arg-type]
 
 
-def said(s: Settings, spoken: Stage, says: SaidField, role: Role, fold: Fold) -> Stage:
+def said(s: Settings, spoken: Stage, says: TargetField, role: Role, fold: Fold) -> Stage:
     """One field of what the teacher says about the patches of one role."""
     parts = fold.train if role == "labelled" else fold.unlabelled
     sampling = s.sampling if role == "unlabelled" else None

@@ -1,4 +1,4 @@
-"""What the four kinds of stage do: train, say targets, evaluate, time; all that changes a result."""
+"""Configs of the four kinds of stage: all that changes what one trains, stores or measures."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, Section
+from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, Section, TargetField
 from vpbsd.methods.configs import MethodConfig
-
-SaidField = Literal["codes", "pseudo", "features", "features16", "margin"]
 
 
 class Train(Section):
@@ -34,7 +32,7 @@ class Targets(Section):
 
     numerics: ClassVar[int] = 1
     kind: Literal["targets"] = "targets"
-    says: SaidField
+    says: TargetField
     random_codes: bool = False
     """Whether code words are random rows, drawn from the stage's seed, not the learned ones."""
     data: Data

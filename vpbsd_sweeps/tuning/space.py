@@ -10,60 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from vpbsd.errors import BadInput
 from vpbsd.overrides import override
+from vpbsd.search_ranges import Choice, Range, Value
 from vpbsd.settings import Settings
 
-Value = Any
-"""Whatever JSON holds."""
 Params = dict[str, Value]
-
-
-@dataclass(frozen=True)
-class Range:
-    """From low to high, both included; on a logarithmic scale, or of whole numbers."""
-
-    low: float
-    high: float
-    log: bool = False
-    whole: bool = False
-
-    @property
-    def ends(self) -> tuple[Value, ...]:
-        """Values to try a setting with."""
-        kind = int if self.whole else float
-        return kind(self.low), kind(self.high)
-
-    def holds(self, value: Value) -> bool:
-        """Whether a value lies in it."""
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return (
-            number and self.low <= value <= self.high and (not self.whole or value == int(value))
-        )
-
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}{', log' if self.log else ''}"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of some values."""
-
-    values: tuple[Value, ...]
-
-    @property
-    def ends(self) -> tuple[Value, ...]:
-        """Values to try a setting with."""
-        return self.values
-
-    def holds(self, value: Value) -> bool:
-        """Whether a value is one of them."""
-        return json.dumps(value) in {json.dumps(own) for own in self.values}
-
-    def __str__(self) -> str:
-        return " | ".join(json.dumps(value).strip('"') for value in self.values)
 
 
 @dataclass(frozen=True)
