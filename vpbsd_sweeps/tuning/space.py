@@ -49,7 +49,7 @@ class Space:
     student: tuple[Parameter, ...]
 
     def draw(self, suggest: Callable[[Parameter], Value]) -> Params:
-        """Asks for the value of each parameter that matters, given those before it."""
+        """Draws the value of each parameter that matters, given those before it."""
         drawn: Params = {}
         for parameter in (*self.teacher, *self.student):
             if self._matters(parameter, drawn):
@@ -57,11 +57,11 @@ class Space:
         return drawn
 
     def teacher_of(self, params: Params) -> Params:
-        """The part of a configuration that decides on the teacher."""
+        """Picks the part of a configuration that decides on the teacher."""
         return {p.path: params[p.path] for p in self.teacher if p.path in params}
 
     def holds(self, params: Params) -> bool:
-        """Whether a configuration, of another search maybe, is one of this space."""
+        """Returns True for a configuration, of another search maybe, that is one of this space."""
         try:
             drawn = self.draw(lambda parameter: params[parameter.path])
         except KeyError:
@@ -70,7 +70,7 @@ class Space:
         return all(every[path].values.holds(value) for path, value in drawn.items())
 
     def lines(self) -> Iterator[str]:
-        """One line per parameter."""
+        """Yields one line per parameter."""
         for level, parameters in (("teacher", self.teacher), ("student", self.student)):
             for p in parameters:
                 only = f"  (where {p.when[0]} is {p.when[1]})" if p.when else ""
@@ -84,19 +84,23 @@ class Space:
 
 
 def parse_parameter(text: str, settings: Settings) -> Parameter:
-    """`path=low:high[:log]` or `path=a,b,c`; lists are written as JSON, `path=[1,2],[3,4]`.
+    """Reads `path=low:high[:log]` or `path=a,b,c`; lists are JSON, `path=[1,2],[3,4]`.
+
+    >>> from vpbsd.settings import laptop
+    >>> print(parse_parameter("student.gamma=0.1:10:log", laptop()).values)
+    0.1 to 10, log
 
     Raises:
         BadInput: No such setting, or another way of writing.
     """
-    path, equals, told = text.partition("=")
+    path, equals, written = text.partition("=")
     remedy = f"--param {text}: write it as path=low:high, path=low:high:log or path=a,b,c"
-    if not equals or not told:
+    if not equals or not written:
         raise BadInput(remedy)
     now = value_at(settings, path)
-    low, colon, rest = told.partition(":")
+    low, colon, rest = written.partition(":")
     if not colon:
-        return Parameter(path, Choice(_values(told)))
+        return Parameter(path, Choice(_values(written)))
     high, _, log = rest.partition(":")
     try:
         ends = float(low), float(high)
@@ -109,7 +113,7 @@ def parse_parameter(text: str, settings: Settings) -> Parameter:
 
 
 def value_at(settings: Settings, path: str) -> Value:
-    """A setting's value.
+    """Looks up a setting's value.
 
     Raises:
         BadInput: No such setting; the nearest name is offered.
@@ -122,11 +126,11 @@ def value_at(settings: Settings, path: str) -> Value:
     return at
 
 
-def _values(told: str) -> tuple[Value, ...]:
+def _values(text: str) -> tuple[Value, ...]:
     try:
-        return tuple(json.loads(f"[{told}]"))
+        return tuple(json.loads(f"[{text}]"))
     except json.JSONDecodeError:
-        return tuple(_plain(part) for part in told.split(","))
+        return tuple(_plain(part) for part in text.split(","))
 
 
 def _plain(text: str) -> Value:
