@@ -1,7 +1,7 @@
 """Phantoms: procedural vascular volumes with exact labels, the data set that needs no download.
 
-One file from the branch points to the camera, so that one integer, NUMERICS, answers for every
-voxel. The order is that of the functions' calls: grow, trace, inflate, render, expose.
+One file from the branch points to the camera, so that one integer, `phantom_set.NUMERICS`,
+answers for every voxel. The order is that of the functions' calls: grow, trace, inflate, render, expose.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,6 @@ from scipy.spatial import Delaunay, KDTree
 
 from vpbsd.errors import BadInput
 
-NUMERICS = 2
 SPACING_UM = (3.0, 1.625, 1.625)
 CAPILLARY_UM = (2.8, 5.2)  # radius of the thinnest vessels: 1.7 to 3.2 voxels in plane
 LABELLED_GROUPS = 6

@@ -5,16 +5,25 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vpbsd.data.phantom import NUMERICS, SPACING_UM, PhantomVolume, phantom_volumes
 from vpbsd.data.volume_writer import Facts, write_volume
+
+if TYPE_CHECKING:
+    from vpbsd.data.phantom import PhantomVolume
+
+NUMERICS = 2
+"""Raised by hand when `phantom.py` gives other voxels. It is here because finding a phantom that
+lies there must not load what makes one."""
 
 
 def phantom_folder(home: Path) -> Path:
-    """The folder of the default phantom below `home`; generated if it is not there yet."""
+    """Finds the default phantom below `home`; generates it if it is not there yet."""
     folder = home / f"phantom-{NUMERICS}"
     if folder.exists():
         return folder
+    from vpbsd.data.phantom import phantom_volumes
+
     print(f"generating vessel volumes in {folder} (once, some seconds)", file=sys.stderr)
     draft = folder.with_name(folder.name + ".partial")
     shutil.rmtree(draft, ignore_errors=True)
@@ -26,6 +35,8 @@ def phantom_folder(home: Path) -> Path:
 
 def write_phantom(folder: Path, volume: PhantomVolume) -> None:
     """Writes one generated volume as OME-Zarr."""
+    from vpbsd.data.phantom import SPACING_UM
+
     image = volume.image
     facts = Facts(image.shape, str(image.dtype), SPACING_UM, volume.group, "phantom")
     label = None if volume.label is None else [volume.label]
