@@ -15,8 +15,10 @@ from statistics import median
 import torch
 
 from vpbsd.data.patches import TeacherTargets, Unlabelled
+from vpbsd.methods.configs import PatternsConfig
 from vpbsd.methods.method import Clock
-from vpbsd.methods.patterns import Patterns, PatternsConfig
+from vpbsd.methods.patterns import Patterns
+from vpbsd.methods.roster import build_method
 from vpbsd.settings import laptop
 
 
@@ -24,7 +26,7 @@ def method(rebuilt_at: int) -> Patterns:
     """Pre-training under the laptop preset, but for what is rebuilt."""
     settings = laptop().pretrain
     config = PatternsConfig(network=settings.network, alpha=settings.alpha, skip_drop=1.0)
-    return config.model_copy(update={"rebuilt_at": rebuilt_at}).build(seed=0)
+    return build_method(config.model_copy(update={"rebuilt_at": rebuilt_at}), 0)
 
 
 def seconds(trained: Patterns, batch: Unlabelled, step: int) -> float:

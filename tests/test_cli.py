@@ -9,7 +9,7 @@ import pytest
 
 from vpbsd import __main__ as program
 from vpbsd.cli import Parser, run_main
-from vpbsd.data import phantom_set
+from vpbsd.data import phantom, phantom_set
 from vpbsd.data.phantom import PhantomVolume
 from vpbsd.data.volumes import list_volumes, open_volume
 from vpbsd.errors import BadInput
@@ -74,14 +74,14 @@ def test_the_phantom_is_made_once_and_then_found(tmp_path, monkeypatch, capsys):
     image = np.arange(10 * 11 * 12, dtype=np.uint16).reshape(10, 11, 12)
     label = (image > 900).astype(np.uint8)
     made = [PhantomVolume("a", "A", image, label), PhantomVolume("b", "B", image, None)]
-    monkeypatch.setattr(phantom_set, "phantom_volumes", lambda: iter(made))
+    monkeypatch.setattr(phantom, "phantom_volumes", lambda: iter(made))
     folder = phantom_set.phantom_folder(tmp_path)
     a, b = list_volumes(folder)
     assert (a.group, a.labelled, b.labelled) == ("A", True, False)
     np.testing.assert_array_equal(open_volume(a).image_block(np.s_[:, :, :]), image)
     np.testing.assert_array_equal(open_volume(a).label_block(np.s_[:, :, :]), label)
     assert "once" in capsys.readouterr().err
-    monkeypatch.setattr(phantom_set, "phantom_volumes", None)
+    monkeypatch.setattr(phantom, "phantom_volumes", None)
     assert phantom_set.phantom_folder(tmp_path) == folder
     assert capsys.readouterr().err == ""
     assert [p.name for p in tmp_path.iterdir()] == [folder.name]
@@ -94,11 +94,11 @@ def test_a_phantom_left_half_made_is_made_anew(tmp_path, monkeypatch):
         yield PhantomVolume("a", "A", image, None)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(phantom_set, "phantom_volumes", stopped)
+    monkeypatch.setattr(phantom, "phantom_volumes", stopped)
     with pytest.raises(KeyboardInterrupt):
         phantom_set.phantom_folder(tmp_path)
     made = [PhantomVolume("b", "B", image, None)]
-    monkeypatch.setattr(phantom_set, "phantom_volumes", lambda: iter(made))
+    monkeypatch.setattr(phantom, "phantom_volumes", lambda: iter(made))
     assert [v.name for v in list_volumes(phantom_set.phantom_folder(tmp_path))] == ["b"]
 
 

@@ -13,8 +13,8 @@ from vpbsd import distributed as ranks
 from vpbsd.config import LightNet, Optim
 from vpbsd.data.folds import whole_volume
 from vpbsd.data.volumes import list_volumes
-from vpbsd.methods.patterns import PatternsConfig
-from vpbsd.methods.supervised import SupervisedConfig
+from vpbsd.methods.configs import PatternsConfig, SupervisedConfig
+from vpbsd.methods.roster import build_method
 from vpbsd.safetensors_io import read_tensors
 from vpbsd.training import checkpoint
 from vpbsd.training.loop import Training, fit
@@ -26,7 +26,7 @@ def trained(folder, out):
     """Steps before k-means and after, of a thin volume with padding and a whole one."""
     parts = tuple(whole_volume(v) for v in list_volumes(folder) if v.name in ("v2", "v4"))
     pool = small.Kept((), parts).pool(batch=2)
-    method = PatternsConfig(network=small.NETWORK, skip_drop=0.2).build(3)
+    method = build_method(PatternsConfig(network=small.NETWORK, skip_drop=0.2), 3)
     optim = Optim(name="sgd", lr=0.1, weight_decay=0.0, epochs=3, clip=1.0, batch=2)
     training = Training(method, optim, 2)
     rows = [p.row for p in fit(training, pool, CPU) if p.row is not None]
@@ -65,7 +65,7 @@ def differentiated(rank):
 
 
 def refused():
-    method = SupervisedConfig(network=LightNet()).build(0)
+    method = build_method(SupervisedConfig(network=LightNet()), 0)
     with pytest.raises(ValueError, match="dealt out") as uneven:
         ranks.own(3)
     with pytest.raises(ValueError, match="cannot be trained") as other:

@@ -8,18 +8,24 @@ from vpbsd.config import LightNet, Optim
 from vpbsd.data.folds import whole_volume
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import Labelled, Semi, TeacherTargets, Unlabelled
-from vpbsd.methods.ab import AbConfig
-from vpbsd.methods.entropy import EntropyConfig
-from vpbsd.methods.fitnets import FitNetsConfig
-from vpbsd.methods.hints import HintsConfig
-from vpbsd.methods.kd import KdConfig
-from vpbsd.methods.mean_teacher import MeanTeacherConfig
+from vpbsd.methods.configs import (
+    EntropyConfig,
+    MeanTeacherConfig,
+    PatternsConfig,
+    SupervisedConfig,
+    UncertainTeacherConfig,
+)
+from vpbsd.methods.distilling_configs import (
+    AbConfig,
+    FitNetsConfig,
+    HintsConfig,
+    KdConfig,
+    Vid,
+    VidConfig,
+    VpbSDConfig,
+)
 from vpbsd.methods.method import Clock
-from vpbsd.methods.patterns import PatternsConfig
-from vpbsd.methods.supervised import SupervisedConfig
-from vpbsd.methods.uncertain_teacher import UncertainTeacherConfig
-from vpbsd.methods.vid import Vid, VidConfig
-from vpbsd.methods.vpbsd import VpbSDConfig
+from vpbsd.methods.roster import build_method
 from vpbsd.pipeline.recipes import FROZEN_IN_FINE_TUNING
 
 METHODS = {
@@ -75,16 +81,18 @@ def kept(volumes):
 
 def case_of(name, kept):
     config = METHODS[name]
-    asks = getattr(config, "asks", ())
-    unlabelled = name in PATTERNS or any(role == "unlabelled" for _, role in asks)
-    unlabelled = unlabelled or getattr(config, "unlabelled", False)
+    wanted = config.needs_targets
+    unlabelled = name in PATTERNS or any(role == "unlabelled" for _, role in wanted)
+    unlabelled = unlabelled or config.draws_unlabelled
     batch = 1 if name in LARGE else 2  # large networks take their time
-    pool = kept.pool(asks, unlabelled=unlabelled, batch=batch)
+    pool = kept.pool(wanted, unlabelled=unlabelled, batch=batch)
     optim = Optim(lr=1e-3, epochs=2, clip=1.0)
     # a fresh student is certain of nothing, so that UA-MT's first threshold lets no voxel pass
     once = (*SUPERVISED, "uamt")
     clocks = (LATE,) if name in once else (Clock(0, 2, 4), LATE)
-    return contract.Case(lambda: config.build(3), pool, optim, FROZEN.get(name, ()), clocks)
+    return contract.Case(
+        lambda: build_method(config, 3), pool, optim, FROZEN.get(name, ()), clocks
+    )
 
 
 @pytest.fixture(scope="module", params=METHODS)

@@ -17,9 +17,9 @@ from vpbsd.data.augment import turned
 from vpbsd.data.folds import whole_volume
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import PatchesWithTargets, Pool, draw_semi
-from vpbsd.methods.fitnets import FitNetsConfig
+from vpbsd.methods.distilling_configs import FitNetsConfig, VpbSDConfig
 from vpbsd.methods.method import Clock
-from vpbsd.methods.vpbsd import VpbSDConfig
+from vpbsd.methods.roster import build_method
 from vpbsd.networks.build import build_network
 from vpbsd.pipeline.targets import FILE, StoredTargets, compute_targets, write_targets
 
@@ -115,7 +115,7 @@ def test_stored_and_online_batches_are_the_same_to_the_bit(batches):
     ],
 )
 def test_stored_and_online_losses_are_the_same_to_the_bit(config, terms, batches):
-    method = config.build(0)
+    method = build_method(config, 0)
     stored, online = (method.losses(batch, Clock(3, 2, 4)) for batch in batches)
     assert stored.keys() == online.keys() == terms
     assert all(torch.equal(stored[name], online[name]) for name in terms)

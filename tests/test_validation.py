@@ -10,6 +10,7 @@ from tests.toys import voxelwise
 from vpbsd.config import Data, Optim
 from vpbsd.data.folds import held_out, make_folds, whole_volume
 from vpbsd.errors import BadInput
+from vpbsd.methods.roster import build_method
 from vpbsd.networks.build import WEIGHTS
 from vpbsd.pipeline import recipes, run
 from vpbsd.safetensors_io import read_tensors
@@ -57,7 +58,7 @@ def test_the_dice_is_that_of_all_patches_and_padding_does_not_count(student, vol
     parts = tuple(whole_volume(v) for v in volumes if v.labelled and v.name != "v2")
     config = student[0].config.model_copy(update={"data": Data(patch=(32, 64, 64))})
     seen = Validation(parts, config.data, config.optim, config.precision)
-    method = config.method.build(0)
+    method = build_method(config.method, 0)
     method.network = voxelwise()
     got = seen.row(method, {"epoch": 1.0}, torch.device("cpu"))[DSC]
     both = either = 0

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from vpbsd.search_ranges import Choice, Range
 from vpbsd.settings import laptop
 from vpbsd_sweeps.reporting.search_figures import partial_dependence, slices
-from vpbsd_sweeps.tuning.space import Choice, Parameter, Range, Space
+from vpbsd_sweeps.tuning.space import Parameter, Space
 
 GAMMA = Parameter("student.gamma", Range(0.1, 10, log=True))
 ON = Parameter("student.distil_on", Choice(("both", "labelled")))

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
+from vpbsd.data.turns import Turn
 from vpbsd.random_streams import generator
-
-
-class Turn(NamedTuple):
-    """One member of the group: which of (z, y, x) are mirrored, then quarter turns in y-x."""
-
-    flips: tuple[int, ...]
-    quarters: int
-
-
-STILL = Turn((), 0)
 
 
 def random_turns(seed: int, purpose: str, step: int, count: int, square: bool) -> list[Turn]:

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vpbsd.data.augment import STILL, Turn, random_turns, turned
+from vpbsd.data.augment import random_turns, turned
 from vpbsd.data.lattice import PatchSet
+from vpbsd.data.turns import STILL, Turn
 from vpbsd.distributed import own
 from vpbsd.random_streams import permutation
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vpbsd.data.phantom import NUMERICS, SPACING_UM, PhantomVolume, phantom_volumes
+from vpbsd.data.phantom_style import NUMERICS, SPACING_UM
 from vpbsd.data.volume_checks import VolumeMetadata
 from vpbsd.data.volume_writer import write_volume
+
+if TYPE_CHECKING:
+    from vpbsd.data.phantom import PhantomVolume
 
 
 def phantom_folder(home: Path) -> Path:
@@ -16,6 +20,8 @@ def phantom_folder(home: Path) -> Path:
     folder = home / f"phantom-{NUMERICS}"
     if folder.exists():
         return folder
+    from vpbsd.data.phantom import phantom_volumes
+
     print(f"generating vessel volumes in {folder} (once, some seconds)", file=sys.stderr)
     draft = folder.with_name(folder.name + ".partial")
     shutil.rmtree(draft, ignore_errors=True)

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vpbsd.data.augment import Turn, turned
+from vpbsd.data.augment import turned
 from vpbsd.data.lattice import PatchSet
+from vpbsd.data.turns import FLIPS, Turn
 from vpbsd.evaluation.exemplars import Exemplars
 from vpbsd.evaluation.pictures import Picture, code_usage, reconstructions
 from vpbsd.losses.codebook import squared_error
@@ -28,7 +29,6 @@ from vpbsd.random_streams import permutation
 
 TOKENS_PER_CODE = 50
 GAP_PATCHES = 16
-FLIPS = [Turn(flips, quarters) for quarters in (0, 2) for flips in ((), (0,), (1,), (0, 1))]
 
 
 @dataclass

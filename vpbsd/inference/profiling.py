@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vpbsd.config import Grid, Precision
 
-BLOCKS, FIRST = 100, 3
-"""Blocks that are averaged over, as in the paper, and blocks before them that are not."""
+FIRST = 3
+"""Blocks before those that are timed."""
 CUBE = 64**3
 
 
@@ -29,17 +29,20 @@ def size_of(network: nn.Module, patch: Grid) -> dict[str, float]:
 
 
 @torch.no_grad()
-def block_times(network: nn.Module, patch: Grid, precision: Precision) -> Iterator[float]:
+def block_times(
+    network: nn.Module, patch: Grid, precision: Precision, blocks: int
+) -> Iterator[float]:
     """Milliseconds of one patch after another, batch of one, the first three not told.
 
     Args:
         network: In eval mode, where it is to be measured.
         patch: Sides (z, y, x) in voxels.
         precision: bf16 runs under autocast.
+        blocks: How many are timed.
     """
     device = next(network.parameters()).device
     x = torch.rand(1, 1, *patch, device=device)
-    for i in range(FIRST + BLOCKS):
+    for i in range(FIRST + blocks):
         began = time.perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             network(x)

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vpbsd.config import Supervision
 from vpbsd.losses.weighting import weighted_mean
 
 SMOOTH = 1e-5
-Supervision = Literal["dice", "dice_ce"]
 
 
 def vessel_probability(logits: Tensor) -> Tensor:

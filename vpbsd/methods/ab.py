@@ -10,51 +10,19 @@ The decoder stays as it was initialised.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from vpbsd.config import LightNet, Section
 from vpbsd.data.patches import Semi, draw_semi
 from vpbsd.losses.distillation import agreement, boundary_loss
+from vpbsd.methods.distilling_configs import AbConfig
 from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import asked, encoder_only, seen_by, together
+from vpbsd.methods.student import encoder_only, seen_by, together
 from vpbsd.networks.build import build_network
 from vpbsd.networks.heads import Connector
 from vpbsd.random_streams import initialising
-
-
-class Ab(Section):
-    """How much the boundaries of two layers count, and how far from them is far enough."""
-
-    weight: float = Field(10.0, gt=0)
-    """Of the deepest layer."""
-    factor16: float = Field(0.5, ge=0)
-    """Times `weight`: of the layer at 1/16; 0 leaves that layer and its features out."""
-    margin: float = Field(1.0, gt=0)
-
-
-class AbConfig(Section):
-    """The student, the term, the teacher's width, and the patches the term is taken over."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["ab"] = "ab"
-    network: LightNet = LightNet()
-    teacher_width: int = Field(768, ge=2, multiple_of=2)
-    ab: Ab = Ab()
-    distil_on: Literal["both", "labelled"] = "labelled"
-
-    @property
-    def asks(self) -> tuple[tuple[str, str], ...]:
-        """What the teacher must say, as (field, role)."""
-        shallower = asked("features16", self.distil_on) if self.ab.factor16 else ()
-        return (*asked("features", self.distil_on), *shallower)
-
-    def build(self, seed: int) -> ActivationBoundaries:
-        """The method; the student first and from its own stream, then the connectors."""
-        return ActivationBoundaries(self, seed)
 
 
 @final

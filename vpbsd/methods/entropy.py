@@ -7,27 +7,17 @@ unlabelled patches only, as in ADVENT. One network, no teacher, no noise; answer
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
 from torch import Tensor, nn
 
 from vpbsd.data.patches import Semi, draw_semi
 from vpbsd.losses.agreement import entropy_loss
 from vpbsd.losses.segmentation import supervised_loss, vessel_probability
+from vpbsd.methods.configs import EntropyConfig
 from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.semi import SemiConfig, semi_weights
+from vpbsd.methods.semi import semi_weights
 from vpbsd.networks.build import build_network
-
-
-class EntropyConfig(SemiConfig):
-    """The shared settings are all there are."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["me"] = "me"
-
-    def build(self, seed: int) -> Entropy:
-        """The method with its student initialised from the seed."""
-        return Entropy(self, seed)
 
 
 @final

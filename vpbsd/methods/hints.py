@@ -8,38 +8,18 @@ one phase and another norm, see `fitnets`.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
-from pydantic import Field
 from torch import Tensor, nn
 
-from vpbsd.config import LightNet, Section
 from vpbsd.data.patches import Semi, draw_semi
 from vpbsd.losses.distillation import feature_l2
+from vpbsd.methods.distilling_configs import HintsConfig
 from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import asked, encoder_only, seen_by, together
+from vpbsd.methods.student import encoder_only, seen_by, together
 from vpbsd.networks.build import build_network
 from vpbsd.networks.heads import Regressor
 from vpbsd.random_streams import initialising
-
-
-class HintsConfig(Section):
-    """The student, the teacher's width, and the patches the hint is taken over."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["hints"] = "hints"
-    network: LightNet = LightNet()
-    teacher_width: int = Field(768, ge=1)
-    distil_on: Literal["both", "labelled"] = "labelled"
-
-    @property
-    def asks(self) -> tuple[tuple[str, str], ...]:
-        """What the teacher must say, as (field, role)."""
-        return asked("features", self.distil_on)
-
-    def build(self, seed: int) -> Hints:
-        """The method; the student first and from its own stream, then the regressor."""
-        return Hints(self, seed)
 
 
 @final

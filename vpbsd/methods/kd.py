@@ -9,44 +9,16 @@ decaying weight.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
-from pydantic import Field
 from torch import Tensor, nn
 
-from vpbsd.config import LightNet, Section
 from vpbsd.data.patches import Semi, draw_semi
 from vpbsd.losses.distillation import softened_kl
+from vpbsd.methods.distilling_configs import KdConfig
 from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import asked, student_terms, together
+from vpbsd.methods.student import student_terms, together
 from vpbsd.networks.build import build_network
-
-
-class Kd(Section):
-    """How much the teacher's probabilities count, and how soft they are."""
-
-    weight: float = Field(1.0, ge=0)
-    """0 leaves the term and the margins out."""
-    temperature: float = Field(4.0, gt=0)
-
-
-class KdConfig(Section):
-    """The student, the term, and the patches it is taken over."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["kd"] = "kd"
-    network: LightNet = LightNet()
-    kd: Kd = Kd()
-    distil_on: Literal["both", "labelled"] = "labelled"
-
-    @property
-    def asks(self) -> tuple[tuple[str, str], ...]:
-        """What the teacher must say, as (field, role)."""
-        return asked("margin", self.distil_on) if self.kd.weight else ()
-
-    def build(self, seed: int) -> Distillation:
-        """The method with its student initialised from the seed."""
-        return Distillation(self, seed)
 
 
 @final

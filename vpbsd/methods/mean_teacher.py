@@ -8,33 +8,19 @@ students' decaying rate instead of SGD. Answers are (B, 1, D, H, W).
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from vpbsd.data.patches import Semi, draw_semi
 from vpbsd.losses.agreement import consistency_loss
 from vpbsd.losses.segmentation import supervised_loss, vessel_probability
+from vpbsd.methods.configs import MeanTeacherConfig
 from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.semi import SemiConfig, perturbed, semi_weights
+from vpbsd.methods.semi import perturbed, semi_weights
 from vpbsd.networks.build import build_network
 from vpbsd.networks.roles import Ema
 from vpbsd.random_streams import generator
-
-
-class MeanTeacherConfig(SemiConfig):
-    """The shared settings, the average and the noise it sees."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["mt"] = "mt"
-    decay: float = Field(0.99, ge=0, lt=1)
-    noise: float = Field(0.1, ge=0)
-    """In deviations of the patch; clipped at twice that."""
-
-    def build(self, seed: int) -> MeanTeacher:
-        """The method with its student, and its average as a copy of it."""
-        return MeanTeacher(self, seed)
 
 
 @final

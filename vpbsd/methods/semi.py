@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from vpbsd.config import LightNet, Section
 from vpbsd.losses.schedule import ramp
-from vpbsd.losses.segmentation import Supervision
+from vpbsd.methods.configs import SemiConfig
 from vpbsd.methods.method import Clock
-
-
-class SemiConfig(Section):
-    """A student, how labels supervise it, and the weight of what unlabelled patches teach."""
-
-    network: LightNet = LightNet()
-    sup: Supervision = "dice_ce"
-    weight: float = Field(0.1, ge=0)
-    """Largest weight of the unlabelled term; 0 leaves it and the unlabelled patches out."""
-    ramp_share: float = Field(1.0, gt=0, le=1)
-    """Share of all steps over which the weight rises: the whole run, as in the papers' code."""
-
-    @property
-    def unlabelled(self) -> bool:
-        """Whether unlabelled patches are drawn; the teacher is asked nothing about them."""
-        return self.weight > 0
 
 
 def semi_weights(clock: Clock, config: SemiConfig, name: str) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +35,6 @@ class Seen(NamedTuple):
     def vessel(self) -> Tensor:
         """Probability of vessel (B, 1, D, H, W)."""
         return vessel_probability(self.answer.logits)
-
-
-def asked(field: str, on: Literal["both", "labelled"]) -> tuple[tuple[str, str], ...]:
-    """A field of what the teacher says, of the labelled patches or of both kinds."""
-    return tuple((field, role) for role in ("labelled", "unlabelled")[: 1 + (on == "both")])
 
 
 def seen_by(student: nn.Module, batch: Semi) -> list[Seen]:

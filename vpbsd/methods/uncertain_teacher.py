@@ -9,39 +9,21 @@ comes from input noise alone; both ramps span the whole run; else as `mean_teach
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from vpbsd.data.patches import Semi, Unlabelled, draw_semi
 from vpbsd.losses.agreement import certainty_threshold, consistency_loss, entropy
 from vpbsd.losses.segmentation import supervised_loss, vessel_probability
 from vpbsd.losses.weighting import weighted_mean
+from vpbsd.methods.configs import UncertainTeacherConfig
 from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.semi import SemiConfig, perturbed, ramped, semi_weights
+from vpbsd.methods.semi import perturbed, ramped, semi_weights
 from vpbsd.networks.build import build_network
 from vpbsd.networks.roles import Ema
 from vpbsd.random_streams import generator
-
-
-class UncertainTeacherConfig(SemiConfig):
-    """The shared settings, the average, its noise, and what counts as certain."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["uamt"] = "uamt"
-    decay: float = Field(0.99, ge=0, lt=1)
-    noise: float = Field(0.1, ge=0)
-    """In deviations of the patch; clipped at twice that."""
-    passes: int = Field(8, ge=1)
-    """Noisy passes that uncertainty is read from."""
-    certain: float = Field(0.75, ge=0, le=1)
-    """The first threshold, as a share of ln 2."""
-
-    def build(self, seed: int) -> UncertainTeacher:
-        """The method with its student, and its average as a copy of it."""
-        return UncertainTeacher(self, seed)
 
 
 @final

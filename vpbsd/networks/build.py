@@ -51,11 +51,6 @@ def load_network(folder: Path) -> nn.Module:
     return network.eval()
 
 
-def teacher_width(config: SwinNet) -> int:
-    """Counts the channels d_t of the deepest state."""
-    return 16 * config.feature_size
-
-
 def _teacher(config: SwinNet) -> SwinTeacher:
     quantiser = None if config.codebook is None else _quantiser(config, config.codebook)
     return SwinTeacher(
@@ -69,6 +64,6 @@ def _teacher(config: SwinNet) -> SwinTeacher:
 
 
 def _quantiser(config: SwinNet, book: described.Codebook) -> PatternQuantiser:
-    dn, up = alignment(book.alignment, teacher_width(config), book.width, book.grid)
+    dn, up = alignment(book.alignment, config.deepest_width, book.width, book.grid)
     kappa = 1.0 if book.kappa == "auto" else book.kappa
     return PatternQuantiser(dn, up, Codebook(book.size, book.width, kappa))

@@ -12,6 +12,7 @@ import torch
 from vpbsd.data.patches import PatchesWithTargets, Pool
 from vpbsd.evaluation.codebook_health import code_drift
 from vpbsd.methods.method import Method
+from vpbsd.methods.roster import build_method
 from vpbsd.networks.build import WEIGHTS, load_network, save_network
 from vpbsd.networks.swin_unetr import SwinTeacher
 from vpbsd.pipeline.stage_config import Train
@@ -40,7 +41,7 @@ def run_train(
     Raises:
         Diverged: A loss or the gradient is not finite.
     """
-    method: Method[Any] = config.method.build(stage.seed)
+    method: Method[Any] = build_method(config.method, stage.seed)
     if "start" in inputs:
         load_weights(inputs["start"] / WEIGHTS, method.deliverable)
     pool = make_pool(stage, config, inputs)

@@ -1,4 +1,4 @@
-"""What the four kinds of stage do: train, compute targets, evaluate, time; all that matters."""
+"""Configs of the four kinds of stage: all that changes what one trains, stores or measures."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, Section
-from vpbsd.methods.roster import MethodConfig
-
-SaidField = Literal["codes", "pseudo", "features", "features16", "margin"]
+from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, Section, TargetField
+from vpbsd.methods.configs import MethodConfig
 
 
 class Train(Section):
@@ -34,7 +32,7 @@ class Targets(Section):
 
     numerics: ClassVar[int] = 1
     kind: Literal["targets"] = "targets"
-    says: SaidField
+    says: TargetField
     random_codes: bool = False
     """Whether code words are random rows, drawn from the stage's seed, not the learned ones."""
     data: Data
@@ -56,6 +54,8 @@ class Timing(Section):
 
     numerics: ClassVar[int] = 1
     kind: Literal["timing"] = "timing"
+    blocks: ClassVar[int] = 100
+    """Blocks that are averaged over, as in the paper."""
     network: Network = Field(discriminator="name")
     patch: Grid
     precision: Precision

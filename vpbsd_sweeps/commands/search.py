@@ -11,7 +11,6 @@ The same command goes on where it was stopped, and more --trials add to what is 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from vpbsd.cli import Parser
 from vpbsd.data.folds import held_out, make_folds
@@ -25,10 +24,8 @@ from vpbsd_sweeps.cli.options import (
     study_name,
     volumes_of,
 )
-from vpbsd_sweeps.drivers.search import drive_search
 from vpbsd_sweeps.execution.address import cluster_address
 from vpbsd_sweeps.messages import without_secrets
-from vpbsd_sweeps.reporting.search_tables import command
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.study import check_arms
@@ -36,12 +33,7 @@ from vpbsd_sweeps.tuning.default_space import WIDTHS, space_of
 from vpbsd_sweeps.tuning.journal import Journal, read_search
 from vpbsd_sweeps.tuning.plan import plan_lines
 from vpbsd_sweeps.tuning.ranking import best
-from vpbsd_sweeps.tuning.sampler import NEEDS, check_sampler
-from vpbsd_sweeps.tuning.search_spec import Search, stage_of
-from vpbsd_sweeps.tuning.tuner import rebuilt
-
-if TYPE_CHECKING:
-    pass
+from vpbsd_sweeps.tuning.search_spec import SAMPLERS, Search, check_sampler, stage_of
 
 
 def arguments() -> argparse.Namespace:
@@ -63,7 +55,7 @@ def arguments() -> argparse.Namespace:
         metavar="PATH=RANGE",
         help="search a setting over low:high, low:high:log or a,b,c; may be repeated",
     )
-    parser.add_argument("--sampler", default="tpe", help=f"any of {', '.join(NEEDS)} (tpe)")
+    parser.add_argument("--sampler", default="tpe", help=f"any of {', '.join(SAMPLERS)} (tpe)")
     parser.add_argument("--trials", type=int, default=40, metavar="N", help="in all (default 40)")
     parser.add_argument(
         "--students-per-teacher",
@@ -100,15 +92,18 @@ def main() -> int:
     if args.plan:
         return 0
     store.check_writable()
+    from vpbsd_sweeps.drivers.search import drive_search
     from vpbsd_sweeps.drivers.sweep import artifacts_beside
+    from vpbsd_sweeps.reporting.search_tables import command
     from vpbsd_sweeps.tracking.tracker import Tracker
+    from vpbsd_sweeps.tuning.tuner import rebuilt
 
     with study_lock(search.name, store):
         tracker = Tracker(args.tracking, search.name, artifacts_beside(args.tracking))
         journal = Journal(store, search.name)
         journal.claim(search.facts)
-        chooser = rebuilt(search, journal, [read_search(store, name) for name in args.warm_from])
-        text = drive_search(search, journal, chooser, store, tracker, args)
+        sampler = rebuilt(search, journal, [read_search(store, name) for name in args.warm_from])
+        text = drive_search(search, journal, sampler, store, tracker, args)
     print(f"\n{text}")
     ranked = best(journal)
     if ranked:

@@ -74,7 +74,7 @@ class SearchDisplay(Terminal):
             if number in self._counted or told.outcome == "infeasible":
                 continue
             self._counted.add(number)
-            runs = list(self.search.runs(self.journal.asked[number]))[: max(1, len(told.scores))]
+            runs = list(self.search.trials(self.journal.asked[number]))[: max(1, len(told.scores))]
             for key in {stage.key for run in runs for stage in run.stage.lineage()}:
                 manifest = self.store.manifest(key)
                 if manifest is None:

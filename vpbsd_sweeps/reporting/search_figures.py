@@ -11,9 +11,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
+from vpbsd.search_ranges import Range
 from vpbsd_sweeps.reporting.figures import OKABE_ITO, panels
 from vpbsd_sweeps.tuning.sampler import importances
-from vpbsd_sweeps.tuning.space import Parameter, Params, Range, Space
+from vpbsd_sweeps.tuning.space import Parameter, Params, Space
 
 Array = NDArray[np.float64]
 Finished = Sequence[tuple[Params, float]]

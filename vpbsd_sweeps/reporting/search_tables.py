@@ -12,12 +12,13 @@ from collections import Counter
 from statistics import mean, stdev
 
 from vpbsd.pipeline.arms import TITLES
+from vpbsd.search_ranges import Value
 from vpbsd_sweeps.reporting.aggregates import Cell
 from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
 from vpbsd_sweeps.tuning.ranking import best, pareto
 from vpbsd_sweeps.tuning.sampler import ENOUGH_FOR_IMPORTANCES, importances
 from vpbsd_sweeps.tuning.search_spec import Search
-from vpbsd_sweeps.tuning.space import Params, Value
+from vpbsd_sweeps.tuning.space import Params
 
 
 def cell_of(told: TrialOutcome, folds: int) -> Cell:

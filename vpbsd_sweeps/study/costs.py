@@ -6,9 +6,8 @@ import math
 
 from vpbsd.config import Network, SwinNet, UnetrNet
 from vpbsd.data.lattice import cells
-from vpbsd.inference.profiling import BLOCKS
-from vpbsd.methods.patterns import PatternsConfig
-from vpbsd.methods.vpbsd import VpbSDConfig
+from vpbsd.methods.configs import PatternsConfig
+from vpbsd.methods.distilling_configs import VpbSDConfig
 from vpbsd.pipeline.stage_config import Evaluate, Targets, Timing, Train
 from vpbsd.pipeline.stages import Stage
 
@@ -32,7 +31,8 @@ def guess(stage: Stage) -> float:
     """Seconds on one core; for proportions and orders of magnitude, not for promises."""
     config = stage.config
     if isinstance(config, Timing):
-        return BLOCKS * math.prod(config.patch) / VOXELS * FORWARD_SHARE * _step(config.network)
+        blocks = config.blocks * math.prod(config.patch) / VOXELS
+        return blocks * FORWARD_SHARE * _step(config.network)
     scale = math.prod(config.data.patch) / VOXELS
     if isinstance(config, Train):
         patches = config.optim.batch * len(stage.parts)

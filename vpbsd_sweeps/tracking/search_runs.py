@@ -108,7 +108,7 @@ class SearchLogger:
         """Of all folds and seeds; none where the configuration cannot be trained."""
         if number not in self._stages:
             try:
-                runs = list(self.search.runs(self.journal.asked[number]))
+                runs = list(self.search.trials(self.journal.asked[number]))
             except BadInput:
                 runs = []
             stages = {stage.key: stage for run in runs for stage in run.stage.lineage()}

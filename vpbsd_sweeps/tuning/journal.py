@@ -1,4 +1,4 @@
-"""A search's journal: what was asked and how it ended, appended, beside the store.
+"""A search's journal: each configuration and how it ended, appended, beside the store.
 
 It is the whole state of a search. A trial that was asked for and never told of is what an
 interrupted driver left, and is run first by the next one.
@@ -51,7 +51,7 @@ class TrialOutcome:
         return sum(self.scores) / len(self.scores) if self.outcome == "complete" else None
 
     def values(self, objectives: int) -> list[float] | None:
-        """What a sampler of so many objectives is told."""
+        """Returns what a sampler of so many objectives learns; None if it is not complete."""
         if self.value is None or (objectives > 1 and self.cost is None):
             return None
         return [self.value, self.cost or 0.0][:objectives]
@@ -82,7 +82,7 @@ class Journal:
         return [number for number in self.asked if number not in self.told]
 
     def claim(self, facts: dict[str, Any]) -> None:
-        """Takes the name, or finds that it is the same search.
+        """Takes the name, or checks that it is the same search.
 
         Raises:
             BadInput: It is another; the first difference is named.
@@ -98,12 +98,12 @@ class Journal:
             )
 
     def ask(self, number: int, params: Params) -> None:
-        """A trial begins."""
+        """Notes that a trial begins."""
         self._add({"event": "asked", "number": number, "params": params})
 
-    def tell(self, told: TrialOutcome) -> None:
-        """A trial has ended."""
-        self._add({"event": "told", **asdict(told)})
+    def tell(self, outcome: TrialOutcome) -> None:
+        """Notes how a trial ended."""
+        self._add({"event": "told", **asdict(outcome)})
 
     def _add(self, entry: dict[str, Any]) -> None:
         self._store.append_line(self._path, entry)
@@ -129,7 +129,7 @@ class Journal:
 
 
 def read_search(store: FileStore, name: str) -> Journal:
-    """Another search, for reading.
+    """Reads the journal of another search.
 
     Raises:
         BadInput: No such search in this store.

@@ -15,8 +15,8 @@ DEAR = ("pre-training", "fine-tuning", "targets")
 
 
 def plan_lines(search: Search, store: Store, trials: int) -> Iterator[str]:
-    """What a search would train at most; reads manifests, never voxels or weights."""
-    stages = [stage for run in search.runs({}) for stage in run.stage.lineage()]
+    """Says what a search would train at most; reads manifests, never voxels or weights."""
+    stages = [stage for trial in search.trials({}) for stage in trial.stage.lineage()]
     stock = look_up(search.name, {stage.key: stage for stage in stages}.values(), store)
     costs = stock.costs()
     dear = sum(costs[stage.key] for stage in stock.stages if stage.family in DEAR)

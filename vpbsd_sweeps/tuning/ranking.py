@@ -6,9 +6,9 @@ from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
 
 
 def best(journal: Journal) -> list[TrialOutcome]:
-    """Complete trials, the highest objective first."""
-    complete = [told for told in journal.told.values() if told.outcome == "complete"]
-    return sorted(complete, key=lambda told: (-(told.value or 0.0), told.number))
+    """Returns the complete trials, the highest objective first."""
+    complete = [one for one in journal.told.values() if one.outcome == "complete"]
+    return sorted(complete, key=lambda one: (-(one.value or 0.0), one.number))
 
 
 def pareto(ranked: list[TrialOutcome]) -> set[int]:
