@@ -20,7 +20,7 @@ def store(tmp_path):
 
 def claimed(store, **changes):
     told = {"id": "x", "host": "elsewhere", "pid": 1, "state": "running", "time": time.time()}
-    store.write_json("s/driver.json", told | changes)
+    store.studies.write_json("s/driver.json", told | changes)
 
 
 def test_a_second_driver_is_refused_and_told_where_the_first_is(store):

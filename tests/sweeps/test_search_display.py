@@ -104,10 +104,10 @@ def test_the_note_for_other_terminals_is_written_now_and_then(store, journal, mo
     monkeypatch.setattr(screen, "PLAIN_EVERY", 0.0)
     view = SearchDisplay(Search(name="s"), journal, store, trials=4)
     view.show([])
-    noted = store.read_json("s/standing.json")
+    noted = store.studies.read_json("s/standing.json")
     view.show([StageStatus(OTHER, "student", "vpbsd", "running", 0.25, 1, 60.0, "")])
-    assert store.read_json("s/standing.json") == noted
+    assert store.studies.read_json("s/standing.json") == noted
     monkeypatch.setattr(search_view, "NOTED_EVERY", -1.0)
     view.show([])
-    assert json.dumps(store.read_json("s/standing.json")) != json.dumps(noted)
+    assert json.dumps(store.studies.read_json("s/standing.json")) != json.dumps(noted)
     assert len(capsys.readouterr().err.splitlines()) == 3

@@ -34,9 +34,9 @@ def test_a_process_that_only_computes_stores_and_tells_nothing(diary, store, tmp
     toy = Toy("one", diary)
     saved = tmp_path / "saved"
     saved.write_text(json.dumps([{"epoch": 1.0}, {"epoch": 2.0}]))
-    store.save_running(toy.key, {"checkpoint.safetensors": saved})
+    store.checkpoints.save(toy.key, {"checkpoint.safetensors": saved})
     run_follower(job_of(toy), store)
     assert diary.read_text().split() == ["one", "2", "one", "3"], "it goes on where the others do"
     assert store.state(toy.key) != "stored"
-    assert store.list_running(toy.key) == ["checkpoint.safetensors"]
-    assert store.read_rows(toy.key, 0) == []
+    assert store.checkpoints.names(toy.key) == ["checkpoint.safetensors"]
+    assert store.checkpoints.read_rows(toy.key, 0) == []

@@ -67,7 +67,7 @@ def main() -> int:
     if args.gpus is not None and args.gpus < 1:
         raise BadInput(f"--gpus {args.gpus}: give 1 or more, or leave it out")
     tracker = open_tracker(args.tracking, args.study)
-    store.check_writable()
+    store.files.check_writable()
     with study_lock(args.study, store):
         choice, data = _settled(tracker, store, args.study)
         volumes = volumes_of(args)

@@ -99,7 +99,7 @@ def main() -> int:
     print("\n".join(plan_lines(search, store, args.trials)), flush=True)
     if args.plan:
         return 0
-    store.check_writable()
+    store.files.check_writable()
     from vpbsd_sweeps.drivers.sweep import artifacts_beside
     from vpbsd_sweeps.tracking.tracker import Tracker
 

@@ -30,7 +30,7 @@ def main() -> None:
     args = arguments()
     store = Store(args.store)
     if args.study is None:
-        print("\n".join(store.studies()) or f"no study in {store.url} yet")
+        print("\n".join(store.studies.names()) or f"no study in {store.url} yet")
         return
     print("\n".join(standing(args.study, store)), flush=True)
     while args.follow:

@@ -34,7 +34,7 @@ def drive(plan: Plan, store: Store, tracking: str, cpus: int | None = None) -> t
     Raises:
         BadInput: The store cannot be written, or the name belongs to another study.
     """
-    store.check_writable()
+    store.files.check_writable()
     with study_lock(plan.study.name, store):
         return _drive(plan, store, tracking, cpus)
 
@@ -78,10 +78,12 @@ def claim(plan: Plan, store: Store) -> None:
         BadInput: The name belongs to a study with other facts; the first difference is named.
     """
     study, place = plan.study, f"{plan.study.name}/study.json"
-    known = store.read_json(place)
+    known = store.studies.read_json(place)
     if known is None:
-        store.write_json(f"{study.name}/{OUTLINE}", outline(plan))
-        store.write_json(place, study.facts)  # last: a study that is claimed can be watched
+        store.studies.write_json(f"{study.name}/{OUTLINE}", outline(plan))
+        store.studies.write_json(
+            place, study.facts
+        )  # last: a study that is claimed can be watched
         return
     difference = first_difference(study.facts, known)
     if difference:

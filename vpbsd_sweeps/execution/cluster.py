@@ -19,6 +19,7 @@ from vpbsd_sweeps.execution.address import cluster_address
 from vpbsd_sweeps.execution.scheduler import StageScheduler, scheduler_name
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.messages import last_line
+from vpbsd_sweeps.store.files import FileStore
 from vpbsd_sweeps.store.results import Store
 
 NAMESPACE = "vpbsd"
@@ -104,11 +105,11 @@ def get_scheduler(store: Store, slices: dict[str, Slice]) -> Any:  # noqa: ANN40
 
 def _check_everywhere(store: Store) -> None:
     """Lets every other node that is there look for the store's mark."""
-    mark, here = store.mark(), ray.get_runtime_context().get_node_id()
+    mark, here = store.files.mark(), ray.get_runtime_context().get_node_id()
     others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]
-    look = ray.remote(num_cpus=0)(Store.check_mark)
+    look = ray.remote(num_cpus=0)(FileStore.check_mark)
     on = [NodeAffinitySchedulingStrategy(node, soft=False) for node in others if mark]
-    looks = [look.options(scheduling_strategy=one).remote(store, mark) for one in on]
+    looks = [look.options(scheduling_strategy=one).remote(store.files, mark) for one in on]
     for answer in looks:
         try:
             ray.get(answer)

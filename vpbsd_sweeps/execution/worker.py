@@ -47,7 +47,7 @@ def execute(job: Job, store: Store, report: Report) -> None:
             _refuse_unmeasured(out)
         (out / METRICS_FILE).write_text(json.dumps(metrics.rows))
         store.commit(job.key, out, _measurements(job, out, checkpointer.seconds()))
-    store.clear_running(job.key)
+    store.checkpoints.clear(job.key)
 
 
 def run_follower(job: Job, store: Store) -> None:
@@ -56,7 +56,7 @@ def run_follower(job: Job, store: Store) -> None:
     with TemporaryDirectory(prefix="vpbsd-") as room:
         out, kept = Path(room, "out"), Path(room, CHECKPOINT)
         out.mkdir()
-        saved = store.fetch_running(job.key, CHECKPOINT, kept)
+        saved = store.checkpoints.fetch(job.key, CHECKPOINT, kept)
         for step in job.run(inputs, out, kept if saved else None):
             if step.share >= 1:
                 return

@@ -69,7 +69,7 @@ class Tally:
 
     def _is_void(self, trial: dict[str, Any]) -> bool:
         grave = (self.stored.get(key) for key in trial["voided_by"])
-        return any(manifest is not None and manifest.facts["void"] for manifest in grave)
+        return any(manifest is not None and manifest.metadata["void"] for manifest in grave)
 
 
 class Hours:
@@ -81,7 +81,7 @@ class Hours:
 
     def add(self, manifest: Manifest, times: int) -> None:
         """Takes in what a stage took, so many times."""
-        facts = manifest.facts
+        facts = manifest.metadata
         hours = times * float(facts["seconds"]) / 3600
         self._cores += hours * float(facts.get("threads") or 1.0)
         if facts.get("peak_gpu_memory_gb"):

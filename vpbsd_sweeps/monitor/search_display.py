@@ -44,7 +44,7 @@ class SearchDisplay(Terminal):
         if time.time() - self._noted > NOTED_EVERY:
             self._noted = time.time()
             stages = [str(text) for text in lines]
-            self.store.write_json(
+            self.store.studies.write_json(
                 f"{self.search.name}/{STANDING}",
                 {"line": line, "stages": stages, "time": self._noted},
             )
@@ -79,7 +79,7 @@ class SearchDisplay(Terminal):
                 manifest = self.store.manifest(key)
                 if manifest is None:
                     continue
-                new = key not in self._keys and manifest.facts["finished"] > self._started
+                new = key not in self._keys and manifest.metadata["finished"] > self._started
                 self._keys.add(key)
                 (self._spent if new else self._saved).add(manifest, 1)
 

@@ -27,14 +27,14 @@ def standing(study: str, store: Store) -> Iterator[str]:
     Raises:
         BadInput: There is no such study in the store.
     """
-    told = store.read_json(f"{study}/{OUTLINE}")
+    told = store.studies.read_json(f"{study}/{OUTLINE}")
     if told is None:
         journal = Journal(store, study)
         if journal.facts is not None:
             yield from search_standing(journal, store)
             return
         raise BadInput(
-            f"there is no study '{study}' in {store.url}{nearest(study, store.studies())}"
+            f"there is no study '{study}' in {store.url}{nearest(study, store.studies.names())}"
         )
     stages, trials, tally = told["stages"], told["trials"], Tally(told, store)
     tally.take(stage["key"] for stage in stages)
@@ -59,7 +59,7 @@ def standing(study: str, store: Store) -> Iterator[str]:
 
 
 def _begun(stage: dict[str, Any], store: Store) -> Iterator[str]:
-    spent = store.load_running(stage["key"], SPENT)
+    spent = store.checkpoints.load(stage["key"], SPENT)
     if spent is not None:
         told = json.loads(spent)
         ago = hours(time.time() - told["time"])
@@ -74,7 +74,7 @@ def search_standing(journal: Journal, store: Store) -> Iterator[str]:
         if driver
         else "no driver is running"
     )
-    told = store.read_json(f"{journal.name}/{STANDING}")
+    told = store.studies.read_json(f"{journal.name}/{STANDING}")
     if driver and told is not None:
         yield f"{hours(time.time() - told['time'])} ago: {told['line']}"
         yield from told["stages"]

@@ -68,15 +68,18 @@ class Inventory:
 
 
 def look_up(name: str, stages: Iterable[Stage], store: Store) -> Inventory:
-    """Looks up some stages."""
+    """Looks up some stages, upstream first, each once; reads manifests only."""
     every = tuple(stages)
-    states = {stage.key: store.state(stage.key) for stage in every}
-    manifests = {stage.key: store.manifest(stage.key) for stage in every}
-    seconds = {k: float(m.facts["seconds"]) for k, m in manifests.items() if m is not None}
-    on_gpu = any(m.facts.get("peak_gpu_memory_gb") for m in manifests.values() if m is not None)
-    sizes = {
-        key: float(sum(file.size for file in m.files.values()))
-        for key, m in manifests.items()
-        if m is not None
-    }
-    return Inventory(name, every, states, seconds, on_gpu, sizes)
+    found = {stage.key: store.inspect(stage.key) for stage in every}
+    manifests = {key: manifest for key, (_, manifest) in found.items() if manifest is not None}
+    return Inventory(
+        name=name,
+        stages=every,
+        states={key: state for key, (state, _) in found.items()},
+        seconds={key: float(m.metadata["seconds"]) for key, m in manifests.items()},
+        on_gpu=any(m.metadata.get("peak_gpu_memory_gb") for m in manifests.values()),
+        sizes={
+            key: float(sum(file.size for file in manifest.files.values()))
+            for key, manifest in manifests.items()
+        },
+    )

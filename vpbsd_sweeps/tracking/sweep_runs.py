@@ -127,9 +127,9 @@ class SweepLogger:
         found = {"vpbsd.void": "", "vpbsd.note": ""}
         for stage in trial.stage.lineage():
             manifest = self.store.manifest(stage.key)
-            if manifest is not None and manifest.facts["void"]:
+            if manifest is not None and manifest.metadata["void"]:
                 name = "vpbsd.void" if stage.key in grave else "vpbsd.note"
-                found[name] = found[name] or f"{stage.label}: {manifest.facts['void']}"
+                found[name] = found[name] or f"{stage.label}: {manifest.metadata['void']}"
         return found
 
 

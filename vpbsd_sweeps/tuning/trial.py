@@ -81,8 +81,8 @@ class TrialRunner:
             if state == "failed":
                 return Ended("failed", f"{stage.label}: {why}")
             manifest = self.store.manifest(stage.key) if state == "stored" else None
-            if stage.key in grave and manifest is not None and manifest.facts["void"]:
-                return Ended("void", f"{stage.label}: {manifest.facts['void']}")
+            if stage.key in grave and manifest is not None and manifest.metadata["void"]:
+                return Ended("void", f"{stage.label}: {manifest.metadata['void']}")
             place = place + 1 if state == "stored" else 0  # again: an input vanished, start over
         return None
 
