@@ -115,9 +115,7 @@ def test_the_same_rows_again_change_nothing(store):
 def test_a_resumed_stage_replaces_the_rows_after_its_checkpoint(store):
     for first in [0, 3, 6]:
         store.checkpoints.append_rows(KEY, first, numbered(first, first + 3))
-    store.checkpoints.append_rows(
-        KEY, 4, numbered(4, 7, by=1)
-    )  # resumed at row 4
+    store.checkpoints.append_rows(KEY, 4, numbered(4, 7, by=1))  # resumed at row 4
     assert store.checkpoints.read_rows(KEY, 0) == numbered(0, 4) + numbered(4, 7, by=1)
     store.checkpoints.append_rows(KEY, 7, numbered(7, 10, by=1))
     assert store.checkpoints.read_rows(KEY, 0) == numbered(0, 4) + numbered(4, 10, by=1)

@@ -16,14 +16,9 @@ from vpbsd_sweeps.store.studies import claim, first_difference
 def test_study_files_are_replaced(store):
     assert store.studies.read_json("ablation/study.json") is None
     for n in [1, 2]:
-        store.studies.write_json(
-            "ablation/study.json", {"n": n, "fold": [1, None], "nan": math.inf}
-        )
-    assert store.studies.read_json("ablation/study.json") == {
-        "n": 2,
-        "fold": [1, None],
-        "nan": math.inf,
-    }
+        value = {"n": n, "fold": [1, None], "nan": math.inf}
+        store.studies.write_json("ablation/study.json", value)
+    assert store.studies.read_json("ablation/study.json") == value
     assert below(store) == ["studies/ablation/study.json"]
 
 
@@ -118,5 +113,14 @@ def test_the_name_of_another_study_is_refused_with_the_first_difference():
     ours, theirs = {"a": 1, "optim": {"epochs": 2}}, {"a": 1, "optim": {"epochs": 3}}
     with pytest.raises(BadInput, match=r"^search 's' .*optim\.epochs: 3 before, 2 now.*--study"):
         claim("search 's'", ours, theirs, lambda: pytest.fail("recorded"))
-    assert first_difference(ours, dict(ours)) is None
+
+
+def test_the_first_difference_is_named_with_both_values():
+    before = {"settings": {"student": {"gamma": 1.0, "beta": 1.0}}, "arms": ["a"]}
+    now = {"settings": {"student": {"gamma": 0.5, "beta": 1.0}}, "arms": ["a"]}
+    assert first_difference(now, before) == "settings.student.gamma: 1.0 before, 0.5 now"
+    assert first_difference(now, now) is None
     assert first_difference({"a": 1}, {}) == "a: null before, 1 now"
+    assert first_difference({"arms": ["a", "b"]}, {"arms": ["a"]}) == (
+        'arms: ["a"] before, ["a","b"] now'
+    )

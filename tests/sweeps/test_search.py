@@ -24,8 +24,9 @@ from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.tuning.asha import SuccessiveHalving
 from vpbsd_sweeps.tuning.default_space import WIDTHS
 from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
+from vpbsd_sweeps.tuning.plan import NEEDS
 from vpbsd_sweeps.tuning.ranking import best, pareto
-from vpbsd_sweeps.tuning.sampler import NEEDS, ConfigSampler, importances
+from vpbsd_sweeps.tuning.sampler import ConfigSampler, importances
 from vpbsd_sweeps.tuning.search_spec import Run
 from vpbsd_sweeps.tuning.space import Parameter, Range, Space, parse_parameter
 from vpbsd_sweeps.tuning.tuner import Searcher, missing, rebuilt

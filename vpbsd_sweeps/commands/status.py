@@ -17,7 +17,7 @@ from vpbsd_sweeps.store.results import Store
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Reads the command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", nargs="?", help="name of the study; none lists them")
     parser.add_argument("--follow", action="store_true", help="again every ten seconds")

@@ -26,6 +26,8 @@ class Inventory:
 
     Attributes:
         name: Of the study or model they are for.
+        stages: Each once.
+        states: Key -> stored, damaged or absent.
         seconds: Key -> measured seconds of a stored stage.
         on_gpu: Whether some of them were measured on a GPU.
         sizes: Key -> bytes of a stored stage.
@@ -43,12 +45,17 @@ class Inventory:
         """Stages to run: not stored, or stored damaged."""
         return [stage for stage in self.stages if self.states[stage.key] != "stored"]
 
+    @property
+    def basis(self) -> str:
+        """Where the costs come from, in words."""
+        return "measured" if self.seconds else "guessed for one core, nothing measured yet"
+
     def costs(self) -> dict[str, float]:
-        """Key -> seconds: its own if measured, else a guess scaled by what its family took."""
+        """Estimates key -> seconds: measured, or a guess scaled by what its family took."""
         return self._scaled(guess, self.seconds)
 
     def bytes(self) -> dict[str, float]:
-        """Key -> bytes of its result, in the same way."""
+        """Estimates key -> bytes of a result, in the same way."""
         return self._scaled(guess_bytes, self.sizes)
 
     def _scaled(

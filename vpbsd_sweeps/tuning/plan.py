@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
+from vpbsd.errors import BadInput
+from vpbsd.overrides import nearest
 from vpbsd.pipeline.arms import TITLES
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.inventory import look_up
 from vpbsd_sweeps.tuning.search_spec import Search
 from vpbsd_sweeps.units import hours
 
+NEEDS = {"tpe": (), "gp": ("torch", "scipy"), "qmc": ("scipy",), "nsga2": (), "random": ()}
+"""Sampler -> packages that it cannot do without."""
 DEAR = ("pre-training", "fine-tuning", "targets")
 """Families that a change of a student's settings leaves alone, or nearly so."""
+
+
+def check_sampler(name: str) -> None:
+    """Refuses a sampler that cannot run here.
+
+    Raises:
+        BadInput: Unknown, or it needs a package that is not installed.
+    """
+    if name not in NEEDS:
+        raise BadInput(f"there is no sampler '{name}'{nearest(name, list(NEEDS))}")
+    missing = [package for package in NEEDS[name] if find_spec(package) is None]
+    if missing:
+        raise BadInput(
+            f"sampler {name} needs the package {missing[0]}: pip install {missing[0]}, or pass "
+            "--sampler tpe"
+        )
 
 
 def plan_lines(search: Search, store: Store, trials: int) -> Iterator[str]:
@@ -29,8 +50,7 @@ def plan_lines(search: Search, store: Store, trials: int) -> Iterator[str]:
     yield from search.space.lines()
     yield f"teachers       {teachers:>5} at {hours(dear)} with all they say, over all folds"
     yield f"students       {trials:>5} at {hours(cheap)} with evaluation, over all folds and seeds"
-    basis = "measured" if stock.seconds else "guessed for one core, nothing measured yet"
     yield (
         f"work at most {hours(teachers * dear + trials * cheap)}, less what is stored and what "
-        f"halving stops; a teacher per trial {hours(trials * (dear + cheap))} ({basis})"
+        f"halving stops; a teacher per trial {hours(trials * (dear + cheap))} ({stock.basis})"
     )

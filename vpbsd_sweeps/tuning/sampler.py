@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import optuna
@@ -27,32 +26,12 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from vpbsd.errors import BadInput
-from vpbsd.overrides import nearest
 from vpbsd_sweeps.tuning.space import Parameter, Params, Range, Space, Value
 
-NEEDS = {"tpe": (), "gp": ("torch", "scipy"), "qmc": ("scipy",), "nsga2": (), "random": ()}
-"""Packages that a sampler cannot do without."""
 POPULATION = 16  # of NSGA-II: Optuna's own 50 would be a random search of most of our studies
 ENOUGH_FOR_IMPORTANCES = 10
 Curve = Sequence[tuple[int, float]]
 """(epoch, score) while a student was trained."""
-
-
-def check_sampler(name: str) -> None:
-    """Refuses a sampler that cannot run here.
-
-    Raises:
-        BadInput: Unknown, or it needs a package that is not installed.
-    """
-    if name not in NEEDS:
-        raise BadInput(f"there is no sampler '{name}'{nearest(name, list(NEEDS))}")
-    missing = [package for package in NEEDS[name] if find_spec(package) is None]
-    if missing:
-        raise BadInput(
-            f"sampler {name} needs the package {missing[0]}: pip install {missing[0]}, or pass "
-            "--sampler tpe"
-        )
 
 
 class ConfigSampler:
@@ -60,7 +39,7 @@ class ConfigSampler:
 
     Args:
         space: What may be drawn.
-        sampler: One of `NEEDS`.
+        sampler: One of `plan.NEEDS`.
         seed: Of the sampler; the n-th draw depends on it, n and what was told before.
         students_per_teacher: Drawn in a row for each teacher.
     """
