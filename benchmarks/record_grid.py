@@ -92,14 +92,14 @@ def train(name: str, ends: list[Stage], store: Store) -> None:
 def void(end: Stage, store: Store) -> bool:
     """Whether the codebook of a configuration is void: a search would end it there."""
     manifests = [store.manifest(stage.key) for stage in voided_by(end)]
-    return any(manifest is not None and manifest.facts["void"] for manifest in manifests)
+    return any(manifest is not None and manifest.metadata["void"] for manifest in manifests)
 
 
 def measured(end: Stage, store: Store) -> tuple[object, ...]:
     """DSC, or nothing if it is void; and the seconds of its teacher and of its student."""
     student = end.upstream["network"]
     told = {stage.key: store.manifest(stage.key) for stage in end.lineage()}
-    seconds = {key: float(m.facts["seconds"]) for key, m in told.items() if m is not None}
+    seconds = {key: float(m.metadata["seconds"]) for key, m in told.items() if m is not None}
     last = sum(seconds.pop(stage.key, 0.0) for stage in (student, end))
     teacher = round(sum(seconds.values()), 1)
     if void(end, store):

@@ -121,7 +121,7 @@ def test_a_budget_is_refused_before_anything_is_made(said, data, tmp_path):
 def test_a_second_driver_is_refused_before_ray_starts(said, data, tmp_path):
     store = Store(str(tmp_path / "store"))
     driver = {"id": "x", "host": "elsewhere", "pid": 1, "state": "running", "time": time.time()}
-    store.write_json("ablation-laptop-data/driver.json", driver)
+    store.studies.write_json("ablation-laptop-data/driver.json", driver)
     code, told = said(ablation.main, "--data", data, "--store", store.url)
     assert code == 2
     assert "'ablation-laptop-data' is being driven by process 1 on elsewhere" in told
@@ -140,7 +140,7 @@ def test_a_cluster_that_is_not_there_is_found_before_anything_is_made(
 
 def test_the_status_of_an_unknown_study(said, tmp_path):
     store = Store(str(tmp_path / "store"))
-    store.write_json("ablation/study.json", {})
+    store.studies.write_json("ablation/study.json", {})
     code, told = said(status.main, "ablaton", "--store", store.url)
     assert code == 2
     assert f"there is no study 'ablaton' in {store.url}; did you mean 'ablation'?" in told

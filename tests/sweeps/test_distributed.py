@@ -107,8 +107,8 @@ def test_a_lost_process_ends_both_and_both_go_on(diary, store):
         assert epochs == list(range(EPOCHS)), "epochs before the kill are not repeated"
     rows = json.loads((store.open(stage.key) / "rows.json").read_text())
     assert [row["total"] for row in rows] == [3.0] * EPOCHS
-    assert store.manifest(stage.key).facts["ranks"] == 2
-    assert store.list_running(stage.key) == []
+    assert store.manifest(stage.key).metadata["ranks"] == 2
+    assert store.checkpoints.names(stage.key) == []
 
 
 def test_a_stage_nobody_waits_for_frees_its_cores_and_keeps_its_checkpoint(diary, store):

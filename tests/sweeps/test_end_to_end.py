@@ -229,6 +229,7 @@ def test_a_plan_counts_requested_unique_and_stored(study, volumes):
         "student": 6,
         "evaluation": 6,
     }
-    assert plan.stock.missing == []
-    stored, guessed = sum(plan.stock.sizes.values()), sum(map(guess_bytes, plan.stock.stages))
+    assert plan.inventory.missing == []
+    stored = sum(plan.inventory.sizes.values())
+    guessed = sum(map(guess_bytes, plan.inventory.stages))
     assert 0.7 < guessed / stored < 1.4

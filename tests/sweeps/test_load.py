@@ -59,11 +59,11 @@ def train(study, store, room):
     for epoch in range(ROWS):
         for trial in study.trials:
             student = trial.stage.upstream["network"]
-            store.append_rows(student.key, epoch, curves[trial.id][epoch : epoch + 1])
+            store.checkpoints.append_rows(student.key, epoch, curves[trial.id][epoch : epoch + 1])
     for trial in study.trials:
         student = trial.stage.upstream["network"]
         commit(store, room, student, curves[trial.id])
-        store.clear_running(student.key)
+        store.checkpoints.clear(student.key)
         score = dict.fromkeys((*COLUMNS, FLOOR), 0.5 + trial.seed / 100)
         commit(store, room, trial.stage, [{"volume": "v", "group": "g", "time": 2e9, **score}])
 

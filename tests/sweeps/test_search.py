@@ -238,9 +238,9 @@ def test_an_interrupted_search_goes_on_to_the_same_end(ended, most, tmp_path, di
 def test_a_torn_line_and_a_second_word_change_nothing(ended, tmp_path):
     _, journal, _, store = ended
     copy = Store(str(tmp_path / "store"))
-    for entry in store.read_lines("toys/search.jsonl"):
-        copy.append_line("toys/search.jsonl", entry)
-    copy.append_line("toys/search.jsonl", {"event": "asked", "number": 0, "params": {}})
+    for entry in store.studies.read_lines("toys/search.jsonl"):
+        copy.studies.append_line("toys/search.jsonl", entry)
+    copy.studies.append_line("toys/search.jsonl", {"event": "asked", "number": 0, "params": {}})
     with (tmp_path / "store/studies/toys/search.jsonl").open("a") as file:
         file.write('{"event": "told", "num')
     again = Journal(copy, "toys")
@@ -303,7 +303,7 @@ def test_mlflow_has_one_run_per_trial_and_stage_with_its_status(ended, tmp_path)
         if journal.told[number].outcome != "infeasible"
         for trial in search.trials(params)
         for stage in trial.stage.lineage()
-        if store.state(stage.key) == "stored" or store.list_running(stage.key)
+        if store.state(stage.key) == "stored" or store.checkpoints.names(stage.key)
     }
     assert stages.keys() == begun
     for key, run in stages.items():

@@ -6,7 +6,6 @@ import argparse
 import os
 from pathlib import Path
 
-from vpbsd.data.phantom_set import phantom_folder
 from vpbsd.data.volumes import VolumeInfo, list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override, parse_changes
@@ -17,7 +16,7 @@ RUNS = "runs"
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:
-    """--data, --store, --tracking; each defaults to a VPBSD_* variable, then to ./runs."""
+    """Adds --data, --store, --tracking; each defaults to a VPBSD_* variable, then to ./runs."""
     parser.add_argument(
         "--data",
         default=os.environ.get("VPBSD_DATA"),
@@ -36,7 +35,7 @@ def add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def add_tracking(parser: argparse.ArgumentParser) -> None:
-    """--tracking: where MLflow is."""
+    """Adds --tracking: where MLflow is."""
     parser.add_argument(
         "--tracking",
         default=os.environ.get("VPBSD_TRACKING", f"sqlite:///{Path(RUNS).resolve()}/mlflow.db"),
@@ -46,7 +45,7 @@ def add_tracking(parser: argparse.ArgumentParser) -> None:
 
 
 def browse(tracking: str) -> str:
-    """How to look at MLflow: at its server, or by starting one on this host."""
+    """Says how to look at MLflow: at its server, or by starting one on this host."""
     place = without_secrets(tracking)
     if place.startswith(("http://", "https://")):
         return place
@@ -54,7 +53,7 @@ def browse(tracking: str) -> str:
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """--preset, --set and the protocol."""
+    """Adds --preset, --set and the protocol."""
     parser.add_argument(
         "--preset",
         default="laptop",
@@ -77,7 +76,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """The preset with all changes.
+    """Makes the preset with all changes.
 
     Raises:
         BadInput: Unknown preset or path, or a value out of range.
@@ -93,16 +92,20 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 
 def volumes_of(args: argparse.Namespace) -> tuple[VolumeInfo, ...]:
-    """The data set; the phantom is generated where no data are given.
+    """Lists the data set; the phantom is generated where no data are given.
 
     Raises:
         BadInput: No such folder, or no volume in it.
     """
-    return list_volumes(args.data if args.data else phantom_folder(Path(RUNS)))
+    if args.data:
+        return list_volumes(args.data)
+    from vpbsd.data.phantom_set import phantom_folder  # scipy takes a second to load
+
+    return list_volumes(phantom_folder(Path(RUNS)))
 
 
 def study_name(args: argparse.Namespace, kind: str) -> str:
-    """Given, or made of what is run: kind, preset, data and split."""
+    """Returns the name given, or one of what is run: kind, preset, data and split."""
     if args.study:
         return str(args.study)
     data = Path(args.data).resolve().name if args.data else "phantom"
@@ -111,10 +114,13 @@ def study_name(args: argparse.Namespace, kind: str) -> str:
 
 
 def seeds_of(text: str) -> tuple[int, ...]:
-    """``"0,1,2"`` -> (0, 1, 2).
+    """Reads seeds, each once.
 
     Raises:
-        BadInput: Something that is no whole number.
+        BadInput: Something is no whole number.
+
+    >>> seeds_of("0,1,2")
+    (0, 1, 2)
     """
     try:
         return tuple(dict.fromkeys(int(part) for part in text.split(",")))

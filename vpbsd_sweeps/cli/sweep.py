@@ -23,7 +23,7 @@ from vpbsd_sweeps.study.study import Study, check_arms
 
 
 def arguments(about: str | None, arms: str) -> argparse.Namespace:
-    """The command line; `arms` says which arms there are by default."""
+    """Reads the command line; `arms` are the arms by default."""
     parser = Parser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_places(parser)
     add_settings(parser)

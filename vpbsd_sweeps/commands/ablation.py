@@ -13,5 +13,5 @@ from vpbsd_sweeps.cli.sweep import arguments, sweep
 
 
 def main() -> int:
-    """The paper's Table 3, unless other arms are asked for."""
+    """Runs the paper's Table 3, unless other arms are asked for; returns the exit code."""
     return sweep("ablation", arguments(__doc__, "table3"))

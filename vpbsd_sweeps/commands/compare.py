@@ -13,5 +13,5 @@ from vpbsd_sweeps.cli.sweep import arguments, sweep
 
 
 def main() -> int:
-    """The paper's Table 1 and, since networks are timed, Table 2."""
+    """Runs the paper's Table 1 and, timing networks, Table 2; returns the exit code."""
     return sweep("compare", arguments(__doc__, "table1"), timed=True)

@@ -25,17 +25,13 @@ from vpbsd.pipeline.stage_config import Evaluate
 from vpbsd.pipeline.stages import Stage
 from vpbsd.settings import Settings
 from vpbsd_sweeps.cli.options import RUNS, add_places, seeds_of, volumes_of
-from vpbsd_sweeps.deployment.export import _export, _register
-from vpbsd_sweeps.deployment.selection import _settled
-from vpbsd_sweeps.drivers.final import _train
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.identity import data_fingerprint
-from vpbsd_sweeps.tracking.tracker import open_tracker
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Reads the command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", required=True, metavar="NAME", help="a finished study")
     add_places(parser)
@@ -66,8 +62,13 @@ def main() -> int:
     store, seeds = Store(args.store), seeds_of(args.seeds)
     if args.gpus is not None and args.gpus < 1:
         raise BadInput(f"--gpus {args.gpus}: give 1 or more, or leave it out")
+    from vpbsd_sweeps.deployment.export import _export, _register
+    from vpbsd_sweeps.deployment.selection import _settled
+    from vpbsd_sweeps.drivers.final import train
+    from vpbsd_sweeps.tracking.tracker import open_tracker
+
     tracker = open_tracker(args.tracking, args.study)
-    store.check_writable()
+    store.files.check_writable()
     with study_lock(args.study, store):
         choice, data = _settled(tracker, store, args.study)
         volumes = volumes_of(args)
@@ -81,7 +82,8 @@ def main() -> int:
             deliverable(choice.settings, choice.arm, fold, seed, choice.teacher_seed)
             for seed in seeds
         ]
-        _train([_last_stage(choice.settings, fold, s) for s in students], args, store)
+        lasts = [_last_stage(choice.settings, fold, student) for student in students]
+        train(args.study, lasts, store, args.cpus, args.gpus)
         for student in students:
             out = Path(args.out or Path(RUNS) / "models" / args.study)
             out = out / f"seed{student.seed}" if len(seeds) > 1 else out
@@ -91,8 +93,8 @@ def main() -> int:
     return 0
 
 
-def _refuse_other_data(told: str, volumes: tuple[VolumeInfo, ...], study: str) -> None:
-    if data_fingerprint(volumes) != told:
+def _refuse_other_data(fingerprint: str, volumes: tuple[VolumeInfo, ...], study: str) -> None:
+    if data_fingerprint(volumes) != fingerprint:
         raise BadInput(
             f"study '{study}' was run on other volumes than these: pass the --data it was run on"
         )
@@ -107,7 +109,7 @@ def _holdout(names: list[str], volumes: tuple[VolumeInfo, ...]) -> set[str]:
 
 
 def _last_stage(settings: Settings, fold: Fold, student: Stage) -> Stage:
-    """The student, or its evaluation on what was held out."""
+    """Returns the student, or its evaluation on what was held out."""
     if not fold.test:
         return student
     config = Evaluate(data=settings.data, precision=settings.precision)

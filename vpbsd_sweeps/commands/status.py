@@ -17,7 +17,7 @@ from vpbsd_sweeps.store.results import Store
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Reads the command line."""
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", nargs="?", help="name of the study; none lists them")
     parser.add_argument("--follow", action="store_true", help="again every ten seconds")
@@ -30,7 +30,7 @@ def main() -> None:
     args = arguments()
     store = Store(args.store)
     if args.study is None:
-        print("\n".join(store.studies()) or f"no study in {store.url} yet")
+        print("\n".join(store.studies.names()) or f"no study in {store.url} yet")
         return
     print("\n".join(standing(args.study, store)), flush=True)
     while args.follow:

@@ -38,9 +38,9 @@ class Checkpointer:
 
     def resume(self) -> Path | None:
         """Fetches the newest checkpoint, if there is one."""
-        if not self.store.fetch_running(self.key, CHECKPOINT, self.kept):
+        if not self.store.checkpoints.fetch(self.key, CHECKPOINT, self.kept):
             return None
-        spent = self.store.load_running(self.key, SPENT)
+        spent = self.store.checkpoints.load(self.key, SPENT)
         self._before = float(json.loads(spent)["seconds"]) if spent else 0.0
         return self.kept
 
@@ -74,8 +74,8 @@ class Checkpointer:
         draft.replace(self.kept)
         progress = {"seconds": self.seconds(), "share": step.share, "time": time.time()}
         spent = json.dumps(progress).encode()
-        self.store.save_running(self.key, {CHECKPOINT: self.kept, SPENT: spent})
+        self.store.checkpoints.save(self.key, {CHECKPOINT: self.kept, SPENT: spent})
         if self._written < len(step.rows):
-            self.store.append_rows(self.key, self._written, step.rows[self._written :])
+            self.store.checkpoints.append_rows(self.key, self._written, step.rows[self._written :])
             self._written = len(step.rows)
         self._saved = time.monotonic()

@@ -15,6 +15,7 @@ from vpbsd_sweeps.execution.address import cluster_address
 from vpbsd_sweeps.execution.scheduler import StageScheduler, scheduler_name
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.messages import last_line
+from vpbsd_sweeps.store.files import FileStore
 from vpbsd_sweeps.store.results import Store
 
 NAMESPACE = "vpbsd"
@@ -100,11 +101,11 @@ def get_scheduler(store: Store, slices: dict[str, Slice]) -> Any:  # noqa: ANN40
 
 def _check_everywhere(store: Store) -> None:
     """Lets every other node that is there look for the store's mark."""
-    mark, here = store.mark(), ray.get_runtime_context().get_node_id()
+    mark, here = store.files.mark(), ray.get_runtime_context().get_node_id()
     others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]
-    check = ray.remote(num_cpus=0)(Store.check_mark)
+    check = ray.remote(num_cpus=0)(FileStore.check_mark)
     places = [NodeAffinitySchedulingStrategy(node, soft=False) for node in others if mark]
-    checks = [check.options(scheduling_strategy=place).remote(store, mark) for place in places]
+    checks = [check.options(scheduling_strategy=p).remote(store.files, mark) for p in places]
     for pending in checks:
         try:
             ray.get(pending)

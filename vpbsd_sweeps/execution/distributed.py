@@ -37,7 +37,7 @@ def run_on_ranks(job: Job, store: Store, piece: Slice, work: Callable[[], None])
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     share = {"CPU": float(piece.cpus)} | ({"GPU": piece.gpus} if piece.gpus else {})
-    folder, files = store.notes(job.key)
+    folder, files = store.checkpoints.notes(job.key)
     for start in range(STARTS):
         trainer = TorchTrainer(
             work,

@@ -260,7 +260,7 @@ class StageScheduler:
     async def _attempt(self, stage: ScheduledStage) -> None:
         """Runs the task; out of GPU memory it is run once more, in a slice twice as large."""
         job, me = stage.job, ray.get_runtime_context().current_actor
-        piece, mark = self._slices[job.family], await self._ask(self._store.mark)
+        piece, mark = self._slices[job.family], await self._ask(self._store.files.mark)
         task = StageTask(job, self._url, mark, piece, me)
         stage.ref = submit(task)
         try:

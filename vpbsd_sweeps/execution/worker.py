@@ -50,7 +50,7 @@ def execute(job: Job, store: Store, report: Report) -> None:
         (out / METRICS_FILE).write_text(json.dumps(metrics.rows))
         measured = _measurements(job, out, checkpointer.seconds())
         patiently(lambda: store.commit(job.key, out, measured))
-    patiently(lambda: store.clear_running(job.key))
+    patiently(lambda: store.checkpoints.clear(job.key))
 
 
 def run_follower(job: Job, store: Store) -> None:
@@ -59,7 +59,7 @@ def run_follower(job: Job, store: Store) -> None:
     with TemporaryDirectory(prefix="vpbsd-") as room:
         out, kept = Path(room, "out"), Path(room, CHECKPOINT)
         out.mkdir()
-        saved = patiently(lambda: store.fetch_running(job.key, CHECKPOINT, kept))
+        saved = patiently(lambda: store.checkpoints.fetch(job.key, CHECKPOINT, kept))
         for step in job.run(inputs, out, kept if saved else None):
             if step.share >= 1:
                 return

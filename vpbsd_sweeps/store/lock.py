@@ -40,17 +40,21 @@ def study_lock(study: str, store: Store) -> Iterator[None]:
 
 
 def holder(study: str, store: Store) -> dict[str, Any] | None:
-    """The living driver of a study, if there is one: host, pid, and the time of its last beat."""
-    told = store.read_json(f"{study}/driver.json")
-    if told is None or told["state"] != "running" or time.time() - told["time"] > STALE:
+    """Finds the living driver of a study, if there is one.
+
+    Returns:
+        Its host, pid and the time of its last beat, or None.
+    """
+    driver = store.studies.read_json(f"{study}/driver.json")
+    if driver is None or driver["state"] != "running" or time.time() - driver["time"] > STALE:
         return None
-    if told["host"] == platform.node() and not _alive(int(told["pid"])):
+    if driver["host"] == platform.node() and not _alive(int(driver["pid"])):
         return None  # killed on this very host: no need to wait the minute out
-    return told
+    return driver
 
 
 def _beat(store: Store, place: str, me: str, state: str) -> None:
-    store.write_json(
+    store.studies.write_json(
         place,
         {
             "id": me,

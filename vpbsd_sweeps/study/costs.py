@@ -28,7 +28,7 @@ PICTURE = 70e3
 
 
 def guess(stage: Stage) -> float:
-    """Seconds on one core; for proportions and orders of magnitude, not for promises."""
+    """Guesses seconds on one core; for proportions and orders of magnitude, not promises."""
     config = stage.config
     if isinstance(config, Timing):
         blocks = config.blocks * math.prod(config.patch) / VOXELS
@@ -51,7 +51,7 @@ def _pace(config: Train) -> float:
 
 
 def _skeletons(config: Train) -> float:
-    """What soft-clDice adds to a labelled patch."""
+    """Returns the seconds that soft-clDice adds to a labelled patch."""
     method = config.method
     if isinstance(method, VpbSDConfig) and method.cldice:
         return SKELETON * method.cldice_iterations
@@ -67,7 +67,7 @@ def _step(network: Network) -> float:
 
 
 def _patches(stage: Stage) -> int:
-    """Of the first role; unlabelled ones are capped by the sample."""
+    """Counts patches of the first role; unlabelled ones are capped by the sample."""
     assert not isinstance(stage.config, Timing)
     (role, parts) = next(iter(stage.parts.items()))
     count = len(cells(parts, stage.config.data.patch))
@@ -76,7 +76,7 @@ def _patches(stage: Stage) -> int:
 
 
 def guess_bytes(stage: Stage) -> float:
-    """Bytes that a result takes in the store; what compresses is taken as it is."""
+    """Guesses the bytes of a result in the store; what compresses is taken as it is."""
     config = stage.config
     if isinstance(config, Timing):
         return 0.0

@@ -35,12 +35,12 @@ class StageLogger:
         if stage.key in self.told:
             return
         manifest = self.store.manifest(stage.key)
-        if manifest is None and not self.store.list_running(stage.key):
+        if manifest is None and not self.store.checkpoints.names(stage.key):
             return
         if self.tracker.is_finished(unit):
             self.told.add(stage.key)
             return
-        reused = manifest is not None and manifest.facts["finished"] < self._began
+        reused = manifest is not None and manifest.metadata["finished"] < self._began
         tags = {
             "vpbsd.kind": "stage",
             "vpbsd.key": stage.key,
@@ -52,7 +52,9 @@ class StageLogger:
         run_id = self.tracker.ensure(unit, name, self.parent, params, tags)
         if manifest is None:
             sent = self.tracker.sent(unit)
-            self.tracker.rows(unit, [{}] * sent + self.store.read_rows(stage.key, sent))
+            self.tracker.rows(
+                unit, [{}] * sent + self.store.checkpoints.read_rows(stage.key, sent)
+            )
             return
         self._finished(unit, run_id, stage, manifest)
 
@@ -65,7 +67,7 @@ class StageLogger:
         if stage.family != "evaluation":
             self.tracker.rows(unit, rows_of(folder))
         summary = json.loads((folder / "summary.json").read_text())
-        facts = manifest.facts
+        facts = manifest.metadata
         numbers = {k: v for k, v in facts.items() if isinstance(v, float)}
         self.tracker.numbers(
             run_id,

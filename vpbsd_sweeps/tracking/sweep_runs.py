@@ -69,7 +69,7 @@ class SweepLogger:
             "vpbsd.commit": commit(),
             "vpbsd.data": data_fingerprint(study.volumes),
             "vpbsd.store": self.store.url,
-            "vpbsd.facts": json.dumps(study.facts),
+            "vpbsd.facts": json.dumps(study.identity),
             "vpbsd.groups": json.dumps({v.name: v.group for v in study.volumes if v.labelled}),
         }
         params = {**flat(study.settings.model_dump(mode="json")), "arms": " ".join(study.arms)}
@@ -77,7 +77,9 @@ class SweepLogger:
         run_id = self.tracker.ensure("sweep", study.name, None, params, tags)
         requested = self.plan.requested()
         counts = {f"stages/requested/{f}": float(n) for f, n in requested.items()}
-        self.tracker.numbers(run_id, {**counts, "stages/unique": len(self.plan.stock.stages)}, 0)
+        self.tracker.numbers(
+            run_id, {**counts, "stages/unique": len(self.plan.inventory.stages)}, 0
+        )
         return run_id
 
     def _open_trial(self, trial: Trial) -> str:
@@ -127,9 +129,9 @@ class SweepLogger:
         found = {"vpbsd.void": "", "vpbsd.note": ""}
         for stage in trial.stage.lineage():
             manifest = self.store.manifest(stage.key)
-            if manifest is not None and manifest.facts["void"]:
+            if manifest is not None and manifest.metadata["void"]:
                 name = "vpbsd.void" if stage.key in grave else "vpbsd.note"
-                found[name] = found[name] or f"{stage.label}: {manifest.facts['void']}"
+                found[name] = found[name] or f"{stage.label}: {manifest.metadata['void']}"
         return found
 
 

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from vpbsd.errors import BadInput
-from vpbsd_sweeps.store.files import FileStore
-from vpbsd_sweeps.study.identity import first_difference
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.store.studies import claim
 from vpbsd_sweeps.tuning.space import Params
 
 Outcome = Literal["complete", "stopped", "void", "failed", "infeasible"]
@@ -66,14 +66,14 @@ class Journal:
         told: Number -> how it ended, in the order it did.
     """
 
-    def __init__(self, store: FileStore, name: str) -> None:
+    def __init__(self, store: Store, name: str) -> None:
         self._store, self._path, self.name = store, f"{name}/search.jsonl", name
         self.facts: dict[str, Any] | None = None
         self.asked: dict[int, Params] = {}
         self.told: dict[int, TrialOutcome] = {}
         self.order: list[tuple[str, int]] = []
         """("asked" | "told", number), as it happened."""
-        for entry in store.read_lines(self._path):
+        for entry in store.studies.read_lines(self._path):
             self._take(entry)
 
     @property
@@ -87,15 +87,8 @@ class Journal:
         Raises:
             BadInput: It is another; the first difference is named.
         """
-        if self.facts is None:
-            self._add({"event": "search", "facts": facts})
-            return
-        difference = first_difference(facts, self.facts)
-        if difference:
-            raise BadInput(
-                f"search '{self.name}' was started with another configuration ({difference}): "
-                "pass --study NAME for a new one"
-            )
+        entry = {"event": "search", "facts": facts}
+        claim(f"search '{self.name}'", facts, self.facts, lambda: self._add(entry))
 
     def ask(self, number: int, params: Params) -> None:
         """Notes that a trial begins."""
@@ -106,7 +99,7 @@ class Journal:
         self._add({"event": "told", **asdict(outcome)})
 
     def _add(self, entry: dict[str, Any]) -> None:
-        self._store.append_line(self._path, entry)
+        self._store.studies.append_line(self._path, entry)
         self._take(entry)
 
     def _take(self, entry: dict[str, Any]) -> None:
@@ -128,7 +121,7 @@ class Journal:
         self.told[number] = TrialOutcome(**plain)
 
 
-def read_search(store: FileStore, name: str) -> Journal:
+def read_search(store: Store, name: str) -> Journal:
     """Reads the journal of another search.
 
     Raises:

@@ -29,8 +29,7 @@ def plan_lines(search: Search, store: Store, trials: int) -> Iterator[str]:
     yield from search.space.lines()
     yield f"teachers       {teachers:>5} at {hours(dear)} with all they say, over all folds"
     yield f"students       {trials:>5} at {hours(cheap)} with evaluation, over all folds and seeds"
-    basis = "measured" if stock.seconds else "guessed for one core, nothing measured yet"
     yield (
         f"work at most {hours(teachers * dear + trials * cheap)}, less what is stored and what "
-        f"halving stops; a teacher per trial {hours(trials * (dear + cheap))} ({basis})"
+        f"halving stops; a teacher per trial {hours(trials * (dear + cheap))} ({stock.basis})"
     )

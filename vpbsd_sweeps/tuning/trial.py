@@ -86,8 +86,8 @@ class TrialRunner:
                 return Ended("failed", f"{stage.label}: {why}")
             stored = state is StageState.STORED
             manifest = self.store.manifest(stage.key) if stored else None
-            if stage.key in voiding and manifest is not None and manifest.facts["void"]:
-                return Ended("void", f"{stage.label}: {manifest.facts['void']}")
+            if stage.key in voiding and manifest is not None and manifest.metadata["void"]:
+                return Ended("void", f"{stage.label}: {manifest.metadata['void']}")
             place = place + 1 if stored else 0  # an input vanished: begin anew upstream
         return None
 

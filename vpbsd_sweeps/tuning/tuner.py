@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from vpbsd_sweeps.execution.events import StageFollower
 from vpbsd_sweeps.store.results import Store
-from vpbsd_sweeps.study.identity import first_difference
+from vpbsd_sweeps.store.studies import first_difference
 from vpbsd_sweeps.tuning.asha import SuccessiveHalving
 from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
 from vpbsd_sweeps.tuning.ranking import best
