@@ -59,7 +59,7 @@ class Source:
 
 
 def add_import_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of ``python -m vpbsd import``."""
+    """Adds the arguments of ``vpbsd import``."""
     add = parser.add_argument
     add("sources", nargs="+", metavar="SRC", help=".npz, .nii(.gz), .tif, slices, or a folder")
     add("dest", metavar="DEST", help="data folder that the volumes are added to")
