@@ -42,11 +42,16 @@ def default_store() -> str:
     return os.environ.get("VPBSD_STORE", f"{RUNS}/store")
 
 
+def default_tracking() -> str:
+    """Returns where MLflow is unless --tracking says otherwise."""
+    return os.environ.get("VPBSD_TRACKING", f"sqlite:///{Path(RUNS).resolve()}/mlflow.db")
+
+
 def add_tracking(parser: argparse.ArgumentParser) -> None:
     """--tracking: where MLflow is."""
     parser.add_argument(
         "--tracking",
-        default=os.environ.get("VPBSD_TRACKING", f"sqlite:///{Path(RUNS).resolve()}/mlflow.db"),
+        default=default_tracking(),
         metavar="URI",
         help="MLflow tracking URI (default $VPBSD_TRACKING, else a SQLite file in runs/)",
     )

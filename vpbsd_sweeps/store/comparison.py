@@ -44,7 +44,9 @@ class Comparison:
 
 def compare(stored: Path, new: Path) -> Comparison:
     """Compares two folders of results, file by file of the new one."""
-    files, equal, numbers = [], [], {}
+    files: list[str] = []
+    equal: list[str] = []
+    numbers: dict[str, tuple[Any, Any]] = {}
     for path in sorted(p for p in new.rglob("*") if p.is_file()):
         name = path.relative_to(new).as_posix()
         other = stored / name
