@@ -10,9 +10,11 @@ import zarr
 
 from vpbsd.config import LightNet
 from vpbsd.data.folds import whole_volume
+from vpbsd.data.volumes import open_volume
 from vpbsd.errors import BadInput
 from vpbsd.inference import segment as segmenting
-from vpbsd.inference.segment import SETTINGS, segment, write_settings
+from vpbsd.inference.model import SETTINGS, load_model, write_settings
+from vpbsd.inference.segment import segment
 from vpbsd.inference.sliding_window import predict_block, predict_part
 from vpbsd.networks.build import WEIGHTS, build_network, load_network, save_network
 
@@ -157,3 +159,17 @@ def test_other_settings_are_another_mask(model, volumes, tmp_path):
 def _content(path):
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     return {str(p): p.read_bytes() for p in files}
+
+
+def test_a_loaded_model_predicts_in_memory_what_a_training_would_see(model, volumes):
+    info = volumes[1]
+    image = open_volume(info).image_block((slice(None),) * 3)
+    mask = load_model(model).predict(image)
+    wanted = predict_part(load_network(model), whole_volume(info), 99.0, PATCH, "fp32") > 0.5
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, wanted)
+
+
+def test_a_volume_in_memory_has_three_axes(model):
+    with pytest.raises(BadInput, match="the axes z, y, x, but this one has 4 axes"):
+        load_model(model).predict(np.zeros((1, 8, 8, 8)))

@@ -39,8 +39,7 @@ def run(monkeypatch, slices, causes):
         def state(self, key):
             return "absent"
 
-        def mark(self):
-            return ""
+        files = SimpleNamespace(mark=lambda: "")
 
     monkeypatch.setattr(scheduler, "submit", submit)
     monkeypatch.setattr(scheduler, "Store", lambda url: Empty())

@@ -60,7 +60,7 @@ class Source:
 
 
 def add_import_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of ``python -m vpbsd import`` to a parser."""
+    """Adds the arguments of ``vpbsd import`` to a parser."""
     add = parser.add_argument
     add("sources", nargs="+", metavar="SRC", help=".npz, .nii(.gz), .tif, slices, or a folder")
     add("dest", metavar="DEST", help="data folder that the volumes are added to")

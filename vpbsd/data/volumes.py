@@ -7,6 +7,7 @@ and what is only ours under the attribute ``vpbsd``. Listing reads metadata, nev
 from __future__ import annotations
 
 import platform
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from vpbsd.cli import invocation
 from vpbsd.data.intensity import TABULATED, Histogram, Table, countable
 from vpbsd.errors import BadInput
 
@@ -155,7 +157,7 @@ def list_volumes(folder: str | Path) -> tuple[VolumeInfo, ...]:
     if not found:
         raise BadInput(
             f"data folder {folder} holds no volumes: "
-            f"import some with python -m vpbsd import SRC... {folder}"
+            f"import some with {invocation('import')} SRC... {shlex.quote(str(folder))}"
         )
     return tuple(sorted((read_info(path) for path in found), key=lambda info: info.name))
 

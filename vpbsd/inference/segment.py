@@ -12,65 +12,46 @@ import numpy as np
 import torch
 import zarr
 
-from vpbsd.config import Grid, canonical
+from vpbsd.config import canonical
 from vpbsd.data.folds import whole_volume
 from vpbsd.data.volume_writer import multiscale
 from vpbsd.data.volumes import VolumeInfo, read_info
 from vpbsd.errors import BadInput
+from vpbsd.inference.model import SIDE, THRESHOLD, load_model, read_settings
 from vpbsd.inference.sliding_window import blocks, predict_block, reader
-from vpbsd.networks.build import NETWORK, WEIGHTS, load_network
 
-SETTINGS = "segment.json"
-SIDE = 256
 Stored = zarr.Array[Any]
 
 
-def write_settings(folder: Path, patch: Grid, clip_percentile: float) -> None:
-    """Beside the weights: how the network wants to see a volume."""
-    settings = {"patch": patch, "clip_percentile": clip_percentile}
-    (folder / SETTINGS).write_text(canonical(settings))
-
-
-def segment(model: Path, volume: Path, out: Path) -> None:
+def segment(model: str | Path, volume: str | Path, out: str | Path) -> None:
     """Writes the vessels of an OME-Zarr volume as an OME-Zarr mask (uint8, 0 or 1).
 
     Blocks that an interrupted run has finished are not computed again.
 
     Args:
-        model: A folder that `sweeps/final.py` made.
+        model: A folder that `vpbsd final` wrote.
         volume: An imported volume.
         out: The mask; made, or continued.
 
     Raises:
         BadInput: No such model or volume, or `out` is something else.
     """
-    _refuse_missing_model(model)
-    info = read_info(volume)
-    settings = json.loads((model / SETTINGS).read_text())
+    settings, info = read_settings(Path(model)), read_info(volume)
+    out = Path(out)
     mask, done = _open_out(out, info, settings)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = load_network(model).to(device)
-    read = reader(whole_volume(info), settings["clip_percentile"])
-    z, y, x = settings["patch"]
+    student = load_model(model, device)
+    read = reader(whole_volume(info), student.clip_percentile)
     places = blocks(info.shape, SIDE)
     began, skipped = time.monotonic(), int(np.count_nonzero(done[:]))
     for number, place in enumerate(places):
         if done[number]:
             continue
-        answer = predict_block(network, read, info.shape, (z, y, x), place)
-        mask[place] = (answer > 0.5).astype(np.uint8)
+        answer = predict_block(student.network, read, info.shape, student.patch, place)
+        mask[place] = (answer > THRESHOLD).astype(np.uint8)
         done[number] = 1
         _tell(number + 1, len(places), skipped, began)
     print(f"vessels of {info.name} are in {out}", file=sys.stderr)
-
-
-def _refuse_missing_model(model: Path) -> None:
-    for name in (WEIGHTS, NETWORK, SETTINGS):
-        if not (model / name).is_file():
-            raise BadInput(
-                f"{model} is no model folder ({name} is missing): give the folder that "
-                "`python sweeps/final.py` wrote"
-            )
 
 
 def _open_out(out: Path, info: VolumeInfo, settings: object) -> tuple[Stored, Stored]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
+from vpbsd.cli import invocation
 from vpbsd.data.volumes import VolumeInfo, list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override, parse_changes
@@ -21,12 +23,12 @@ def add_places(parser: argparse.ArgumentParser) -> None:
         "--data",
         default=os.environ.get("VPBSD_DATA"),
         metavar="DIR",
-        help="folder of volumes made by `python -m vpbsd import`; default $VPBSD_DATA, "
+        help=f"folder of volumes made by `{invocation('import')}`; default $VPBSD_DATA, "
         "else procedurally generated vessels (phantom)",
     )
     parser.add_argument(
         "--store",
-        default=os.environ.get("VPBSD_STORE", f"{RUNS}/store"),
+        default=default_store(),
         metavar="URL",
         help="where stage results are kept: a folder or any fsspec URL such as s3://bucket/path "
         "(default $VPBSD_STORE, else runs/store)",
@@ -34,11 +36,21 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     add_tracking(parser)
 
 
+def default_store() -> str:
+    """Returns where results are kept unless --store says otherwise."""
+    return os.environ.get("VPBSD_STORE", f"{RUNS}/store")
+
+
+def default_tracking() -> str:
+    """Returns where MLflow is unless --tracking says otherwise."""
+    return os.environ.get("VPBSD_TRACKING", f"sqlite:///{Path(RUNS).resolve()}/mlflow.db")
+
+
 def add_tracking(parser: argparse.ArgumentParser) -> None:
     """Adds --tracking: where MLflow is."""
     parser.add_argument(
         "--tracking",
-        default=os.environ.get("VPBSD_TRACKING", f"sqlite:///{Path(RUNS).resolve()}/mlflow.db"),
+        default=default_tracking(),
         metavar="URI",
         help="MLflow tracking URI (default $VPBSD_TRACKING, else a SQLite file in runs/)",
     )
@@ -49,7 +61,20 @@ def browse(tracking: str) -> str:
     place = without_secrets(tracking)
     if place.startswith(("http://", "https://")):
         return place
-    return f"mlflow ui --backend-store-uri {place}, then http://127.0.0.1:5000"
+    if place != tracking:  # its secrets are in the environment, and stay there
+        return invocation("ui")
+    return f"{invocation('ui')} --tracking {shlex.quote(place)}"
+
+
+def given_places(args: argparse.Namespace) -> str:
+    """Renders --data, --store and --tracking for the next command, which has other defaults."""
+    words: list[str] = []
+    if args.data is not None:
+        words += ["--data", args.data]
+    words += ["--store", args.store]
+    if without_secrets(args.tracking) == args.tracking:
+        words += ["--tracking", args.tracking]
+    return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

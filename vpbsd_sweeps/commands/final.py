@@ -1,8 +1,8 @@
 """Final training: the best student configuration of a finished study, on all labelled volumes.
 
-    python sweeps/final.py --study NAME
-    python sweeps/final.py --study NAME --seeds 0,1,2 --gpus 2
-    python sweeps/final.py --study NAME --data DIR --holdout VOLUME
+    vpbsd final --study NAME
+    vpbsd final --study NAME --seeds 0,1,2 --gpus 2
+    vpbsd final --study NAME --data DIR --holdout VOLUME
 
 The arm with the highest mean test DSC over folds is taken, never a reference, a void or an
 unfinished arm; of a search, the complete trial with the highest objective. Stored stages are
@@ -12,9 +12,10 @@ reused; running the same command again goes on, or finds that nothing is left to
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
-from vpbsd.cli import Parser
+from vpbsd.cli import command_parser, invocation
 from vpbsd.data.folds import Fold, final_split
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
@@ -32,7 +33,7 @@ from vpbsd_sweeps.study.identity import data_fingerprint
 
 def arguments() -> argparse.Namespace:
     """Reads the command line."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("final", __doc__)
     parser.add_argument("--study", required=True, metavar="NAME", help="a finished study")
     add_places(parser)
     parser.add_argument(
@@ -89,7 +90,8 @@ def main() -> int:
             out = out / f"seed{student.seed}" if len(seeds) > 1 else out
             _export(student, _last_stage(choice.settings, fold, student), store, choice, out)
             _register(tracker, args.study, choice, student, out)
-    print(f"segment a volume: python -m vpbsd segment {out} VOLUME.ome.zarr MASK.ome.zarr")
+    model = shlex.quote(str(out))
+    print(f"next     {invocation('segment')} {model} VOLUME.ome.zarr MASK.ome.zarr")
     return 0
 
 

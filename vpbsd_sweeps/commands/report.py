@@ -1,8 +1,8 @@
 """The report of a finished study, made from MLflow alone: tables, figures and one page.
 
-python sweeps/report.py STUDY                   # writes runs/reports/STUDY, and logs it to MLflow
-python sweeps/report.py STUDY --baseline kd     # compares with another arm than the Light UNet
-python sweeps/report.py STUDY --partial         # of a study that is not finished yet
+vpbsd report STUDY                   # writes runs/reports/STUDY, and logs it to MLflow
+vpbsd report STUDY --baseline kd     # compares with another arm than the Light UNet
+vpbsd report STUDY --partial         # of a study that is not finished yet
 
 The same runs give the same bytes, on any machine with the same versions of the libraries.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vpbsd.cli import Parser
+from vpbsd.cli import command_parser
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.cli.options import RUNS, add_tracking
 from vpbsd_sweeps.reporting import csv_export as sheets
@@ -27,7 +27,7 @@ from vpbsd_sweeps.tracking.tracker import open_tracker
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("report", __doc__)
     parser.add_argument("study", help="name of the study")
     add_tracking(parser)
     parser.add_argument("--out", metavar="DIR", help=f"folder (default {RUNS}/reports/STUDY)")

@@ -1,9 +1,9 @@
 """The search: configurations of one arm, tried where they promise most, each stage trained once.
 
-python sweeps/search.py                          # small, on generated vessels
-python sweeps/search.py --data DIR --trials 100  # on your volumes
-python sweeps/search.py --space student --param student.gamma=0.1:10:log
-python sweeps/search.py --plan                   # what is searched and what it costs, and stop
+vpbsd search                          # small, on generated vessels
+vpbsd search --data DIR --trials 100  # on your volumes
+vpbsd search --space student --param student.gamma=0.1:10:log
+vpbsd search --plan                   # what is searched and what it costs, and stop
 
 The same command goes on where it was stopped, and more --trials add to what is there.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from vpbsd.cli import Parser
+from vpbsd.cli import command_parser
 from vpbsd.data.folds import held_out, make_folds
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.cli.options import (
@@ -36,7 +36,7 @@ from vpbsd_sweeps.tuning.search_spec import SAMPLERS, Search, check_sampler, sta
 
 def arguments() -> argparse.Namespace:
     """Reads the command line."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_parser("search", __doc__)
     add_places(parser)
     add_settings(parser)
     parser.add_argument("--arm", default="vpbsd", help="whose student is searched (vpbsd)")

@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from vpbsd.inference.segment import write_settings
+from vpbsd.inference.model import write_settings
 from vpbsd.pipeline.arms import TITLES
 from vpbsd.pipeline.stages import Stage
 from vpbsd_sweeps.deployment.registry import register

@@ -11,6 +11,7 @@ import shlex
 from collections import Counter
 from statistics import mean, stdev
 
+from vpbsd.cli import invocation
 from vpbsd.pipeline.arms import TITLES
 from vpbsd.search_ranges import Value
 from vpbsd_sweeps.reporting.aggregates import Cell
@@ -43,7 +44,7 @@ def command(search: Search, params: Params, given: list[str]) -> str:
     sets = [f"{path}={_shown(value)}" for path, value in params.items()]
     words = [*given, "--arms", f"light_unet,{search.arm}"]
     words += [word for change in sets for word in ("--set", change)]
-    return "python sweeps/ablation.py " + " ".join(map(shlex.quote, words))
+    return f"{invocation('ablation')} {shlex.join(words)}"
 
 
 def _table(search: Search, journal: Journal, shown: list[TrialOutcome]) -> list[str]:

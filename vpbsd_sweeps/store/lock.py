@@ -7,9 +7,11 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from shlex import quote
 from typing import Any
 from uuid import uuid4
 
+from vpbsd.cli import invocation
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.periodic import periodically
 from vpbsd_sweeps.store.results import Store
@@ -29,7 +31,8 @@ def study_lock(study: str, store: Store) -> Iterator[None]:
     if other is not None:
         raise BadInput(
             f"study '{study}' is being driven by process {other['pid']} on {other['host']}: wait "
-            f"for it, end it, or watch it with python sweeps/status.py {study}"
+            f"for it, end it, or watch it with {invocation('status')} {quote(study)} "
+            f"--store {quote(store.url)}"
         )
     _beat(store, place, me, "running")
     try:
