@@ -13,7 +13,8 @@ import pytest
 HOME = Path(__file__).parents[1]
 ROOMS = (
     *("commands", "api", "cli", "drivers", "deployment", "reporting", "tracking", "monitor"),
-    *("tuning", "study", "execution", "store", "messages", "periodic", "units", "provenance"),
+    *("tuning", "study", "execution", "store"),
+    *("messages", "patience", "periodic", "units", "provenance"),
 )
 """Of vpbsd_sweeps, from top to bottom: a room may import from itself and from rooms below."""
 MAY_IMPORT = {
