@@ -16,20 +16,23 @@ from torch.autograd.function import FunctionCtx
 
 
 def ranks() -> int:
-    """How many processes train together; 1 where nobody started a group."""
+    """Counts the processes that train together; 1 where nobody started a group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this one is, from 0."""
+    """Returns the number of this process among them, from 0."""
     return dist.get_rank() if ranks() > 1 else 0
 
 
 def own(samples: int) -> slice:
-    """Where this process's part of a whole batch lies.
+    """Finds this process's part of a whole batch.
 
     Raises:
         ValueError: The batch cannot be dealt out evenly.
+
+    >>> own(4)  # one process has all
+    slice(0, 4, None)
     """
     part, left = divmod(samples, ranks())
     if left:
@@ -38,7 +41,10 @@ def own(samples: int) -> slice:
 
 
 def together(x: Tensor) -> Tensor:
-    """The parts of all processes as one batch, (B / ranks, ...) -> (B, ...), with gradients."""
+    """Gathers the parts of all processes as one batch, (B / ranks, ...) -> (B, ...).
+
+    The gradient of the batch goes back to the process that each part came from.
+    """
     if ranks() == 1:
         return x
     batch: Tensor = _Together.apply(x)  # type: ignore[no-untyped-call]
@@ -46,11 +52,14 @@ def together(x: Tensor) -> Tensor:
 
 
 def shared(mean: Tensor, weight: Tensor) -> Tensor:
-    """What to take in place of a mean over this part, so that the average is that of the whole.
+    """Rescales a mean over this part, so that the processes' average is that of the whole batch.
 
     Args:
         mean: a weighted mean over this process's part.
         weight: its weights.
+
+    Returns:
+        mean * sum(weight) / average of sum(weight) over processes.
     """
     if ranks() == 1:
         return mean
@@ -59,7 +68,7 @@ def shared(mean: Tensor, weight: Tensor) -> Tensor:
 
 
 def averaged(x: Tensor) -> Tensor:
-    """The mean of a tensor over all processes, without gradient."""
+    """Averages a tensor over all processes, without gradient."""
     if ranks() == 1:
         return x.detach()
     total = x.detach().clone()

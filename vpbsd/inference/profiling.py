@@ -17,7 +17,15 @@ CUBE = 64**3
 
 
 def size_of(network: nn.Module, patch: Grid) -> dict[str, float]:
-    """Parameters and multiply-accumulates of one patch, counted by torch's FlopCounterMode / 2."""
+    """Counts parameters and multiply-accumulates of one patch.
+
+    Args:
+        network: Put in eval mode.
+        patch: Sides (z, y, x) in voxels.
+
+    Returns:
+        ``params_deploy``, and ``gmac_torch``: 1e9 MACs, torch's FlopCounterMode / 2.
+    """
     network.eval()
     device = next(network.parameters()).device
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -32,7 +40,7 @@ def size_of(network: nn.Module, patch: Grid) -> dict[str, float]:
 def block_times(
     network: nn.Module, patch: Grid, precision: Precision, blocks: int
 ) -> Iterator[float]:
-    """Milliseconds of one patch after another, batch of one, the first three not told.
+    """Yields the milliseconds of patches one after another, batch of one, after a warm-up.
 
     Args:
         network: In eval mode, where it is to be measured.

@@ -50,12 +50,16 @@ def segment(model: str | Path, volume: str | Path, out: str | Path) -> None:
         answer = predict_block(student.network, read, info.shape, student.patch, place)
         mask[place] = (answer > THRESHOLD).astype(np.uint8)
         done[number] = 1
-        _tell(number + 1, len(places), skipped, began)
+        _show_progress(number + 1, len(places), skipped, began)
     print(f"vessels of {info.name} are in {out}", file=sys.stderr)
 
 
 def _open_out(out: Path, info: VolumeInfo, settings: object) -> tuple[Stored, Stored]:
-    """The mask and its record of finished blocks; an earlier run's if it was the same work."""
+    """Opens the mask and its record of finished blocks; an earlier run's if it was the same work.
+
+    Raises:
+        BadInput: Something else is in its place.
+    """
     source = {"fingerprint": info.fingerprint, "settings": json.loads(canonical(settings))}
     if out.exists() and _source(out) != source:
         raise BadInput(f"{out} exists and is no mask of {info.name}: choose another name")
@@ -68,14 +72,14 @@ def _open_out(out: Path, info: VolumeInfo, settings: object) -> tuple[Stored, St
 
 
 def _source(out: Path) -> object:
-    """What an earlier run noted that it segments; None if `out` is something else."""
+    """Reads what an earlier run noted that it segments; None if `out` is something else."""
     try:
         return zarr.open_group(out, mode="r").attrs.get("vpbsd_source")
     except (OSError, ValueError):
         return None
 
 
-def _tell(number: int, count: int, skipped: int, began: float) -> None:
+def _show_progress(number: int, count: int, skipped: int, began: float) -> None:
     spent = time.monotonic() - began
     left = spent / max(number - skipped, 1) * (count - number)
     print(f"block {number}/{count}, about {left:.0f} s left", file=sys.stderr)

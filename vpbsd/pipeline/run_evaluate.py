@@ -29,6 +29,11 @@ def run_evaluate(
     resume: Path | None,
     device: torch.device,
 ) -> Iterator[Step]:
+    """Measures a stored network on every test part.
+
+    Yields:
+        A step after every part, with all rows so far.
+    """
     network = load_network(inputs["network"]).to(device)
     rows: list[Row] = []
     pictures: dict[str, np.ndarray] = {}
@@ -47,7 +52,13 @@ def run_evaluate(
 
 
 def run_timing(config: Timing, out: Path, device: torch.device) -> Iterator[Step]:
-    """Milliseconds per 64^3 voxels; weights do not matter, and a few seconds need no resuming."""
+    """Measures milliseconds per 64^3 voxels, and size; weights do not matter.
+
+    It takes a few seconds, which need no resuming.
+
+    Yields:
+        A step after every ten blocks.
+    """
     network = build_network(config.network, 0).to(device).eval()
     scale = CUBE / math.prod(config.patch)
     rows: list[Row] = []

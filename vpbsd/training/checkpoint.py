@@ -14,7 +14,13 @@ from vpbsd.training.loop import Training
 
 
 def save(path: Path, training: Training, rows: Rows) -> None:
-    """Writes a checkpoint: under a temporary name first, so a half-written one never counts."""
+    """Writes a checkpoint: under a temporary name first, so a half-written one never counts.
+
+    Args:
+        path: The file.
+        training: Its method, optimiser, step and the sums of the epoch so far.
+        rows: Of the epochs done.
+    """
     optimiser = training.optimiser.state_dict()
     tensors = {f"method/{k}": v for k, v in training.method.state_dict().items()}
     scalars: dict[str, Any] = {}
@@ -35,7 +41,7 @@ def save(path: Path, training: Training, rows: Rows) -> None:
 
 
 def load(path: Path, training: Training) -> Rows:
-    """Puts a freshly built training where the checkpoint stands; returns its rows so far.
+    """Puts a freshly built training where the checkpoint stands; returns the rows so far.
 
     Raises:
         RuntimeError: The checkpoint belongs to another network (names or shapes differ).

@@ -27,7 +27,16 @@ class Diverged(RuntimeError):
 
 @dataclass
 class Training:
-    """All state of a run; a checkpoint holds this and nothing else is needed to go on."""
+    """All state of a run; a checkpoint holds this and nothing else is needed to go on.
+
+    Attributes:
+        method: Networks and losses.
+        optim: The optimiser and its budget.
+        steps_per_epoch: Optimiser steps that count as one epoch.
+        optimiser: Made of the two.
+        step: Steps done, of the whole schedule.
+        sums: Reported scalar -> its sum over the epoch so far, and from how many steps.
+    """
 
     method: Method[Any]
     optim: Optim
@@ -35,7 +44,6 @@ class Training:
     optimiser: torch.optim.Optimizer = field(init=False)
     step: int = field(init=False)
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
-    """Of each reported scalar over the epoch so far, and from how many steps."""
 
     def __post_init__(self) -> None:
         self.optimiser = _optimiser(self.method, self.optim)
@@ -71,10 +79,19 @@ def fit(
 ) -> Iterator[Progress]:
     """Trains until the budget is spent, from wherever `training` stands.
 
+    Args:
+        training: Fresh, or as a checkpoint left it.
+        pool: What batches are drawn from.
+        device: Where to train.
+        precision: bf16 computes losses under autocast; weights stay float32.
+
+    Yields:
+        Progress at each epoch's end, with its row, and every five minutes within one, without.
+
     Raises:
         Diverged: A loss or the gradient is not finite.
         ValueError: The method's losses and weights have different names, or several processes
-            train a method that must have its batch whole.
+            train a method that must see its whole batch.
     """
     method = training.method.train()
     if ranks() > 1 and not method.spans:
@@ -109,7 +126,7 @@ def _descend(
     weights: dict[str, float],
     clock: Clock,
 ) -> float:
-    """One weighted sum, one backward, one clipped step; the gradient's norm before clipping."""
+    """Takes one clipped step down the weighted sum; returns the gradient's norm before that."""
     if terms.keys() != weights.keys():
         raise ValueError(f"losses {sorted(terms)} and weights {sorted(weights)} differ in name")
     for name, value in seen.items():
@@ -128,7 +145,7 @@ def _descend(
 
 
 def _optimiser(method: nn.Module, optim: Optim) -> torch.optim.Optimizer:
-    """One group of parameters per learning rate; the longest matching prefix decides."""
+    """Makes one group of parameters per learning rate; the longest matching prefix decides."""
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in method.named_parameters():
         if parameter.requires_grad:
@@ -157,7 +174,7 @@ def _add(sums: dict[str, tuple[float, int]], values: dict[str, float]) -> None:
 
 
 def _close_epoch(training: Training, clock: Clock) -> dict[str, float]:
-    """The epoch's row: mean terms, their last weights, rate, readings; empties the sums."""
+    """Makes the epoch's row: mean terms, their last weights, rate, readings; empties the sums."""
     means = {name: total / steps for name, (total, steps) in training.sums.items()}
     training.sums.clear()
     method = training.method

@@ -20,21 +20,26 @@ from vpbsd.random_streams import permutation
 
 DSC = "val/dsc"
 VALIDATIONS = 10
-"""Times that a whole schedule is looked at: often enough to stop a student at a fifth of it."""
+"""Validations in a whole schedule: often enough to stop a student at a fifth of it."""
 MOST_PATCHES = 32
-"""A look costs one forward pass of these: a glance to rank by, not a result to report."""
+"""One costs a forward pass of these: a glance to rank by, not a result to report."""
 
 
 def is_validated(optim: Optim, epoch: int) -> bool:
-    """Whether a student is validated after so many epochs of its schedule."""
+    """Tells whether a student is validated after so many epochs of its schedule.
+
+    >>> optim = Optim(lr=0.01, epochs=300)
+    >>> [epoch for epoch in range(1, 100) if is_validated(optim, epoch)]
+    [30, 60, 90]
+    """
     return epoch % max(1, optim.epochs // VALIDATIONS) == 0
 
 
 class Validation:
-    """Looks at a student while it is trained.
+    """Measures a student while it is trained.
 
     Args:
-        parts: Labelled, of no group that trains; none: it never looks.
+        parts: Labelled, of no group that trains; none: it never measures.
         data: Patch size and intensity of the stage.
         optim: Its schedule.
         precision: Its precision.
@@ -51,17 +56,23 @@ class Validation:
     def row(
         self, method: Method[Any], row: dict[str, float], device: torch.device
     ) -> dict[str, float]:
-        """`val/dsc` where the epoch of this row is one to look at."""
+        """Measures `val/dsc` if the epoch of this row is one to validate; else returns nothing.
+
+        Args:
+            method: Put in eval mode meanwhile.
+            row: With the ``epoch``.
+            device: Where the method is.
+        """
         if not len(self.patches) or not is_validated(self.optim, int(row["epoch"])):
             return {}
         method.eval()
-        found = self._dsc(method, device)
+        dsc = self._dsc(method, device)
         method.train()
-        return {DSC: found}
+        return {DSC: dsc}
 
     @torch.no_grad()
     def _dsc(self, method: Method[Any], device: torch.device) -> float:
-        """Dice over the voxels of all patches together; 1 where nothing is there or found."""
+        """Computes Dice over the voxels of all patches together; 1 where all are background."""
         both = either = 0.0
         half = self.precision == "bf16"
         for i in range(len(self.patches)):
