@@ -25,8 +25,8 @@ from vpbsd.pipeline.stage_config import Evaluate
 from vpbsd.pipeline.stages import Stage
 from vpbsd.settings import Settings
 from vpbsd_sweeps.cli.options import RUNS, add_places, seeds_of, volumes_of
-from vpbsd_sweeps.deployment.export import _export, _register
-from vpbsd_sweeps.deployment.selection import _settled
+from vpbsd_sweeps.deployment.export import export_student, register_student
+from vpbsd_sweeps.deployment.selection import load_choice
 from vpbsd_sweeps.drivers.final import _train
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
@@ -69,7 +69,7 @@ def main() -> int:
     tracker = open_tracker(args.tracking, args.study)
     store.check_writable()
     with study_lock(args.study, store):
-        choice, data = _settled(tracker, store, args.study)
+        choice, data = load_choice(tracker, store, args.study)
         volumes = volumes_of(args)
         _refuse_other_data(data, volumes, args.study)
         holdout = _holdout(args.holdout, volumes)
@@ -85,8 +85,10 @@ def main() -> int:
         for student in students:
             out = Path(args.out or Path(RUNS) / "models" / args.study)
             out = out / f"seed{student.seed}" if len(seeds) > 1 else out
-            _export(student, _last_stage(choice.settings, fold, student), store, choice, out)
-            _register(tracker, args.study, choice, student, out)
+            export_student(
+                student, _last_stage(choice.settings, fold, student), store, choice, out
+            )
+            register_student(tracker, args.study, choice, student, out)
     print(f"segment a volume: python -m vpbsd segment {out} VOLUME.ome.zarr MASK.ome.zarr")
     return 0
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from vpbsd_sweeps.reporting.search_figures import draw_search
 from vpbsd_sweeps.reporting.search_tables import report
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.tuning.journal import Journal
+from vpbsd_sweeps.tuning.ranking import best
 from vpbsd_sweeps.tuning.sampler import ConfigSampler
 from vpbsd_sweeps.tuning.search_spec import Search
 from vpbsd_sweeps.tuning.tuner import Searcher, missing
@@ -26,10 +30,10 @@ def drive_search(
     from vpbsd_sweeps.execution import capacity, cluster
     from vpbsd_sweeps.execution.client import Engine
     from vpbsd_sweeps.monitor.search_display import SearchDisplay
-    from vpbsd_sweeps.tracking.retry import RetryingTracker, delivering
+    from vpbsd_sweeps.tracking.retry import RetryingTracker
     from vpbsd_sweeps.tracking.search_runs import SearchLogger
 
-    runs, reach = SearchLogger(search, journal, store, tracker), RetryingTracker(tracker)
+    logger, retrying = SearchLogger(search, journal, store, tracker), RetryingTracker(tracker)
     if missing(journal, args.trials):
         cluster.connect(args.cpus)
         slices, at_once = capacity.offered()
@@ -38,11 +42,14 @@ def drive_search(
         loop = Searcher(search, journal, chooser, engine, store, args.trials)
         view = SearchDisplay(search, journal, store, args.trials)
         try:
-            with view, engine.watching(view.show), delivering(reach, runs.catch_up):
+            with view, engine.watching(view.show), retrying.in_background(logger.catch_up):
                 loop.run(at_once)
         except KeyboardInterrupt:
-            reach.attempt(runs.interrupt)
+            retrying.try_once(logger.interrupt)
             raise
     text = report(search, journal)
-    reach.retry(lambda: runs.conclude(text))
+    finished = [(journal.asked[trial.number], trial.value or 0.0) for trial in best(journal)]
+    with TemporaryDirectory() as figures:
+        draw_search(search.space, finished, Path(figures))
+        retrying.retry(lambda: logger.conclude(text, Path(figures)))
     return text

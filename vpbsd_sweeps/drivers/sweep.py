@@ -12,12 +12,15 @@ from vpbsd_sweeps.execution.jobs import JobChain, job_of
 from vpbsd_sweeps.execution.trials import run_trials
 from vpbsd_sweeps.monitor.accounting import Tally
 from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
-from vpbsd_sweeps.reporting import aggregates, records
+from vpbsd_sweeps.reporting.analysis import analyse
+from vpbsd_sweeps.reporting.checks import choose_baseline
+from vpbsd_sweeps.reporting.records import load_records
+from vpbsd_sweeps.reporting.tables import document
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.identity import first_difference
 from vpbsd_sweeps.study.plan import OUTLINE, Plan, outline
-from vpbsd_sweeps.tracking.retry import RetryingTracker, delivering
+from vpbsd_sweeps.tracking.retry import RetryingTracker
 from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.units import hours
@@ -43,30 +46,27 @@ def _drive(plan: Plan, store: Store, tracking: str, cpus: int | None) -> tuple[s
     study = plan.study
     tracker = Tracker(tracking, study.name, artifacts_beside(tracking))
     claim(plan, store)
-    delivery, reach = SweepLogger(study, store, tracker, plan), RetryingTracker(tracker)
+    logger, retrying = SweepLogger(study, store, tracker, plan), RetryingTracker(tracker)
     try:
-        failed = _run(plan, store, delivering(reach, delivery.catch_up), cpus)
+        failed = _run(plan, store, retrying.in_background(logger.catch_up), cpus)
     except KeyboardInterrupt:
-        reach.attempt(delivery.interrupt)
+        retrying.try_once(logger.interrupt)
         raise
     for trial, reason in failed.items():
         print(f"trial {trial} failed: {reason}", file=sys.stderr)
-    return reach.retry(lambda: _conclude(delivery, failed)), not failed
+    return retrying.retry(lambda: _conclude(logger, failed)), not failed
 
 
-def _conclude(delivery: SweepLogger, failed: dict[str, str]) -> str:
-    """Tells MLflow how all of it ended; the table, read back from there."""
-    delivery.catch_up()
+def _conclude(logger: SweepLogger, failed: dict[str, str]) -> str:
+    """Tells MLflow how all of it ended; returns the tables, read back from there."""
+    logger.catch_up()
     for trial, reason in failed.items():
-        delivery.fail(trial, reason)
-    study, tracker = delivery.study, delivery.tracker
-    trials = records.trial_results(tracker)
-    protocol = "by group" if study.settings.protocol.split == "group" else "in space"
-    caption = aggregates.caption(trials, protocol)
-    table = aggregates.document(trials, study.arms, caption, records.timings(tracker))
-    texts = {"table.md": table, "plan.txt": "\n".join(delivery.plan.lines())}
-    delivery.conclude(texts, complete=not failed)
-    return table
+        logger.fail(trial, reason)
+    records = load_records(logger.tracker, logger.study.name)
+    tables = document(analyse(records, choose_baseline(records, None)))
+    texts = {"table.md": tables, "plan.txt": "\n".join(logger.plan.lines())}
+    logger.conclude(texts, complete=not failed)
+    return tables
 
 
 def claim(plan: Plan, store: Store) -> None:
