@@ -86,7 +86,7 @@ class Sweep:
     def runs(self) -> Counter[tuple[str, str]]:
         """(kind, status) -> MLflow runs."""
         tracker = open_tracker(self.tracking, "chaos")
-        return Counter((r.data.tags["vpbsd.kind"], r.info.status) for r in tracker.runs())
+        return Counter((r.tags["vpbsd.kind"], r.status) for r in tracker.runs())
 
 
 def rehearse(home: Path, kills: int, seed: int, longest: float = 25.0) -> list[str]:

@@ -95,9 +95,10 @@ def run_study(
         BadInput: The store cannot be written, or the name stands for another study.
     """
     from vpbsd_sweeps.drivers.sweep import drive  # Ray and MLflow take seconds; a plan needs none
-    from vpbsd_sweeps.reporting.records import trial_results
+    from vpbsd_sweeps.reporting.records import load_records
     from vpbsd_sweeps.tracking.tracker import open_tracker
 
     uri = tracking or default_tracking()
     table, complete = drive(plan, Store(store or default_store()), uri, cpus=cpus)
-    return StudyResult(table, complete, tuple(trial_results(open_tracker(uri, plan.study.name))))
+    records = load_records(open_tracker(uri, plan.study.name), plan.study.name)
+    return StudyResult(table, complete, records.trials)

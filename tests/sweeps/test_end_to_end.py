@@ -16,11 +16,12 @@ from vpbsd.data.volumes import list_volumes, open_volume
 from vpbsd.overrides import override, parse_changes
 from vpbsd.settings import laptop
 from vpbsd_sweeps.commands import ablation, compare, final, status
-from vpbsd_sweeps.reporting.records import trial_results
+from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.costs import guess_bytes
 from vpbsd_sweeps.study.plan import make_plan
 from vpbsd_sweeps.study.study import Study
+from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import Tracker, open_tracker
 
 SETTINGS = {
@@ -72,7 +73,7 @@ def tracker(home):
 
 
 def kinds(home):
-    return Counter((r.data.tags["vpbsd.kind"], r.info.status) for r in tracker(home).runs())
+    return Counter((r.tags["vpbsd.kind"], r.status) for r in tracker(home).runs())
 
 
 def test_every_trial_and_every_unique_stage_has_one_finished_run(study):
@@ -89,21 +90,19 @@ def test_trials_carry_curves_metrics_pictures_and_links(study):
     home = study[0]
     tracked = tracker(home)
     run = next(tracked.runs("tags.`vpbsd.arm` = 'vpbsd' and tags.`vpbsd.fold` = '0'"))
-    curve = tracked.client.get_metric_history(run.info.run_id, "loss/dis")
+    curve = tracked.client.get_metric_history(run.run_id, "loss/dis")
     assert [point.step for point in curve] == [1, 2]
-    volumes = [m for m in run.data.metrics if m.startswith("test/dsc/vol_")]
-    values = [run.data.metrics[m] for m in volumes]
-    assert run.data.metrics["test/dsc"] == pytest.approx(np.mean(values))
-    pictures = [f.path for f in tracked.client.list_artifacts(run.info.run_id, "pictures")]
+    volumes = [m for m in run.metrics if m.startswith("test/dsc/vol_")]
+    values = [run.metrics[m] for m in volumes]
+    assert run.metrics["test/dsc"] == pytest.approx(np.mean(values))
+    pictures = [f.path for f in tracked.client.list_artifacts(run.run_id, "pictures")]
     kinds = Counter(path.split("/")[1].split("_")[0] for path in pictures)
     assert kinds == {"overlay": len(volumes), "projection": len(volumes)}
     assert run.data.params["student.gamma"] == "0.1"
-    assert {s.data.tags["vpbsd.reused"] for s in tracked.runs("tags.`vpbsd.kind` = 'stage'")} == {
-        "no"
-    }
-    assert "pre-training" in run.data.tags["vpbsd.stages"]
+    assert {s.tags["vpbsd.reused"] for s in tracked.runs(tag.of_kind(tag.STAGE_KIND))} == {"no"}
+    assert "pre-training" in run.tags["vpbsd.stages"]
     stage = next(tracked.runs("tags.`vpbsd.family` = 'pre-training'"))
-    assert stage.data.metrics["system/process_memory_megabytes"] > 50
+    assert stage.metrics["system/process_memory_megabytes"] > 50
 
 
 def test_the_same_command_again_trains_and_doubles_nothing(study, capsys):
@@ -118,7 +117,7 @@ def test_the_same_command_again_trains_and_doubles_nothing(study, capsys):
     assert [path.stat().st_mtime for path in stored] == times
     assert "| VpbSD" in told
     run = next(tracker(home).runs("tags.`vpbsd.arm` = 'vpbsd' and tags.`vpbsd.fold` = '0'"))
-    curve = tracker(home).client.get_metric_history(run.info.run_id, "loss/dis")
+    curve = tracker(home).client.get_metric_history(run.run_id, "loss/dis")
     assert len(curve) == 2
 
 
@@ -144,7 +143,7 @@ def test_another_configuration_under_the_same_name_is_refused(study, capsys):
 def test_a_damaged_result_is_shown_and_trained_again(study, capsys):
     home, sweep, _, _ = study
     store = Store(str(home / "store"))
-    result = trial_results(tracker(home))[0]
+    result = load_records(tracker(home), "s").trials[0]
     tags = tracker(home).client.get_run(result.run_id).data.tags
     key = next(k for label, k in json.loads(tags["vpbsd.stages"]).items() if "evaluate" in label)
     rows = store.open(key) / "rows.json"
@@ -171,8 +170,8 @@ def test_a_comparison_trains_nothing_again_and_times_networks(study, capsys):
     assert all(float(row[-2].split()[0]) > 0 for row in rows)
     assert rows[0][3].strip() == "0.121"
     reused = Counter(
-        (run.data.tags["vpbsd.family"] == "timing", run.data.tags["vpbsd.reused"])
-        for run in Tracker(f"sqlite:///{home}/mlflow.db", "c").runs("tags.`vpbsd.kind` = 'stage'")
+        (run.tags["vpbsd.family"] == "timing", run.tags["vpbsd.reused"])
+        for run in Tracker(f"sqlite:///{home}/mlflow.db", "c").runs(tag.of_kind(tag.STAGE_KIND))
     )
     assert reused.keys() == {(True, "no"), (False, "stored before this study ran")}
 

@@ -50,7 +50,7 @@ def test_what_is_not_stored_is_run_and_stored_and_then_compared(run, student, st
     key = student.stage.key
     assert (code, out) == (0, f"stored   {key[:12]} ({student.stage.label}) in {store.url}\n")
     assert err.splitlines()[-1].startswith(f"{student.stage.label}: 100 %")
-    assert store.manifest(key).facts["family"] == "student"
+    assert store.manifest(key).metadata["family"] == "student"
     stored = store.open(key)
     weights = "weights.safetensors"
     assert (stored / weights).read_bytes() == (student.folder / weights).read_bytes()

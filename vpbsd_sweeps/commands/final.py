@@ -63,15 +63,15 @@ def main() -> int:
     store, seeds = Store(args.store), seeds_of(args.seeds)
     if args.gpus is not None and args.gpus < 1:
         raise BadInput(f"--gpus {args.gpus}: give 1 or more, or leave it out")
-    from vpbsd_sweeps.deployment.export import _export, _register
-    from vpbsd_sweeps.deployment.selection import _settled
+    from vpbsd_sweeps.deployment.export import export_student, register_student
+    from vpbsd_sweeps.deployment.selection import load_choice
     from vpbsd_sweeps.drivers.final import train
     from vpbsd_sweeps.tracking.tracker import open_tracker
 
     tracker = open_tracker(args.tracking, args.study)
     store.files.check_writable()
     with study_lock(args.study, store):
-        choice, data = _settled(tracker, store, args.study)
+        choice, data = load_choice(tracker, store, args.study)
         volumes = volumes_of(args)
         _refuse_other_data(data, volumes, args.study)
         holdout = _holdout(args.holdout, volumes)
@@ -88,8 +88,9 @@ def main() -> int:
         for student in students:
             out = Path(args.out or Path(RUNS) / "models" / args.study)
             out = out / f"seed{student.seed}" if len(seeds) > 1 else out
-            _export(student, _last_stage(choice.settings, fold, student), store, choice, out)
-            _register(tracker, args.study, choice, student, out)
+            last = _last_stage(choice.settings, fold, student)
+            export_student(student, last, store, choice, out)
+            register_student(tracker, args.study, choice, student, out)
     model = shlex.quote(str(out))
     print(f"next     {invocation('segment')} {model} VOLUME.ome.zarr MASK.ome.zarr")
     return 0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from vpbsd_sweeps.drivers.session import join, logged
 from vpbsd_sweeps.drivers.sweep import artifacts_beside
 from vpbsd_sweeps.execution import cluster
 from vpbsd_sweeps.monitor.search_display import SearchDisplay
+from vpbsd_sweeps.reporting.search_figures import draw_search
 from vpbsd_sweeps.reporting.search_tables import report
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
@@ -15,6 +18,7 @@ from vpbsd_sweeps.tracking.retry import RetryingTracker
 from vpbsd_sweeps.tracking.search_runs import SearchLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.tuning.journal import Journal, read_search
+from vpbsd_sweeps.tuning.ranking import best
 from vpbsd_sweeps.tuning.sampler import ConfigSampler
 from vpbsd_sweeps.tuning.search_spec import Search
 from vpbsd_sweeps.tuning.tuner import Searcher, missing, rebuilt
@@ -56,7 +60,10 @@ def drive(
             with logged(retrying, logger):
                 _run(search, journal, sampler, store, trials, cpus)
         text = report(search, journal)
-        retrying.retry(lambda: logger.conclude(text))
+        finished = [(journal.asked[trial.number], trial.value or 0.0) for trial in best(journal)]
+        with TemporaryDirectory() as figures:
+            draw_search(search.space, finished, Path(figures))
+            retrying.retry(lambda: logger.conclude(text, Path(figures)))
         return text, journal
 
 

@@ -14,7 +14,7 @@ from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.execution.trials import run_trials
 from vpbsd_sweeps.monitor.terminal import Terminal
 from vpbsd_sweeps.store.results import Store
-from vpbsd_sweeps.tracking.retry import RetryingTracker, delivering
+from vpbsd_sweeps.tracking.retry import RetryingTracker
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Logger(Protocol):
 def logged(tracker: RetryingTracker, logger: Logger) -> Iterator[None]:
     """Keeps MLflow up to date while the block runs; one that is interrupted shows as killed."""
     try:
-        with delivering(tracker, logger.catch_up):
+        with tracker.in_background(logger.catch_up):
             yield
     except KeyboardInterrupt:
-        tracker.attempt(logger.interrupt)
+        tracker.try_once(logger.interrupt)
         raise

@@ -10,7 +10,10 @@ from vpbsd_sweeps.execution import cluster
 from vpbsd_sweeps.execution.jobs import JobChain, job_of
 from vpbsd_sweeps.monitor.accounting import Tally
 from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
-from vpbsd_sweeps.reporting import aggregates, records
+from vpbsd_sweeps.reporting.analysis import analyse
+from vpbsd_sweeps.reporting.checks import choose_baseline
+from vpbsd_sweeps.reporting.records import load_records
+from vpbsd_sweeps.reporting.tables import document
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.store.studies import claim
@@ -61,18 +64,15 @@ def _record(plan: Plan, store: Store) -> None:
 
 
 def _conclude(logger: SweepLogger, failed: dict[str, str]) -> str:
-    """Logs how all of it ended; returns the table, read back from MLflow."""
+    """Logs how all of it ended; returns the tables, read back from MLflow."""
     logger.catch_up()
     for trial, reason in failed.items():
         logger.fail(trial, reason)
-    study, tracker = logger.study, logger.tracker
-    trials = records.trial_results(tracker)
-    protocol = "by group" if study.settings.protocol.split == "group" else "in space"
-    caption = aggregates.caption(trials, protocol)
-    table = aggregates.document(trials, study.arms, caption, records.timings(tracker))
-    texts = {"table.md": table, "plan.txt": "\n".join(logger.plan.lines())}
+    records = load_records(logger.tracker, logger.study.name)
+    tables = document(analyse(records, choose_baseline(records, None)))
+    texts = {"table.md": tables, "plan.txt": "\n".join(logger.plan.lines())}
     logger.conclude(texts, complete=not failed)
-    return table
+    return tables
 
 
 def artifacts_beside(tracking: str) -> str | None:
