@@ -3,15 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: ablation test test-all chaos lint format clean
+.PHONY: ablation test test-all chaos lint docs format clean
 
 ablation: $(VENV)/.installed        ## the whole ablation on generated vessels, about ten minutes
 	$(BIN)/python sweeps/ablation.py
 
-test: $(VENV)/.installed-dev lint   ## lint, types and the plain tests
+test: $(VENV)/.installed-dev lint docs  ## lint, types, pages and the plain tests
 	$(BIN)/pytest
 
-test-all: $(VENV)/.installed-dev lint  ## also what needs longer, a browser or servers
+test-all: $(VENV)/.installed-dev lint docs  ## also what needs longer, a browser or servers
 	$(BIN)/pytest -m "slow or not slow"
 
 chaos: $(VENV)/.installed-dev       ## kills a sweep at 20 random moments, some minutes
@@ -21,6 +21,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-dev        ## the pages of docs/ and the API, in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix
@@ -39,4 +42,4 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt
 	touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) site *.egg-info .mypy_cache .ruff_cache .pytest_cache
