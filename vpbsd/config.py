@@ -208,6 +208,12 @@ class LightNet(Section):
     widths: tuple[int, int, int, int] = (4, 16, 20, 32)
 
 
+class StudentSection(MethodSection):
+    """Config of a method that trains a student, which is what it delivers."""
+
+    network: LightNet = LightNet()
+
+
 class UnetrNet(Section):
     """A reference: MONAI's UNETR, whose twelve layers are fixed."""
 

@@ -13,39 +13,32 @@ from __future__ import annotations
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.data.patches import Semi, draw_semi
+from vpbsd.data.patches import Semi
 from vpbsd.losses.distillation import agreement, boundary_loss
 from vpbsd.methods.distilling_configs import AbConfig
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import encoder_only, seen_by, together
-from vpbsd.networks.build import build_network
+from vpbsd.methods.method import Clock
+from vpbsd.methods.student import StudentMethod, seen_by, together, train_encoder_only
 from vpbsd.networks.heads import Connector
 from vpbsd.random_streams import initialising
 
 
 @final
-class ActivationBoundaries(Method[Semi]):
+class ActivationBoundaries(StudentMethod[AbConfig]):
     """A student's encoder, connectors that are dropped afterwards, and how often they agreed."""
 
-    draws = draw_semi
     agreed: Tensor
 
     def __init__(self, config: AbConfig, seed: int) -> None:
-        super().__init__()
+        super().__init__(config, seed)
         self.ab, width = config.ab, config.network.widths[-1]
-        self.student = encoder_only(build_network(config.network, seed))
+        train_encoder_only(self.student)
         with initialising(seed, "connectors"):
             self.deepest = Connector(width, config.teacher_width)
             if self.ab.factor16:
                 self.shallower = Connector(width, config.teacher_width // 2)
         self.register_buffer("agreed", torch.zeros(2))
-
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student, for the second phase."""
-        return self.student
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`boundary` and, with a factor, `boundary16`."""

@@ -11,7 +11,14 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from vpbsd.config import Codebook, LightNet, MethodSection, Network, Supervision, SwinNet
+from vpbsd.config import (
+    Codebook,
+    MethodSection,
+    Network,
+    StudentSection,
+    Supervision,
+    SwinNet,
+)
 from vpbsd.methods.distilling_configs import (
     AbConfig,
     FitNetsConfig,
@@ -72,10 +79,9 @@ class SupervisedConfig(MethodSection):
     """Whether k-means starts the codebook at the end, for a teacher without pre-training."""
 
 
-class SemiConfig(MethodSection):
+class SemiConfig(StudentSection):
     """A student, how labels supervise it, and the weight of what unlabelled patches teach."""
 
-    network: LightNet = LightNet()
     sup: Supervision = "dice_ce"
     weight: ConsistencyWeight = 0.1
     ramp_share: RampShare = 1.0

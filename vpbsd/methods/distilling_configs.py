@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from vpbsd.config import LightNet, MethodSection, Section, TargetField, TargetOf
+from vpbsd.config import Section, StudentSection, TargetField, TargetOf
 from vpbsd.methods.parameters import (
     Beta,
     ClDice,
@@ -32,12 +32,11 @@ def targets_on(field: TargetField, on: On) -> tuple[TargetOf, ...]:
     return (labelled, (field, "unlabelled")) if on == "both" else (labelled,)
 
 
-class VpbSDConfig(MethodSection):
+class VpbSDConfig(StudentSection):
     """VpbSD's third stage: weights of its two extra terms, and where they come from."""
 
     numerics: ClassVar[int] = 1
     name: Literal["vpbsd"] = "vpbsd"
-    network: LightNet = LightNet()
     beta: Beta = 1.0
     ramp_epochs: RampEpochs = 80
     gamma: Gamma = 1.0
@@ -54,12 +53,11 @@ class VpbSDConfig(MethodSection):
         return (pseudo, *codes) if self.beta else codes
 
 
-class FitNetsConfig(MethodSection):
+class FitNetsConfig(StudentSection):
     """FitNets in one phase: weights, the teacher's width, and the patches of the hint."""
 
     numerics: ClassVar[int] = 1
     name: Literal["fitnets"] = "fitnets"
-    network: LightNet = LightNet()
     teacher_width: int = Field(768, ge=1)
     """Channels d_t of the teacher's deepest state: 16 * feature_size."""
     beta: Beta = 0.0
@@ -76,12 +74,11 @@ class FitNetsConfig(MethodSection):
         return (*features, pseudo) if self.beta else features
 
 
-class HintsConfig(MethodSection):
+class HintsConfig(StudentSection):
     """First phase of FitNets' original form: the teacher's width, the patches of the hint."""
 
     numerics: ClassVar[int] = 1
     name: Literal["hints"] = "hints"
-    network: LightNet = LightNet()
     teacher_width: int = Field(768, ge=1)
     distil_on: OthersOn = "labelled"
 
@@ -100,12 +97,11 @@ class Kd(Section):
     """0 leaves the term and the margins out."""
 
 
-class KdConfig(MethodSection):
+class KdConfig(StudentSection):
     """Vanilla distillation: the student, the term, and the patches it is taken over."""
 
     numerics: ClassVar[int] = 1
     name: Literal["kd"] = "kd"
-    network: LightNet = LightNet()
     kd: Kd = Kd()
     distil_on: OthersOn = "labelled"
 
@@ -126,12 +122,11 @@ class Vid(Section):
     """Of every channel at the start."""
 
 
-class VidConfig(MethodSection):
+class VidConfig(StudentSection):
     """VID: the student, the term, the teacher's width, the patches the term is taken over."""
 
     numerics: ClassVar[int] = 1
     name: Literal["vid"] = "vid"
-    network: LightNet = LightNet()
     teacher_width: int = Field(768, ge=1)
     vid: Vid = Vid()
     distil_on: OthersOn = "labelled"
@@ -153,12 +148,11 @@ class Ab(Section):
     """Times `weight`: of the layer at 1/16; 0 leaves that layer and its features out."""
 
 
-class AbConfig(MethodSection):
+class AbConfig(StudentSection):
     """First phase of AB: the student, the term, the teacher's width, the patches of the term."""
 
     numerics: ClassVar[int] = 1
     name: Literal["ab"] = "ab"
-    network: LightNet = LightNet()
     teacher_width: int = Field(768, ge=2, multiple_of=2)
     ab: Ab = Ab()
     distil_on: OthersOn = "labelled"

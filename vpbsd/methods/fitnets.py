@@ -10,34 +10,24 @@ from __future__ import annotations
 
 from typing import final
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.data.patches import Semi, draw_semi
+from vpbsd.data.patches import Semi
 from vpbsd.methods.distilling_configs import FitNetsConfig
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import deepest_l1, student_terms, student_weights
-from vpbsd.networks.build import build_network
+from vpbsd.methods.method import Clock
+from vpbsd.methods.student import StudentMethod, deepest_l1, student_terms, student_weights
 from vpbsd.networks.heads import Regressor
 from vpbsd.random_streams import initialising
 
 
 @final
-class FitNets(Method[Semi]):
+class FitNets(StudentMethod[FitNetsConfig]):
     """A student, a regressor that is dropped afterwards, and the teacher's deepest state."""
 
-    draws = draw_semi
-
     def __init__(self, config: FitNetsConfig, seed: int) -> None:
-        super().__init__()
-        self.config = config
-        self.student = build_network(config.network, seed)
+        super().__init__(config, seed)
         with initialising(seed, "regressor"):
             self.regressor = Regressor(config.network.widths[-1], config.teacher_width)
-
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student alone."""
-        return self.student
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`sup`, `mid` and, with beta, `semi`."""

@@ -10,34 +10,26 @@ from __future__ import annotations
 
 from typing import final
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.data.patches import Semi, draw_semi
+from vpbsd.data.patches import Semi
 from vpbsd.losses.distillation import feature_l2
 from vpbsd.methods.distilling_configs import HintsConfig
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import encoder_only, seen_by, together
-from vpbsd.networks.build import build_network
+from vpbsd.methods.method import Clock
+from vpbsd.methods.student import StudentMethod, seen_by, together, train_encoder_only
 from vpbsd.networks.heads import Regressor
 from vpbsd.random_streams import initialising
 
 
 @final
-class Hints(Method[Semi]):
+class Hints(StudentMethod[HintsConfig]):
     """A student's encoder and a regressor to the teacher's deepest state."""
 
-    draws = draw_semi
-
     def __init__(self, config: HintsConfig, seed: int) -> None:
-        super().__init__()
-        self.student = encoder_only(build_network(config.network, seed))
+        super().__init__(config, seed)
+        train_encoder_only(self.student)
         with initialising(seed, "regressor"):
             self.regressor = Regressor(config.network.widths[-1], config.teacher_width)
-
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student, for the second phase."""
-        return self.student
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`hint` alone."""

@@ -11,31 +11,18 @@ from __future__ import annotations
 
 from typing import final
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.data.patches import Semi, draw_semi
+from vpbsd.data.patches import Semi
 from vpbsd.losses.distillation import softened_kl
 from vpbsd.methods.distilling_configs import KdConfig
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import student_terms, together
-from vpbsd.networks.build import build_network
+from vpbsd.methods.method import Clock
+from vpbsd.methods.student import StudentMethod, student_terms, together
 
 
 @final
-class Distillation(Method[Semi]):
+class Distillation(StudentMethod[KdConfig]):
     """A student and the teacher's margins (B, 1, D, H, W)."""
-
-    draws = draw_semi
-
-    def __init__(self, config: KdConfig, seed: int) -> None:
-        super().__init__()
-        self.config = config
-        self.student = build_network(config.network, seed)
-
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student."""
-        return self.student
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`sup` and, with a weight, `kd`."""

@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import NamedTuple
 
+import torch
+from torch import Tensor, nn
+
+from vpbsd.data.patches import Semi
 from vpbsd.losses.schedule import ramp
+from vpbsd.losses.segmentation import supervised_loss, vessel_probability
 from vpbsd.methods.configs import SemiConfig
 from vpbsd.methods.method import Clock
+
+
+class Guess(NamedTuple):
+    """The student's probability of vessel on unlabelled patches; all (B, 1, D, H, W)."""
+
+    vessel: Tensor
+    image: Tensor
+    valid: Tensor
+
+
+def supervised_terms(
+    student: nn.Module, config: SemiConfig, batch: Semi
+) -> tuple[dict[str, Tensor], Guess | None]:
+    """Returns `sup` on labels and, with a weight, the student's guess on unlabelled patches."""
+    labelled, unlabelled = batch
+    logits = student(labelled.image).logits
+    terms = {"sup": supervised_loss(config.sup, logits, labelled.label, labelled.valid)}
+    if not config.weight:
+        return terms, None
+    assert unlabelled is not None, "unlabelled patches come with the batch"
+    vessel = vessel_probability(student(unlabelled.image).logits)
+    return terms, Guess(vessel, unlabelled.image, unlabelled.valid)
 
 
 def semi_weights(clock: Clock, config: SemiConfig, name: str) -> dict[str, float]:

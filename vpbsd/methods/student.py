@@ -1,22 +1,48 @@
-"""What the distilling methods share: terms on labels and pseudo-labels, the deepest answers."""
+"""What methods that train a student share: the student, terms on labels and pseudo-labels."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from vpbsd.data.patches import Semi, TeacherTargets
+from vpbsd.config import StudentSection
+from vpbsd.data.patches import Semi, TeacherTargets, draw_semi
 from vpbsd.losses.distillation import feature_l1
 from vpbsd.losses.schedule import ramp
 from vpbsd.losses.segmentation import dice_loss, soft_dice_loss, vessel_probability
 from vpbsd.losses.weighting import token_share
-from vpbsd.methods.method import Clock
+from vpbsd.methods.method import Clock, Method
+from vpbsd.networks.build import build_network
 from vpbsd.networks.output import SegOutput
 
+C = TypeVar("C", bound=StudentSection)
 Pair = tuple[Tensor, Tensor | None, Tensor]
 """z (B, c, d, h, w), target of that shape or None, validity (B, 1, D, H, W)."""
+
+
+class StudentMethod(Method[Semi], Generic[C]):
+    """A method that trains a student on labelled patches and maybe others, and delivers it.
+
+    Attributes:
+        config: Of the method.
+        seed: Of all its random streams.
+        student: Initialised first and from its own stream, so that all arms of a study begin
+            alike; what a method adds to it comes after.
+    """
+
+    draws = draw_semi
+
+    def __init__(self, config: C, seed: int) -> None:
+        super().__init__()
+        self.config, self.seed = config, seed
+        self.student = build_network(config.network, seed)
+
+    @property
+    def deliverable(self) -> nn.Module:
+        """The student alone."""
+        return self.student
 
 
 class Seen(NamedTuple):
@@ -43,11 +69,10 @@ def seen_by(student: nn.Module, batch: Semi) -> list[Seen]:
     return [Seen(student(part.image), part.targets, part.valid) for part in parts]
 
 
-def encoder_only(student: nn.Module) -> nn.Module:
-    """The student with only its encoder trained: losses on its stages reach nothing else."""
+def train_encoder_only(student: nn.Module) -> None:
+    """Leaves only the student's encoder to train: losses on its stages reach nothing else."""
     for name, parameter in student.named_parameters():
         parameter.requires_grad_(name.startswith("encoder."))
-    return student
 
 
 def student_terms(

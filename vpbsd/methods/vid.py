@@ -11,37 +11,28 @@ from __future__ import annotations
 
 from typing import final
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.data.patches import Semi, draw_semi
+from vpbsd.data.patches import Semi
 from vpbsd.losses.distillation import gaussian_vid
 from vpbsd.methods.distilling_configs import VidConfig
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import student_terms, together
-from vpbsd.networks.build import build_network
+from vpbsd.methods.method import Clock
+from vpbsd.methods.student import StudentMethod, student_terms, together
 from vpbsd.networks.heads import Gaussian
 from vpbsd.random_streams import initialising
 
 
 @final
-class VariationalDistillation(Method[Semi]):
+class VariationalDistillation(StudentMethod[VidConfig]):
     """A student, a head that is dropped afterwards, and the teacher's deepest state."""
 
-    draws = draw_semi
-
     def __init__(self, config: VidConfig, seed: int) -> None:
-        super().__init__()
-        self.config, vid = config, config.vid
-        self.student = build_network(config.network, seed)
+        super().__init__(config, seed)
+        vid = config.vid
         if vid.weight:
             with initialising(seed, "gaussian"):
                 widths = config.network.widths[-1], config.teacher_width
                 self.head = Gaussian(*widths, vid.hidden, vid.variance)
-
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student alone."""
-        return self.student
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`sup` and, with a weight, `vid`."""

@@ -9,31 +9,18 @@ from __future__ import annotations
 
 from typing import final
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.data.patches import Semi, draw_semi
+from vpbsd.data.patches import Semi
 from vpbsd.losses.centreline import cldice_loss
 from vpbsd.methods.distilling_configs import VpbSDConfig
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import deepest_l1, student_terms, student_weights
-from vpbsd.networks.build import build_network
+from vpbsd.methods.method import Clock
+from vpbsd.methods.student import StudentMethod, deepest_l1, student_terms, student_weights
 
 
 @final
-class VpbSD(Method[Semi]):
+class VpbSD(StudentMethod[VpbSDConfig]):
     """A student and three losses."""
-
-    draws = draw_semi
-
-    def __init__(self, config: VpbSDConfig, seed: int) -> None:
-        super().__init__()
-        self.config = config
-        self.student = build_network(config.network, seed)
-
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student."""
-        return self.student
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`sup` and `semi` are Dice losses, `dis` the mean |Z_S - q_T| over valid tokens."""
