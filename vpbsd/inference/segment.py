@@ -57,8 +57,9 @@ def segment(model: Path, volume: Path, out: Path) -> None:
     for number, place in enumerate(places):
         if done[number]:
             continue
-        answer = predict_block(network, read, info.shape, (z, y, x), place)
-        mask[place] = (answer > 0.5).astype(np.uint8)
+        probability = predict_block(network, read, info.shape, (z, y, x), place)
+        # The mask first: a stop between the two lines repeats a block and never skips one.
+        mask[place] = (probability > 0.5).astype(np.uint8)
         done[number] = 1
         _show_progress(number + 1, len(places), skipped, began)
     print(f"vessels of {info.name} are in {out}", file=sys.stderr)
