@@ -50,24 +50,24 @@ def differentiated(rank):
     first_only, unused = (torch.ones(1, requires_grad=True) for _ in range(2))
     if rank == 0:
         first_only.grad = torch.tensor([8.0])
-    everything = ranks.together(scale * x)
+    everything = ranks.gather(scale * x)
     weight = torch.tensor([[1.0, 0.0], [1.0, 1.0]])[rank : rank + 1]
     mean = (scale * x * weight).sum() / weight.sum()
-    part = ranks.shared(mean, weight)
+    part = ranks.rescale_mean(mean, weight)
     (everything.prod() + part).backward()
     ranks.average_gradients([scale, first_only, unused])
     return {
         "together": everything.tolist(),
-        "mean": float(ranks.averaged(part)),
+        "mean": float(ranks.average(part)),
         "gradients": [float(scale.grad), float(first_only.grad), unused.grad],
-        "own": [ranks.own(6).start, ranks.own(6).stop],
+        "own": [ranks.own_slice(6).start, ranks.own_slice(6).stop],
     }
 
 
 def refused():
     method = build_method(SupervisedConfig(network=LightNet()), 0)
     with pytest.raises(ValueError, match="dealt out") as uneven:
-        ranks.own(3)
+        ranks.own_slice(3)
     with pytest.raises(ValueError, match="cannot be trained") as other:
         next(fit(Training(method, Optim(lr=0.1, epochs=1), 1), None, CPU))
     return [str(uneven.value), str(other.value)]
@@ -117,7 +117,7 @@ def test_what_cannot_be_dealt_out_is_refused(seen):
 
 def test_alone_nothing_changes():
     x = torch.randn(4, 3, requires_grad=True)
-    assert ranks.together(x) is x
-    assert ranks.shared(x, torch.zeros(1)) is x
-    assert ranks.own(5) == slice(0, 5)
+    assert ranks.gather(x) is x
+    assert ranks.rescale_mean(x, torch.zeros(1)) is x
+    assert ranks.own_slice(5) == slice(0, 5)
     assert (ranks.ranks(), ranks.rank()) == (1, 0)

@@ -59,7 +59,7 @@ class Pair:
         for epoch in range(len(rows), EPOCHS):
             if epoch == 2 and ranks.rank() == 1:
                 self._suffer()
-            total = 2 * float(ranks.averaged(torch.tensor(ranks.rank() + 1.0)))
+            total = 2 * float(ranks.average(torch.tensor(ranks.rank() + 1.0)))
             with self.diary.open("a") as diary:
                 diary.write(f"{ranks.rank()} {epoch}\n")
             time.sleep(self.seconds)

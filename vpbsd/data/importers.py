@@ -277,7 +277,7 @@ def _inside(path: Path) -> list[Path]:
 def _label_path(path: Path, row: Stated) -> Path | None:
     if row.label is not None:
         if not row.label.exists():
-            raise BadInput(f"label {row.label} of {path} does not exist: mend the table")
+            raise BadInput(f"label {row.label} of {path} does not exist: correct the table")
         return row.label
     wanted = f"{stem(path)}_label"
     siblings = [p for p in path.parent.iterdir() if p.name.startswith(wanted)]

@@ -143,6 +143,7 @@ def sample(parts: Sequence[Part], data: Data, sampling: Sampling) -> list[Cell]:
             break
         empty = (every.image(i) >= 1).mean() < least
         every.forget()
+        # Background beyond the share is skipped, not counted: a dark volume takes no more places.
         if empty and allowed == 0:
             continue
         allowed -= int(empty)

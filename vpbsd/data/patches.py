@@ -14,7 +14,7 @@ from torch import Tensor
 from vpbsd.data.augment import random_turns, turned
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.turns import STILL, Turn
-from vpbsd.distributed import own
+from vpbsd.distributed import own_slice
 from vpbsd.random_streams import permutation
 
 T = TypeVar("T")
@@ -160,7 +160,7 @@ def _chosen(
     if pool.augment:
         purpose = f"{purpose} turns"
         turns = random_turns(pool.seed, purpose, step, len(chosen), height == width)
-    mine = own(len(chosen))
+    mine = own_slice(len(chosen))
     return chosen[mine], turns[mine]
 
 

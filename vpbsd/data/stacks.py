@@ -33,7 +33,7 @@ Planes = Iterator[NDArray[Any]]
 
 @dataclass(frozen=True)
 class Stack:
-    """Planes that a file or folder holds; only headers are read until they are asked for.
+    """Planes that a file or folder holds; only headers are read until planes are.
 
     Attributes:
         path: Where it lies.

@@ -54,7 +54,7 @@ def write_volume(
     label_slabs: Iterable[NDArray[Any]] | None = None,
     label_above: float | None = None,
 ) -> VolumeInfo:
-    """Writes a volume slab by slab, checks it on the way, and lets it appear once it is whole.
+    """Writes a volume slab by slab, checks it on the way, and lets it appear once it is complete.
 
     Memory holds one slab, and a few megabytes; 64 planes wait on disk for their chunks to fill.
 
@@ -82,6 +82,7 @@ def write_volume(
         if (there.fingerprint, there.channel) != (stream.fingerprint(), metadata.channel):
             raise BadInput(f"{final} exists and differs: rename one of them, or delete it")
         return there
+    # Hidden and renamed last: who lists the folder meanwhile sees complete volumes only.
     draft = Path(folder) / f".{name}.{uuid4().hex[:8]}.partial"
     try:
         _write_voxels(draft, metadata, planes, labelled=label_slabs is not None)

@@ -139,6 +139,7 @@ def open_volume(info: VolumeInfo) -> Volume:
             f"volume {info.path} is not on node {platform.node()}: every node must find the data "
             "at the same path, on NFS or as a copy"
         )
+    # A path may hold another volume by now; the key of every stage rests on the fingerprint.
     if read_info(info.path).fingerprint != info.fingerprint:
         raise BadInput(f"volume {info.path} has changed since it was listed: start again")
     return Volume(info)

@@ -57,7 +57,7 @@ def settle_codebook(teacher: SwinTeacher, patches: PatchSet) -> None:
 
 @torch.no_grad()
 def start_codebook(teacher: SwinTeacher, patches: PatchSet, seed: int) -> StageSummary:
-    """Gives a finished teacher the codebook that no pre-training made, and looks at it.
+    """Gives a finished teacher the codebook that no pre-training made, and examines it.
 
     The alignment stays as it was drawn (channels are selected by variance); codes are the k-means
     centres of the tokens of all patches and their flips. The decoder knows nothing of them, so
@@ -100,16 +100,16 @@ def examine_codebook(
         ``perplexity``, ``code_usage``, ``quant_mse``, ``tokens_examined``, ``mse_codes``,
         ``mse_shuffled_codes`` and ``bypass_gap``; void as `verdict` has it.
     """
-    found = examine_usage(teacher, patches)
+    summary = examine_usage(teacher, patches)
     right, shuffled, picture = _gap(teacher, patches, scale, skips)
-    found.numbers |= {
+    summary.numbers |= {
         "mse_codes": right,
         "mse_shuffled_codes": shuffled,
         "bypass_gap": shuffled - right,
     }
-    found.pictures["reconstructions"] = picture
-    found.void = verdict(found.numbers, len(_quantiser(teacher).codebook.vectors))
-    return found
+    summary.pictures["reconstructions"] = picture
+    summary.void = verdict(summary.numbers, len(_quantiser(teacher).codebook.vectors))
+    return summary
 
 
 @torch.no_grad()

@@ -54,7 +54,7 @@ def block_times(
         began = time.perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             network(x)
-        if device.type == "cuda":
+        if device.type == "cuda":  # calls return before the GPU has finished
             torch.cuda.synchronize(device)
         if i >= FIRST:
             yield 1000 * (time.perf_counter() - began)

@@ -47,8 +47,9 @@ def segment(model: str | Path, volume: str | Path, out: str | Path) -> None:
     for number, place in enumerate(places):
         if done[number]:
             continue
-        answer = predict_block(student.network, read, info.shape, student.patch, place)
-        mask[place] = (answer > THRESHOLD).astype(np.uint8)
+        probability = predict_block(student.network, read, info.shape, student.patch, place)
+        # The mask first: a stop between the two lines repeats a block and never skips one.
+        mask[place] = (probability > THRESHOLD).astype(np.uint8)
         done[number] = 1
         _show_progress(number + 1, len(places), skipped, began)
     print(f"vessels of {info.name} are in {out}", file=sys.stderr)

@@ -117,9 +117,10 @@ def predict_block(
         x = torch.from_numpy(np.ascontiguousarray(image))[None, None].to(device)
         with autocast if precision == "bf16" else nullcontext():
             logits = network(x).logits
-        answer = vessel_probability(logits)[0, 0].float().cpu().numpy()
+        probability = vessel_probability(logits)[0, 0].float().cpu().numpy()
         here, there = _overlap(window, block)
-        total[there] += importance[here] * answer[here]
+        # One order of windows for every block: sums of floats must not depend on the block.
+        total[there] += importance[here] * probability[here]
         weight[there] += importance[here]
     return (total / weight).astype(np.float32, copy=False)
 

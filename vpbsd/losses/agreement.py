@@ -1,4 +1,4 @@
-"""Losses on voxels without label: agreement with another answer, and how sure an answer is."""
+"""Losses on voxels without label: consistency of two predictions, and entropy of one."""
 
 from math import log
 

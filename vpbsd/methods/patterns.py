@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vpbsd.data.patches import Pool, Unlabelled, draw_unlabelled
-from vpbsd.distributed import own, shared, together
+from vpbsd.distributed import gather, own_slice, rescale_mean
 from vpbsd.evaluation.codebook_health import StageSummary, examine_codebook, settle_codebook
 from vpbsd.losses.codebook import codebook_loss
 from vpbsd.losses.schedule import temperature
@@ -67,19 +67,21 @@ class Patterns(Method[Unlabelled]):
         assert quantiser is not None
         hidden = self.teacher.encode(batch.image)
         if clock.step == 0:
-            self.teacher.start_head(together(batch.image), together(batch.valid))
-        z = together(hidden[-1])
-        share = together(token_share(batch.valid, z.shape[2:])).flatten()
+            self.teacher.start_head(gather(batch.image), gather(batch.valid))
+        z = gather(hidden[-1])
+        share = gather(token_share(batch.valid, z.shape[2:])).flatten()
         if clock.step == 0 and isinstance(quantiser.dn, ChannelSelection):
             quantiser.dn.select(z.detach().float().var((0, 2, 3, 4)))
         tau = self._temperature(clock)
         noise, mode = self._noise(len(share), clock), self._mode(clock)
         u, record = quantiser(z, noise, tau, mode, settled=False)
-        mine, scale = own(len(z)), self.config.rebuilt_at
+        mine, scale = own_slice(len(z)), self.config.rebuilt_at
         keep = self._keep(len(z), clock)[mine]
         rebuilt = self.teacher.reconstruct(batch.image, hidden, u[mine], keep, scale)
         image, valid = shrunk(batch.image, batch.valid, scale)
-        rec = shared(reconstruction_loss(image, rebuilt, valid, self.config.reconstruction), valid)
+        rec = rescale_mean(
+            reconstruction_loss(image, rebuilt, valid, self.config.reconstruction), valid
+        )
         if self._warming(clock):
             self.recent.add(record.tokens.detach(), share)
             return {"rec": rec}

@@ -143,6 +143,7 @@ class Codebook(nn.Module):
         Raises:
             ValueError: if noise is needed and missing.
         """
+        # What is stored and deployed must not depend on a draw.
         if not self.training and mode != "continuous":
             mode = "argmin"
         with torch.autocast(tokens.device.type, enabled=False):
@@ -166,9 +167,8 @@ class Codebook(nn.Module):
     def _vectors(self, tokens: Tensor, chosen: Tensor, weights: Tensor, mode: Selection) -> Tensor:
         if mode == "continuous":
             return tokens
-        if (
-            mode == "copy"
-        ):  # the bracket is exactly 0: the value stays that of the code, bit for bit
+        if mode == "copy":
+            # The bracket is exactly 0: the value stays that of the code, bit for bit.
             return chosen.detach() + (tokens - tokens.detach())
         return chosen if mode == "argmin" else weights @ self.vectors
 

@@ -1,4 +1,4 @@
-"""What every network takes and answers."""
+"""What every network takes and returns."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

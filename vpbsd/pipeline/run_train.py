@@ -57,13 +57,13 @@ def run_train(
             score = validation.row(method, progress.row, device)
             rows.append({**progress.row, **score, "time": time.time()})
         yield Step(rows, training.share, lambda path: checkpoint.save(path, training, rows))
-    found = method.examine(pool)
-    found.numbers |= _drift(method, inputs, pool, device)
-    found.numbers["params_train"] = float(
+    summary = method.examine(pool)
+    summary.numbers |= _drift(method, inputs, pool, device)
+    summary.numbers["params_train"] = float(
         sum(p.numel() for p in method.parameters() if p.requires_grad)
     )
     save_network(out, method.deliverable, config.method.network)
-    conclude(out, rows, found)
+    conclude(out, rows, summary)
 
 
 def make_pool(stage: StageSpec, config: Train, inputs: Inputs) -> Pool:

@@ -52,10 +52,10 @@ def save_rows(path: Path, rows: list[Row], pictures: dict[str, np.ndarray]) -> N
     write_tensors(path, tensors, {"rows": json.dumps(rows)})
 
 
-def conclude(out: Path, rows: list[Row], found: StageSummary) -> None:
+def conclude(out: Path, rows: list[Row], summary: StageSummary) -> None:
     """Writes rows, numbers, verdict and pictures of a finished stage."""
     (out / "rows.json").write_text(json.dumps(rows))
-    summary = {"numbers": found.numbers, "void": found.void}
-    (out / "summary.json").write_text(json.dumps(summary))
-    for name, picture in found.pictures.items():
+    verdict = {"numbers": summary.numbers, "void": summary.void}
+    (out / "summary.json").write_text(json.dumps(verdict))
+    for name, picture in summary.pictures.items():
         save_png(out / f"{name}.png", picture)

@@ -26,6 +26,7 @@ def save(path: Path, training: Training, rows: Rows) -> None:
     scalars: dict[str, Any] = {}
     for number, state in optimiser["state"].items():
         for name, value in state.items():
+            # What is no tensor, such as a count, goes with the text: the file holds tensors only.
             if isinstance(value, Tensor):
                 tensors[f"optimiser/{number}/{name}"] = value
             else:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vpbsd.config import Optim, Precision
 from vpbsd.data.patches import Pool, to_device
-from vpbsd.distributed import average_gradients, averaged, ranks
+from vpbsd.distributed import average, average_gradients, ranks
 from vpbsd.losses.schedule import learning_rate
 from vpbsd.methods.method import Clock, Method
 
@@ -105,12 +105,13 @@ def fit(
         batch = to_device(type(method).draws(pool, training.step), device)
         with _autocast(device, precision):
             terms = method.losses(batch, clock)
-        seen = {name: float(averaged(term)) for name, term in terms.items()}
-        norm = _descend(training, terms, seen, method.weights(clock), clock)
+        values = {name: float(average(term)) for name, term in terms.items()}
+        norm = _descend(training, terms, values, method.weights(clock), clock)
         training.step += 1
         method.after_step(clock)
-        _add(training.sums, {f"loss/{name}": value for name, value in seen.items()})
+        _add(training.sums, {f"loss/{name}": value for name, value in values.items()})
         _add(training.sums, {"grad_norm": norm})
+        # The clock given to `yield` is the new one, the row is of the step that was done.
         if training.step % training.steps_per_epoch == 0:
             yield Progress(training.clock, _close_epoch(training, clock))
             began = time.monotonic()
@@ -122,14 +123,15 @@ def fit(
 def _descend(
     training: Training,
     terms: dict[str, Tensor],
-    seen: dict[str, float],
+    values: dict[str, float],
     weights: dict[str, float],
     clock: Clock,
 ) -> float:
     """Takes one clipped step down the weighted sum; returns the gradient's norm before that."""
     if terms.keys() != weights.keys():
         raise ValueError(f"losses {sorted(terms)} and weights {sorted(weights)} differ in name")
-    for name, value in seen.items():
+    # Checked term by term and before the backward pass: the message can name the culprit.
+    for name, value in values.items():
         if not math.isfinite(value):
             raise Diverged(f"loss '{name}' is {value} at step {clock.step}")
     total: Any = sum(weights[name] * terms[name] for name in terms)

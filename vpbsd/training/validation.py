@@ -79,9 +79,9 @@ class Validation:
             x = torch.from_numpy(self.patches.image(i))[None, None].to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 logits = method.deliverable(x).logits
-            found = (vessel_probability(logits)[0, 0] > 0.5).cpu().numpy()
+            prediction = (vessel_probability(logits)[0, 0] > 0.5).cpu().numpy()
             valid = self.patches.valid(i) > 0
-            found, truth = found & valid, self.patches.label(i) > 0
-            both += float((found & truth).sum())
-            either += float(found.sum() + truth.sum())
+            prediction, truth = prediction & valid, self.patches.label(i) > 0
+            both += float((prediction & truth).sum())
+            either += float(prediction.sum() + truth.sum())
         return 2 * both / either if either else 1.0
