@@ -98,7 +98,7 @@ def test_trials_carry_curves_metrics_pictures_and_links(study):
     pictures = [f.path for f in tracked.client.list_artifacts(run.run_id, "pictures")]
     kinds = Counter(path.split("/")[1].split("_")[0] for path in pictures)
     assert kinds == {"overlay": len(volumes), "projection": len(volumes)}
-    assert run.data.params["student.gamma"] == "0.1"
+    assert run.params["student.gamma"] == "0.1"
     assert {s.tags["vpbsd.reused"] for s in tracked.runs(tag.of_kind(tag.STAGE_KIND))} == {"no"}
     assert "pre-training" in run.tags["vpbsd.stages"]
     stage = next(tracked.runs("tags.`vpbsd.family` = 'pre-training'"))

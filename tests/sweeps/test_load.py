@@ -119,7 +119,7 @@ def read_back(tracker, study):
         expected = rows_of(i)
         for unit in (f"trial:{trial.id}", f"stage:{trial.stage.upstream['network'].key}"):
             for name in LOSSES:
-                points = tracker.client.get_metric_history(runs[unit].info.run_id, name)
+                points = tracker.client.get_metric_history(runs[unit].run_id, name)
                 wanted = [(r["epoch"], int(1000 * r["time"]), r[name]) for r in expected]
                 assert [(p.step, p.timestamp, p.value) for p in points] == wanted
             yield len(expected)

@@ -310,7 +310,7 @@ def test_mlflow_has_one_run_per_trial_and_stage_with_its_status(ended, tmp_path)
         told = journal.told[int(run.name.removeprefix("trial-"))]
         assert run.status == STATUS[told.outcome]
         assert (run.status == "FAILED") == (told.outcome == "failed")
-        assert run.data.params["student.gamma"] == str(journal.asked[told.number]["student.gamma"])
+        assert run.params["student.gamma"] == str(journal.asked[told.number]["student.gamma"])
         assert run.metrics.get("objective") == told.value
         curve = tracker.client.get_metric_history(run.run_id, "val/dsc")
         assert [(m.step, m.value) for m in curve] == list(told.curve)

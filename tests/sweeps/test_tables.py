@@ -7,10 +7,19 @@ import pytest
 
 from vpbsd.pipeline.arms import ARMS, GROUPS
 from vpbsd.settings import laptop
-from vpbsd_sweeps.reporting.analysis import COLUMNS, analyse, spreads_by_metric, threshold_floor
+from vpbsd_sweeps.reporting.analysis import (
+    COLUMNS,
+    Comparison,
+    analyse,
+    spreads_by_metric,
+    threshold_floor,
+)
 from vpbsd_sweeps.reporting.grid import Grid, Item, latex, markdown
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
+from vpbsd_sweeps.reporting.search_tables import held_out_dsc
+from vpbsd_sweeps.reporting.significance import Paired
 from vpbsd_sweeps.reporting.tables import document, main_table, sections
+from vpbsd_sweeps.tuning.journal import TrialOutcome
 
 
 def trial(arm, fold, seed, dsc, void="", status="FINISHED", **more):
@@ -140,6 +149,27 @@ def test_the_baseline_is_never_bold_though_it_is_the_best():
     trials = [*many_groups("light_unet", 0.7), *many_groups("vpbsd", 0.6)]
     lower = {("VpbSD", metric) for metric in ("hd95_vox", "smd")}
     assert bold(analysed(trials)) == lower
+
+
+@pytest.mark.parametrize(
+    ("metric", "difference", "p", "gains"),
+    [
+        ("dsc", 0.1, 0.04, True),
+        ("dsc", -0.1, 0.04, False),
+        ("dsc", 0.1, 0.05, False),
+        ("smd", -0.1, 0.04, True),
+        ("smd", 0.1, 0.04, False),
+    ],
+)
+def test_a_gain_is_a_better_mean_beyond_noise(metric, difference, p, gains):
+    paired = Paired(difference, 0.0, 0.0, 6, p, p, p, 0.0, 0.0)
+    assert Comparison("kd", metric, paired, p_flip_holm=p).gains == gains
+
+
+def test_a_searchs_score_averages_seeds_then_folds():
+    """Two folds, two seeds, fold running fastest: .4 and .6 -> .5, .7 and .7 -> .7."""
+    outcome = TrialOutcome(0, "complete", (0.4, 0.7, 0.6, 0.7))
+    assert str(held_out_dsc(outcome, 2)) == "0.600 ± 0.141"
 
 
 def test_a_table_of_some_arms_has_a_best_of_its_own():

@@ -33,19 +33,19 @@ def require_finished(records: StudyRecords) -> None:
     )
 
 
-def choose_baseline(records: StudyRecords, asked: str | None) -> str:
-    """The arm that others are compared with: the one asked for, else the Light UNet, else first.
+def choose_baseline(records: StudyRecords, wanted: str | None) -> str:
+    """Chooses the arm that others are compared with: the wanted, else the Light UNet, else first.
 
     Raises:
         BadInput: No such arm in the study.
     """
-    if asked is None:
+    if wanted is None:
         return "light_unet" if "light_unet" in records.arms else records.arms[0]
-    if asked not in records.arms:
+    if wanted not in records.arms:
         raise BadInput(
-            f"--baseline {asked}: the study has no such arm{nearest(asked, records.arms)}"
+            f"--baseline {wanted}: the study has no such arm{nearest(wanted, records.arms)}"
         )
-    return asked
+    return wanted
 
 
 def exclusions(records: StudyRecords) -> dict[str, str]:

@@ -144,7 +144,7 @@ class StudyRecords:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What makes the study this study: settings, data, arms, seeds."""
+        """Settings, data, arms and seeds: with others it would be another study."""
         return _identity(self.tags)
 
     @property

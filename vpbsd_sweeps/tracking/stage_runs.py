@@ -1,4 +1,4 @@
-"""Stages in MLflow: one run per key, filled from the store alone, whoever asked for them."""
+"""Stages in MLflow: one run per key, filled from the store alone, whoever needs them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StageLogger:
         self.store, self.tracker, self.parent = store, tracker, parent
         self._began = tracker.start_time(parent)
         self.logged: set[str] = set()
-        """Keys of stages whose whole result MLflow has."""
+        """Keys of stages whose result MLflow has."""
 
     def log(self, stage: Stage) -> None:
         """Brings a stage's run up to date: rows while it runs, its result when that is there."""
