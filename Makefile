@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: ablation test test-all chaos lint format clean
+.PHONY: ablation test test-all chaos docs lint format clean
 
 ablation: $(VENV)/.installed        ## the whole ablation on generated vessels, about ten minutes
 	$(BIN)/python sweeps/ablation.py
@@ -16,6 +16,9 @@ test-all: $(VENV)/.installed-dev lint  ## also what needs longer, a browser or s
 
 chaos: $(VENV)/.installed-dev       ## kills a sweep at 20 random moments, some minutes
 	$(BIN)/python -m tests.chaos
+
+docs: $(VENV)/.installed-dev        ## the pages of docs/ and the API reference, into build/docs
+	$(BIN)/mkdocs build --strict --site-dir build/docs
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
