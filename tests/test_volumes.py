@@ -300,7 +300,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 
 
 def test_an_empty_folder_names_the_command(tmp_path):
-    with pytest.raises(BadInput, match=r"holds no volumes: .*python -m vpbsd import SRC\.\.\. "):
+    with pytest.raises(BadInput, match=r"holds no volumes: .* -m vpbsd import SRC\.\.\. "):
         list_volumes(tmp_path)
 
 

@@ -56,7 +56,7 @@ def invocation(command: str) -> str:
     script = Path(getattr(main, "__file__", None) or "")
     if main.__spec__ is None and script.stem == "vpbsd":
         return f"{_shown(script)} {command}"
-    beside = script.with_name(f"{command}.py")
+    beside = script.parent / f"{command}.py"
     if main.__spec__ is None and script.parent.name == "sweeps" and beside.is_file():
         return f"{_python()} {_short(beside)}"
     return f"{_python()} -m vpbsd {command}"

@@ -81,7 +81,7 @@ def test_a_missing_and_an_empty_data_folder(said, tmp_path):
     (tmp_path / "empty").mkdir()
     code, told = said(ablation.main, "--data", tmp_path / "empty")
     assert code == 2
-    assert "python -m vpbsd import" in told
+    assert " -m vpbsd import" in told
 
 
 def test_an_empty_label_in_a_training_fold(said, data):

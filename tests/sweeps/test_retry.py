@@ -166,6 +166,5 @@ def test_parameters_that_did_not_arrive_come_later(uri, monkeypatch):
 
 def test_a_server_is_opened_and_a_database_served_without_telling_secrets():
     assert browse("https://me:secret@lab:5000/x") == "https://lab:5000/x"
-    assert browse("sqlite:////a/mlflow.db").startswith(
-        "mlflow ui --backend-store-uri sqlite:////a/mlflow.db, then http"
-    )
+    assert browse("sqlite:////a/mlflow.db").endswith(" ui --tracking sqlite:////a/mlflow.db")
+    assert browse("postgresql://me:secret@lab/mlflow").endswith(" ui"), "it is in VPBSD_TRACKING"
