@@ -22,7 +22,7 @@ from vpbsd_sweeps.cli.options import settings_of
 from vpbsd_sweeps.reporting.analysis import COLUMNS
 from vpbsd_sweeps.study.study import check_arms
 from vpbsd_sweeps.tuning.journal import Outcome
-from vpbsd_sweeps.tuning.sampler import NEEDS
+from vpbsd_sweeps.tuning.search_spec import SAMPLERS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -60,7 +60,8 @@ def commands_of(page):
     """Every command of ours in a page's blocks, those within `ray exec '...'` too, as words."""
     text = page.read_text()
     fenced = "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).splitlines()
-    indented = [line for line in text.splitlines() if line.startswith("    ")]
+    plain = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    indented = [line for line in plain.splitlines() if line.startswith("    ")]
     for line in [*fenced, *indented]:
         words = shlex.split(line, comments=True)
         for one in [words, *(shlex.split(word) for word in words[1:] if " " in word)]:
@@ -136,7 +137,7 @@ def test_rooms_of_the_architecture_are_those_there_are():
         get_args(Outcome),
         [heading.split()[0] for heading in COLUMNS.values()],
         list(PRESETS),
-        list(NEEDS),
+        list(SAMPLERS),
     ],
     ids=["families", "roles", "outcomes", "metrics", "presets", "samplers"],
 )

@@ -66,7 +66,7 @@ def test_another_loss_trains_what_learns_through_it(shown, tmp_path):
         shutil.copytree(ROOT / package, tmp_path / package)
     (diff,) = re.findall(r"```diff\n(.*?)```", TEXT, re.DOTALL)
     (tmp_path / "change.diff").write_text(diff)
-    subprocess.run(["git", "apply", "--unidiff-zero", "--recount", "change.diff"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "apply", "--unidiff-zero", "change.diff"], cwd=tmp_path, check=True)
     command = "vpbsd ablation --preset smoke --study squared --plan"
     assert command in TEXT
     plan = same(run(["-m", *shlex.split(command)], home, code=tmp_path))
