@@ -1,7 +1,8 @@
 """Phantoms: procedural vascular volumes with exact labels, the data set that needs no download.
 
 One file from the branch points to the camera, so that one integer, `phantom_set.NUMERICS`,
-answers for every voxel. The order is that of the functions' calls: grow, trace, inflate, render, expose.
+answers for every voxel. The order is that of the functions' calls: grow, trace, inflate, render,
+expose.
 """
 
 from collections.abc import Iterator
