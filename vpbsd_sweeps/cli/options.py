@@ -59,7 +59,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--preset",
         default="laptop",
         metavar="NAME",
-        help="laptop: small, minutes on two cores (default); smoke: under a minute, to see that it "
+        help="laptop: small, minutes on two cores (default); smoke: about a minute, to see that it "
         "works; paper: the published settings",
     )
     parser.add_argument(
