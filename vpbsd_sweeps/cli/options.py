@@ -83,7 +83,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--preset",
         default="laptop",
         metavar="NAME",
-        help="laptop: small, minutes on two cores (default); paper: the published settings",
+        help="laptop: small, minutes on two cores (default); smoke: about a minute, to see that "
+        "it works; paper: the published settings",
     )
     parser.add_argument(
         "--set",

@@ -46,6 +46,11 @@ SCALED: dict[str, dict[str, Range | Choice]] = {
     },
 }
 """What a preset searches elsewhere than the published settings."""
+SCALED["smoke"] = SCALED["laptop"] | {
+    f"{BOOK}.size": Choice((3, 4)),
+    f"{BOOK}.warm": Choice((0.5, 0.6)),
+    "student.ramp_epochs": Choice((1.0, 2.0)),
+}
 WIDTHS = "student.network.widths=[2,8,12,32],[4,8,16,32],[4,16,20,32],[8,16,24,32],[8,32,40,32]"
 """Searched too where cost is an objective. The deepest width is that of the code words: it stays,
 or every student would need a teacher of its own."""
