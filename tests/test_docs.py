@@ -22,7 +22,7 @@ from vpbsd_sweeps.cli.options import settings_of
 from vpbsd_sweeps.reporting.analysis import COLUMNS
 from vpbsd_sweeps.study.study import check_arms
 from vpbsd_sweeps.tuning.journal import Outcome
-from vpbsd_sweeps.tuning.sampler import NEEDS
+from vpbsd_sweeps.tuning.search_spec import SAMPLERS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -136,7 +136,7 @@ def test_rooms_of_the_architecture_are_those_there_are():
         get_args(Outcome),
         [heading.split()[0] for heading in COLUMNS.values()],
         list(PRESETS),
-        list(NEEDS),
+        list(SAMPLERS),
     ],
     ids=["families", "roles", "outcomes", "metrics", "presets", "samplers"],
 )
