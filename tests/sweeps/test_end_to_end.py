@@ -112,32 +112,32 @@ def test_the_same_command_again_trains_and_doubles_nothing(study, capsys):
     times = [path.stat().st_mtime for path in stored]
     capsys.readouterr()
     assert sweep() == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert kinds(home) == before
     assert [path.stat().st_mtime for path in stored] == times
-    assert "| VpbSD" in told
+    assert "| VpbSD" in printed
     run = next(tracker(home).runs("tags.`vpbsd.arm` = 'vpbsd' and tags.`vpbsd.fold` = '0'"))
     curve = tracker(home).client.get_metric_history(run.run_id, "loss/dis")
     assert len(curve) == 2
 
 
-def test_the_status_tells_what_is_done_and_the_best_so_far(study, capsys):
+def test_the_status_shows_what_is_done_and_the_best_so_far(study, capsys):
     home, _, _, run = study
     assert run(status.main, "--store", home / "store") == 0
     assert capsys.readouterr().out == "s\n"
     assert run(status.main, "s", "--store", home / "store") == 0
-    told = capsys.readouterr().out
-    assert "no driver is running" in told
-    assert "pre-training   |      1 |     0" in told
-    assert "student        |      6 |     0" in told
-    assert "6 of 6 trials\nbest so far: " in told
+    printed = capsys.readouterr().out
+    assert "no driver is running" in printed
+    assert "pre-training   |      1 |     0" in printed
+    assert "student        |      6 |     0" in printed
+    assert "6 of 6 trials\nbest so far: " in printed
 
 
 def test_another_configuration_under_the_same_name_is_refused(study, capsys):
     _, sweep, _, _ = study
     assert sweep("--set", "student.gamma=0.5") == 2
-    told = capsys.readouterr().err
-    assert "settings.student.gamma: 0.1 before, 0.5 now" in told
+    printed = capsys.readouterr().err
+    assert "settings.student.gamma: 0.1 before, 0.5 now" in printed
 
 
 def test_a_damaged_result_is_shown_and_trained_again(study, capsys):
@@ -164,8 +164,8 @@ def test_a_comparison_trains_nothing_again_and_times_networks(study, capsys):
     assert run(compare.main, *places, *arms, *CHANGES) == 0
     new = set((home / "store" / "results").iterdir()) - before
     assert len(new) == 1, "one network is timed, all else is stored"
-    told = capsys.readouterr().out.partition("## Size and time")[2]
-    rows = [line.split("|") for line in told.splitlines() if line.startswith("| ")][1:]
+    printed = capsys.readouterr().out.partition("## Size and time")[2]
+    rows = [line.split("|") for line in printed.splitlines() if line.startswith("| ")][1:]
     assert [row[1].strip() for row in rows] == ["Light UNet (baseline)", "VpbSD"]
     assert all(float(row[-2].split()[0]) > 0 for row in rows)
     assert rows[0][3].strip() == "0.121"
@@ -180,9 +180,9 @@ def test_final_trains_registers_and_segments(study, folder, capsys):
     home, _, finish, run = study
     assert finish() == 0
     assert finish() == 0, "again: found, not registered twice"
-    told = capsys.readouterr().out
-    assert "version 1" in told
-    assert "version 2" not in told
+    printed = capsys.readouterr().out
+    assert "version 1" in printed
+    assert "version 2" not in printed
     card = (home / "model" / "card.md").read_text()
     assert "highest mean test DSC over folds" in card
     assert "optimistic" in card

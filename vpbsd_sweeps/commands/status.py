@@ -26,7 +26,7 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Prints, and goes on printing if asked to."""
+    """Prints how a study stands, and goes on if --follow is given."""
     args = arguments()
     store = Store(args.store)
     if args.study is None:

@@ -91,7 +91,7 @@ class Tally:
         return f"{self._spent} spent, {self._saved} saved by sharing"
 
     def best(self) -> str:
-        """Names the arm with the highest mean test DSC over its trials so far, void ones left out.
+        """Finds the arm with the highest mean test DSC over its trials so far, void ones left out.
 
         Returns:
             A line, or "" where no trial has ended.

@@ -97,7 +97,7 @@ def progress(journal: Journal, trials: int | None = None) -> str:
 
 
 def leader(journal: Journal) -> list[str]:
-    """Names the best complete trial so far, if there is one."""
+    """Describes the best complete trial so far, if there is one."""
     return [f"best so far: DSC {o.value:.3f}, trial {o.number}" for o in best(journal)[:1]]
 
 

@@ -108,7 +108,7 @@ def claim(
 
 
 def first_difference(ours: object, theirs: object, path: str = "") -> str | None:
-    """Names the first field in which two plain values differ; None where they are the same.
+    """Finds the first field in which two plain values differ; None where they are the same.
 
     >>> first_difference({"optim": {"epochs": 2}}, {"optim": {"epochs": 1}})
     'optim.epochs: 1 before, 2 now'

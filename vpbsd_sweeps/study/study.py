@@ -83,7 +83,7 @@ class Study:
 
     @cached_property
     def timings(self) -> tuple[Stage, ...]:
-        """One timing per network that a trial delivers, if they are asked for."""
+        """One timing per network that a trial delivers, if networks are timed."""
         return tuple(
             {t.key: t for t in map(self.timing, self.trials)}.values() if self.timed else ()
         )
