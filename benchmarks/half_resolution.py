@@ -15,8 +15,10 @@ from statistics import median
 import torch
 
 from vpbsd.data.patches import TeacherTargets, Unlabelled
+from vpbsd.methods.configs import PatternsConfig
 from vpbsd.methods.method import Clock
-from vpbsd.methods.patterns import Patterns, PatternsConfig
+from vpbsd.methods.patterns import Patterns
+from vpbsd.methods.roster import build_method
 from vpbsd.settings import laptop
 
 
@@ -24,7 +26,7 @@ def method(rebuilt_at: int) -> Patterns:
     """Pre-training under the laptop preset, but for what is rebuilt."""
     settings = laptop().pretrain
     config = PatternsConfig(network=settings.network, alpha=settings.alpha, skip_drop=1.0)
-    return config.model_copy(update={"rebuilt_at": rebuilt_at}).build(seed=0)
+    return build_method(config.model_copy(update={"rebuilt_at": rebuilt_at}), 0)
 
 
 def seconds(trained: Patterns, batch: Unlabelled, step: int) -> float:
@@ -44,7 +46,7 @@ def main() -> None:
     torch.set_num_threads(1)
     settings = laptop()
     image = torch.rand(settings.pretrain.optim.batch, 1, *settings.data.patch)
-    batch = Unlabelled(image=image, valid=torch.ones_like(image), said=TeacherTargets())
+    batch = Unlabelled(image=image, valid=torch.ones_like(image), targets=TeacherTargets())
     full, half = method(1), method(2)
     taken = [(seconds(full, batch, i), seconds(half, batch, i)) for i in range(runs + 1)]
     a, b = (median(side) for side in zip(*taken[1:], strict=True))  # the first warms up

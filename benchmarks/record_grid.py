@@ -1,6 +1,6 @@
 """Trains a whole grid of configurations on generated vessels, for benchmarks/search.py.
 
-    python -m benchmarks.record_grid               # an hour or two on two cores; goes on if stopped
+    python -m benchmarks.record_grid              # an hour or two on two cores; goes on if stopped
     python -m benchmarks.record_grid --out FILE --store URL --epochs 2   # a look at how it works
 
 Each configuration of the grid in `benchmarks/search.py` is run as a search runs it in its first
@@ -28,7 +28,7 @@ from vpbsd.pipeline.recipes import trial
 from vpbsd.pipeline.stages import Stage
 from vpbsd.settings import laptop
 from vpbsd_sweeps.execution import capacity, cluster
-from vpbsd_sweeps.execution.jobs import JobChain, ticket
+from vpbsd_sweeps.execution.jobs import JobChain, job_of
 from vpbsd_sweeps.execution.trials import run_trials
 from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
 from vpbsd_sweeps.store.results import Store
@@ -79,7 +79,7 @@ def train(name: str, ends: list[Stage], store: Store) -> None:
         return
     slices, at_once = capacity.offered()
     chains = [
-        JobChain(str(rank), tuple(map(ticket, end.lineage())), rank)
+        JobChain(str(rank), tuple(map(job_of, end.lineage())), rank)
         for rank, end in enumerate(ends)
     ]
     with SweepDisplay(stock, at_once) as display:
@@ -92,14 +92,14 @@ def train(name: str, ends: list[Stage], store: Store) -> None:
 def void(end: Stage, store: Store) -> bool:
     """Whether the codebook of a configuration is void: a search would end it there."""
     manifests = [store.manifest(stage.key) for stage in voided_by(end)]
-    return any(manifest is not None and manifest.facts["void"] for manifest in manifests)
+    return any(manifest is not None and manifest.metadata["void"] for manifest in manifests)
 
 
 def measured(end: Stage, store: Store) -> tuple[object, ...]:
     """DSC, or nothing if it is void; and the seconds of its teacher and of its student."""
     student = end.upstream["network"]
     told = {stage.key: store.manifest(stage.key) for stage in end.lineage()}
-    seconds = {key: float(m.facts["seconds"]) for key, m in told.items() if m is not None}
+    seconds = {key: float(m.metadata["seconds"]) for key, m in told.items() if m is not None}
     last = sum(seconds.pop(stage.key, 0.0) for stage in (student, end))
     teacher = round(sum(seconds.values()), 1)
     if void(end, store):

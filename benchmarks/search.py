@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 
+from vpbsd.search_ranges import Choice
 from vpbsd.settings import laptop
 from vpbsd_sweeps.tuning.sampler import ConfigSampler
-from vpbsd_sweeps.tuning.space import Choice, Parameter, Params, Space
+from vpbsd_sweeps.tuning.space import Parameter, Params, Space
 
 TEACHER = {
     "pretrain.network.codebook.size": (8, 16, 24),
@@ -101,12 +102,12 @@ def regrets(grid: Grid, minutes: float, seeds: int, students: int) -> list[float
 def searched(grid: Grid, budget: float, seed: int, students: int) -> float:
     """Best DSC that a search finds within so many seconds of training; 0 if it finds none."""
     levels = [tuple(Parameter(p, Choice(v)) for p, v in of.items()) for of in (TEACHER, STUDENT)]
-    chooser = ConfigSampler(Space(laptop(), *levels), "tpe", seed, students)
+    sampler = ConfigSampler(Space(laptop(), *levels), "tpe", seed, students)
     teachers: set[Place] = set()
     known: set[Place] = set()
     best = spent = 0.0
     for number in range(2 * len(grid.dsc)):  # one that only repeats itself must end too
-        params = chooser.ask(number)
+        params = sampler.ask(number)
         teacher, place = values(params, TEACHER), values(params, {**TEACHER, **STUDENT})
         score = grid.dsc[place]
         spent += (grid.void if score is None else grid.teacher) * (teacher not in teachers)
@@ -116,7 +117,7 @@ def searched(grid: Grid, budget: float, seed: int, students: int) -> float:
         teachers.add(teacher)
         known.add(place)
         best = max(best, score or 0.0)
-        chooser.tell(number, None if score is None else [score], ())
+        sampler.tell(number, None if score is None else [score], ())
     return best
 
 

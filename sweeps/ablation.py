@@ -1,4 +1,4 @@
-"""Run `python sweeps/ablation.py --help`: what it does stands in `vpbsd_sweeps/commands/ablation.py`."""
+"""The command `vpbsd ablation` in a checkout; it stands in `vpbsd_sweeps/commands/ablation.py`."""
 
 from vpbsd.cli import run_main
 from vpbsd_sweeps.commands.ablation import main

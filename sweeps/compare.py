@@ -1,4 +1,4 @@
-"""Run `python sweeps/compare.py --help`: what it does stands in `vpbsd_sweeps/commands/compare.py`."""
+"""The command `vpbsd compare` in a checkout; it stands in `vpbsd_sweeps/commands/compare.py`."""
 
 from vpbsd.cli import run_main
 from vpbsd_sweeps.commands.compare import main

@@ -1,4 +1,4 @@
-"""Run `python sweeps/final.py --help`: what it does stands in `vpbsd_sweeps/commands/final.py`."""
+"""The command `vpbsd final` in a checkout; it stands in `vpbsd_sweeps/commands/final.py`."""
 
 from vpbsd.cli import run_main
 from vpbsd_sweeps.commands.final import main

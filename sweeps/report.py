@@ -1,4 +1,4 @@
-"""Run `python sweeps/report.py --help`: what it does stands in `vpbsd_sweeps/commands/report.py`."""
+"""The command `vpbsd report` in a checkout; it stands in `vpbsd_sweeps/commands/report.py`."""
 
 from vpbsd.cli import run_main
 from vpbsd_sweeps.commands.report import main

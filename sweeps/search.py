@@ -1,4 +1,4 @@
-"""Run `python sweeps/search.py --help`: what it does stands in `vpbsd_sweeps/commands/search.py`."""
+"""The command `vpbsd search` in a checkout; it stands in `vpbsd_sweeps/commands/search.py`."""
 
 from vpbsd.cli import run_main
 from vpbsd_sweeps.commands.search import main

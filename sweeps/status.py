@@ -1,4 +1,4 @@
-"""Run `python sweeps/status.py --help`: what it does stands in `vpbsd_sweeps/commands/status.py`."""
+"""The command `vpbsd status` in a checkout; it stands in `vpbsd_sweeps/commands/status.py`."""
 
 from vpbsd.cli import run_main
 from vpbsd_sweeps.commands.status import main

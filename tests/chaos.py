@@ -22,7 +22,8 @@ from collections import Counter
 from pathlib import Path
 
 from vpbsd.data.phantom import SPACING_UM, phantom
-from vpbsd.data.volume_writer import Facts, write_volume
+from vpbsd.data.volume_checks import VolumeMetadata
+from vpbsd.data.volume_writer import write_volume
 from vpbsd_sweeps.tracking.tracker import open_tracker
 
 SETTINGS = {
@@ -43,7 +44,7 @@ ARMS = "light_unet,vpbsd"
 HOW = ("SIGKILL the driver", "SIGTERM the driver", "SIGINT the driver", "SIGKILL a worker")
 PATIENCE = 300
 BEGUN = "stages side by side"
-"""What a driver says when its Ray is up and trials begin."""
+"""What a driver prints when its Ray is up and trials begin."""
 
 
 class Sweep:
@@ -61,7 +62,7 @@ class Sweep:
         self.command = [sys.executable, script, *places, *study, *words]
 
     def start(self) -> subprocess.Popen[str]:
-        """The driver, in a process group of its own."""
+        """Starts the driver, in a process group of its own."""
         with (self.home / "stderr").open("a") as errors:
             return subprocess.Popen(
                 [str(word) for word in self.command],
@@ -73,23 +74,23 @@ class Sweep:
             )
 
     def notes(self) -> str:
-        """All that its drivers said of their progress."""
+        """Reads all that its drivers printed of their progress."""
         path = self.home / "stderr"
         return path.read_text() if path.exists() else ""
 
     def committed(self) -> dict[str, str]:
-        """Key -> attempt of every committed stage."""
+        """Returns key -> attempt of every committed stage."""
         found = self.home.glob("store/results/*/manifest.json")
         return {path.parent.name: json.loads(path.read_text())["attempt"] for path in found}
 
     def runs(self) -> Counter[tuple[str, str]]:
-        """(kind, status) -> MLflow runs."""
+        """Counts MLflow's runs by kind and status."""
         tracker = open_tracker(self.tracking, "chaos")
-        return Counter((r.data.tags["vpbsd.kind"], r.info.status) for r in tracker.runs())
+        return Counter((r.tags["vpbsd.kind"], r.status) for r in tracker.runs())
 
 
 def rehearse(home: Path, kills: int, seed: int, longest: float = 25.0) -> list[str]:
-    """The whole rehearsal; returns its log.
+    """Runs the whole rehearsal; returns its log.
 
     Args:
         home: An empty folder.
@@ -133,7 +134,7 @@ def _data(folder: Path) -> Path:
     for number in range(4):
         shape = (32, 64, 64)
         image, label = phantom(number, shape)
-        facts = Facts(shape, "uint16", SPACING_UM, f"animal{number}")
+        facts = VolumeMetadata(shape, "uint16", SPACING_UM, f"animal{number}")
         write_volume(folder, f"v{number}", [image], facts, [label] if number < 3 else None)
     return folder
 
@@ -167,7 +168,7 @@ def _run(sweep: Sweep, how: str | None, after: float) -> tuple[str | None, bool]
 
 
 def kill(driver: subprocess.Popen[str], how: str) -> bool:
-    """One of `HOW`; False where there was nothing to kill."""
+    """Kills in one of the ways of `HOW`; returns False where there was nothing to kill."""
     if how == "SIGKILL a worker":
         workers = _workers(driver.pid)
         if workers:
@@ -180,7 +181,7 @@ def kill(driver: subprocess.Popen[str], how: str) -> bool:
 
 
 def _workers(driver: int) -> list[int]:
-    """Processes of this driver's Ray that run a stage: their title is the stage's label."""
+    """Finds processes of this driver's Ray that run a stage: its label is their title."""
     listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True)
     rows = [line.split(None, 2) for line in listed.stdout.splitlines()[1:]]
     parents = {int(pid): int(parent) for pid, parent, _ in rows}
@@ -206,6 +207,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as room:
-        rehearse(Path(room), asked.kills, asked.seed)
+        rehearse(Path(room), args.kills, args.seed)

@@ -10,7 +10,8 @@ import torch
 from tests import small
 from vpbsd.data.folds import make_folds
 from vpbsd.data.phantom import SPACING_UM, phantom
-from vpbsd.data.volume_writer import Facts, write_volume
+from vpbsd.data.volume_checks import VolumeMetadata
+from vpbsd.data.volume_writer import write_volume
 from vpbsd.data.volumes import list_volumes
 from vpbsd.evaluation import codebook_health as examine
 from vpbsd.pipeline import recipes, run, run_targets
@@ -51,8 +52,8 @@ def folder(tmp_path_factory):
     home = tmp_path_factory.mktemp("volumes")
     for number, shape in SHAPES.items():
         image, label = phantom(number, shape)
-        facts = Facts(shape, "uint16", SPACING_UM, f"animal{number}")
-        write_volume(home, f"v{number}", [image], facts, [label] if number < LABELLED else None)
+        metadata = VolumeMetadata(shape, "uint16", SPACING_UM, f"animal{number}")
+        write_volume(home, f"v{number}", [image], metadata, [label] if number < LABELLED else None)
     return home
 
 

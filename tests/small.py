@@ -1,4 +1,4 @@
-"""Small settings, patches and teacher's words that several test files need."""
+"""Small settings, patches and made-up targets that several test files need."""
 
 from typing import NamedTuple
 
@@ -44,8 +44,8 @@ def settings(**changes):
     return override(laptop(), base | more)
 
 
-class Words:
-    """Made-up answers of a teacher, one array per patch, the same for the same patch."""
+class MadeUpTargets:
+    """Targets that no teacher computed, one array per patch, the same for the same patch."""
 
     def __init__(self, field, seed=0):
         self.field, self.seed = field, seed
@@ -63,15 +63,15 @@ class Kept(NamedTuple):
     unlabelled: tuple
 
     def pool(self, asks=(), seed=0, augment=True, batch=2, unlabelled=True):
-        """Patches of both roles with made-up answers to what a method asks."""
+        """Patches of both roles with made-up targets of the fields that a method asks for."""
 
-        def asked(role, parts, salt):
-            said = {name: Words(name, salt) for name, of in asks if of == role}
-            return PatchesWithTargets(PatchSet(parts, Data(patch=PATCH)), said)
+        def with_targets(role, parts, salt):
+            targets = {name: MadeUpTargets(name, salt) for name, of in asks if of == role}
+            return PatchesWithTargets(PatchSet(parts, Data(patch=PATCH)), targets)
 
         return Pool(
-            labelled=asked("labelled", self.labelled, 1),
-            unlabelled=asked("unlabelled", self.unlabelled, 2) if unlabelled else None,
+            labelled=with_targets("labelled", self.labelled, 1),
+            unlabelled=with_targets("unlabelled", self.unlabelled, 2) if unlabelled else None,
             batch=batch,
             seed=seed,
             augment=augment,

@@ -28,17 +28,21 @@ def inserted(path, before, line):
 def followed(tmp_path_factory):
     home = tmp_path_factory.mktemp("copy") / "project"
     shutil.copytree(ROOT, home, ignore=shutil.ignore_patterns(".*", "runs", "*.egg-info"))
-    method, recipe = blocks()
+    config, method, recipe = blocks()
+    configs = home / "vpbsd/methods/configs.py"
+    inserted(configs, "MethodConfig = (", f"{config}\n\n")
+    inserted(configs, "    | SupervisedConfig\n", "    | PiConfig\n")
     (home / "vpbsd/methods/pi.py").write_text(method)
     roster = home / "vpbsd/methods/roster.py"
-    inserted(roster, "\nMethodConfig = (", "from vpbsd.methods.pi import PiConfig\n")
-    inserted(roster, ")\n", "    | PiConfig\n")
-    arms = home / "vpbsd/arms.py"
-    inserted(arms, "\nfrom vpbsd.settings", "\nfrom vpbsd.methods.pi import PiConfig")
+    inserted(roster, "    MeanTeacherConfig,\n    Patt", "    PiConfig,\n")
+    inserted(roster, "\nMETHODS:", "from vpbsd.methods.pi import Pi\n")
+    inserted(roster, "    PatternsConfig: Patterns,", "    PiConfig: Pi,\n")
+    arms = home / "vpbsd/pipeline/arms.py"
+    inserted(arms, "    SemiConfig,\n", "    PiConfig,\n")
     arms.write_text(f"{arms.read_text()}\n{recipe}")
     cases = home / "tests/test_every_method.py"
+    inserted(cases, "    PatternsConfig,\n", "    PiConfig,\n")
     inserted(cases, 'PATTERNS = ("patterns"', 'METHODS["pi"] = PiConfig()\n')
-    inserted(cases, "\nfrom vpbsd.methods.patterns", "\nfrom vpbsd.methods.pi import PiConfig")
     return home
 
 

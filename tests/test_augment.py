@@ -5,7 +5,8 @@ from itertools import product
 import pytest
 import torch
 
-from vpbsd.data.augment import STILL, Turn, random_turns, turned
+from vpbsd.data.augment import random_turns, turned
+from vpbsd.data.turns import STILL, Turn
 
 FLIPS = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2))
 EVERY = [Turn(flips, quarters) for flips, quarters in product(FLIPS, range(4))]

@@ -6,7 +6,7 @@ from torch import nn
 
 from tests import contract, small
 from vpbsd.config import LightNet, Optim
-from vpbsd.data.folds import whole
+from vpbsd.data.folds import whole_volume
 from vpbsd.data.patches import draw_labelled
 from vpbsd.losses.segmentation import dice_loss, vessel_probability
 from vpbsd.methods.method import Clock, Method
@@ -167,7 +167,7 @@ class AverageTrained(Averaged):
 @pytest.fixture(scope="module")
 def pool(volumes):
     thin = next(v for v in volumes if v.name == "v1")
-    return small.Kept((whole(thin),), ()).pool(unlabelled=False, batch=1)
+    return small.Kept((whole_volume(thin),), ()).pool(unlabelled=False, batch=1)
 
 
 def report(case, home, monkeypatch):

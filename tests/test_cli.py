@@ -1,15 +1,20 @@
 """Manners of the command line, and the default data set it makes when none is given."""
 
+import shlex
 import signal
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from vpbsd import __main__ as program
-from vpbsd.cli import Parser, run_main
-from vpbsd.data import phantom_set
+from vpbsd import cli
+from vpbsd.cli import Parser, invocation, run_main
+from vpbsd.data import phantom, phantom_set
 from vpbsd.data.phantom import PhantomVolume
 from vpbsd.data.volumes import list_volumes, open_volume
 from vpbsd.errors import BadInput
@@ -74,14 +79,14 @@ def test_the_phantom_is_made_once_and_then_found(tmp_path, monkeypatch, capsys):
     image = np.arange(10 * 11 * 12, dtype=np.uint16).reshape(10, 11, 12)
     label = (image > 900).astype(np.uint8)
     made = [PhantomVolume("a", "A", image, label), PhantomVolume("b", "B", image, None)]
-    monkeypatch.setattr(phantom_set, "phantom_volumes", lambda: iter(made))
+    monkeypatch.setattr(phantom, "phantom_volumes", lambda: iter(made))
     folder = phantom_set.phantom_folder(tmp_path)
     a, b = list_volumes(folder)
     assert (a.group, a.labelled, b.labelled) == ("A", True, False)
     np.testing.assert_array_equal(open_volume(a).image_block(np.s_[:, :, :]), image)
     np.testing.assert_array_equal(open_volume(a).label_block(np.s_[:, :, :]), label)
     assert "once" in capsys.readouterr().err
-    monkeypatch.setattr(phantom_set, "phantom_volumes", None)
+    monkeypatch.setattr(phantom, "phantom_volumes", None)
     assert phantom_set.phantom_folder(tmp_path) == folder
     assert capsys.readouterr().err == ""
     assert [p.name for p in tmp_path.iterdir()] == [folder.name]
@@ -94,11 +99,11 @@ def test_a_phantom_left_half_made_is_made_anew(tmp_path, monkeypatch):
         yield PhantomVolume("a", "A", image, None)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(phantom_set, "phantom_volumes", stopped)
+    monkeypatch.setattr(phantom, "phantom_volumes", stopped)
     with pytest.raises(KeyboardInterrupt):
         phantom_set.phantom_folder(tmp_path)
     made = [PhantomVolume("b", "B", image, None)]
-    monkeypatch.setattr(phantom_set, "phantom_volumes", lambda: iter(made))
+    monkeypatch.setattr(phantom, "phantom_volumes", lambda: iter(made))
     assert [v.name for v in list_volumes(phantom_set.phantom_folder(tmp_path))] == ["b"]
 
 
@@ -127,3 +132,105 @@ def test_a_program_that_has_ended_well_is_not_killed_on_its_way_out():
     leaving = "atexit.register(signal.raise_signal, signal.SIGTERM)"
     code = f"import atexit, signal; {leaving}; from vpbsd.cli import run_main; run_main(int)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.fixture
+def started(monkeypatch, tmp_path):
+    """Makes this process look as if it had been started by a command line in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+
+    def start(typed, script=None, python=None, path=""):
+        monkeypatch.setenv("PATH", path)
+        monkeypatch.setattr(sys, "orig_argv", [typed])
+        monkeypatch.setattr(sys, "executable", str(python or Path(typed).absolute()))
+        spec = None if script else SimpleNamespace(name="vpbsd.__main__")
+        main = SimpleNamespace(__spec__=spec, __file__=script and str(script))
+        monkeypatch.setitem(sys.modules, "__main__", main)
+
+    return start
+
+
+def _program(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_commands_are_shown_as_this_one_was_called(started, tmp_path):
+    bin_ = tmp_path / ".venv" / "bin"
+    python, vpbsd = _program(bin_ / "python"), _program(bin_ / "vpbsd")
+    sweeps = tmp_path / "sweeps"
+    for name in ("ablation.py", "final.py"):
+        _program(sweeps / name)
+    started("python", path=str(bin_), python=python)
+    assert invocation("final") == "python -m vpbsd final"
+    started(".venv/bin/python")
+    assert invocation("final") == ".venv/bin/python -m vpbsd final"
+    started(".venv/bin/python", sweeps / "ablation.py")
+    assert invocation("final") == ".venv/bin/python sweeps/final.py"
+    assert invocation("segment") == ".venv/bin/python -m vpbsd segment"
+    started("python", sweeps / "ablation.py", python, str(bin_))
+    assert invocation("final") == "python sweeps/final.py"
+    started(str(python), vpbsd, python, str(bin_))
+    assert invocation("final") == "vpbsd final"
+    started(str(python), vpbsd, python)
+    assert invocation("final") == ".venv/bin/vpbsd final"
+
+
+def test_another_python_of_that_name_is_not_offered(started, tmp_path):
+    other = _program(tmp_path / "other" / "python")
+    python = _program(tmp_path / "my room" / "python")
+    started("python", python=python, path=str(other.parent))
+    assert shlex.split(invocation("final"))[0] == "my room/python"
+
+
+def test_a_command_is_found_handed_its_words_and_its_code_kept(monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(cli, "toy", lambda: seen.append(sys.argv[1:]) or 3, raising=False)
+    toy = EntryPoint("toy", "vpbsd.cli:toy", program.GROUP)
+    monkeypatch.setattr(program, "entry_points", lambda group: (toy,))
+    monkeypatch.setattr(sys, "argv", ["vpbsd", "toy", "--help"])
+    assert program.main() == 3
+    assert seen == [["--help"]]
+    monkeypatch.setattr(sys, "argv", ["vpbsd", "--help"])
+    assert program.main() == 0
+    shown = capsys.readouterr().out
+    own, _, sweeps = shown.partition("sweeps:\n")
+    assert "\n  list      List the volumes of a data folder" in own
+    assert sweeps.startswith("  toy       Manners of the command line")
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["vpbsd", "segmant"])
+    with pytest.raises(BadInput, match="there is no command 'segmant'; did you mean 'segment'?"):
+        program.main()
+
+
+def test_help_loads_no_library_and_is_there_at_once():
+    code = (
+        "import sys; from vpbsd.__main__ import main; sys.argv = ['vpbsd', '--help']; main()\n"
+        "print(sorted({'torch', 'ray', 'mlflow', 'zarr', 'numpy'} & {*sys.modules}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+def test_check_shows_groups_and_the_folds_a_sweep_would_make(folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["vpbsd", "check", str(folder), "--folds", "3"])
+    assert program.main() == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("v0  group animal0  32x64x64")
+    assert "group animal4: 1 volumes" in shown
+    assert "note: v1 is thinner than a patch and will be padded by reflection" in shown
+    assert shown[-3:] == [
+        "fold 0: trains on v1, v2; tests on v0; pre-trains on v3, v4",
+        "fold 1: trains on v0, v2; tests on v1; pre-trains on v3, v4",
+        "fold 2: trains on v0, v1; tests on v2; pre-trains on v3, v4",
+    ]
+
+
+def test_check_refuses_what_a_sweep_would_refuse(folder, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["vpbsd", "check", str(folder), "--folds", "7"])
+    with pytest.raises(BadInput, match="7 folds need as many groups"):
+        program.main()

@@ -7,7 +7,7 @@ from torch import nn
 
 from tests.toys import Toy
 from vpbsd.config import Data
-from vpbsd.data.folds import whole
+from vpbsd.data.folds import whole_volume
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.volume_writer import write_array
 from vpbsd.errors import BadInput
@@ -90,7 +90,7 @@ def patches(tmp_path_factory):
     for cell in range(4):
         image[:, :, cell * 64 : cell * 64 + 64] = 300 if cell % 2 else 100
     image[0, 0, :4], image[-1, -1, :4] = 0, 400  # these set the scale
-    part = whole(write_array(folder, "a", image, spacing_um=None, group="g"))
+    part = whole_volume(write_array(folder, "a", image, spacing_um=None, group="g"))
     return PatchSet([part], Data(patch=(32, 32, 64), clip_percentile=CLIPPED))
 
 
@@ -170,7 +170,7 @@ def test_padding_counts_for_nothing(tmp_path, monkeypatch):
     image = np.full((16, 32, 64), 100, np.uint16)
     image[0, 0, :4], image[-1, -1, :4] = 0, 400
     parts = [
-        whole(
+        whole_volume(
             write_array(
                 tmp_path,
                 f"v{i}",

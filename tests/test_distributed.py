@@ -11,10 +11,10 @@ from torch.multiprocessing import spawn
 from tests import small
 from vpbsd import distributed as ranks
 from vpbsd.config import LightNet, Optim
-from vpbsd.data.folds import whole
+from vpbsd.data.folds import whole_volume
 from vpbsd.data.volumes import list_volumes
-from vpbsd.methods.patterns import PatternsConfig
-from vpbsd.methods.supervised import SupervisedConfig
+from vpbsd.methods.configs import PatternsConfig, SupervisedConfig
+from vpbsd.methods.roster import build_method
 from vpbsd.safetensors_io import read_tensors
 from vpbsd.training import checkpoint
 from vpbsd.training.loop import Training, fit
@@ -24,9 +24,9 @@ CPU = torch.device("cpu")
 
 def trained(folder, out):
     """Steps before k-means and after, of a thin volume with padding and a whole one."""
-    parts = tuple(whole(v) for v in list_volumes(folder) if v.name in ("v2", "v4"))
+    parts = tuple(whole_volume(v) for v in list_volumes(folder) if v.name in ("v2", "v4"))
     pool = small.Kept((), parts).pool(batch=2)
-    method = PatternsConfig(network=small.NETWORK, skip_drop=0.2).build(3)
+    method = build_method(PatternsConfig(network=small.NETWORK, skip_drop=0.2), 3)
     optim = Optim(name="sgd", lr=0.1, weight_decay=0.0, epochs=3, clip=1.0, batch=2)
     training = Training(method, optim, 2)
     rows = [p.row for p in fit(training, pool, CPU) if p.row is not None]
@@ -50,24 +50,24 @@ def differentiated(rank):
     first_only, unused = (torch.ones(1, requires_grad=True) for _ in range(2))
     if rank == 0:
         first_only.grad = torch.tensor([8.0])
-    everything = ranks.together(scale * x)
+    everything = ranks.gather(scale * x)
     weight = torch.tensor([[1.0, 0.0], [1.0, 1.0]])[rank : rank + 1]
     mean = (scale * x * weight).sum() / weight.sum()
-    part = ranks.shared(mean, weight)
+    part = ranks.rescale_mean(mean, weight)
     (everything.prod() + part).backward()
     ranks.average_gradients([scale, first_only, unused])
     return {
         "together": everything.tolist(),
-        "mean": float(ranks.averaged(part)),
+        "mean": float(ranks.average(part)),
         "gradients": [float(scale.grad), float(first_only.grad), unused.grad],
-        "own": [ranks.own(6).start, ranks.own(6).stop],
+        "own": [ranks.own_slice(6).start, ranks.own_slice(6).stop],
     }
 
 
 def refused():
-    method = SupervisedConfig(network=LightNet()).build(0)
+    method = build_method(SupervisedConfig(network=LightNet()), 0)
     with pytest.raises(ValueError, match="dealt out") as uneven:
-        ranks.own(3)
+        ranks.own_slice(3)
     with pytest.raises(ValueError, match="cannot be trained") as other:
         next(fit(Training(method, Optim(lr=0.1, epochs=1), 1), None, CPU))
     return [str(uneven.value), str(other.value)]
@@ -117,7 +117,7 @@ def test_what_cannot_be_dealt_out_is_refused(seen):
 
 def test_alone_nothing_changes():
     x = torch.randn(4, 3, requires_grad=True)
-    assert ranks.together(x) is x
-    assert ranks.shared(x, torch.zeros(1)) is x
-    assert ranks.own(5) == slice(0, 5)
+    assert ranks.gather(x) is x
+    assert ranks.rescale_mean(x, torch.zeros(1)) is x
+    assert ranks.own_slice(5) == slice(0, 5)
     assert (ranks.ranks(), ranks.rank()) == (1, 0)

@@ -9,7 +9,7 @@ from matplotlib.image import imread
 
 from tests import toys
 from vpbsd.config import Data, LightNet
-from vpbsd.data.folds import Part, whole
+from vpbsd.data.folds import Part, whole_volume
 from vpbsd.data.volume_writer import write_array
 from vpbsd.data.volumes import open_volume
 from vpbsd.evaluation.evaluate import evaluate
@@ -40,7 +40,7 @@ def tube(tmp_path_factory):
 
 
 def test_a_row_by_hand(tube):
-    ((row, pictures),) = evaluate(toys.voxelwise(), (whole(tube),), DATA, "fp32")
+    ((row, pictures),) = evaluate(toys.voxelwise(), (whole_volume(tube),), DATA, "fp32")
     assert (row["volume"], row["group"]) == ("tube", "g")
     assert row["dsc"] == pytest.approx(2 / 3)
     assert row["recall"] == 1
@@ -62,7 +62,7 @@ def test_a_region_is_measured_alone(tube):
 
 def test_the_floor_is_one_threshold_of_the_image(volumes):
     """Any better network must beat what brightness alone gives."""
-    part = whole(volumes[0])
+    part = whole_volume(volumes[0])
     volume = open_volume(volumes[0])
     image, truth = (read(np.s_[:, :, :]) for read in (volume.image_block, volume.label_block))
     ((row, _),) = evaluate(toys.constant(-9.0), (part,), DATA, "fp32")

@@ -5,21 +5,27 @@ import torch
 
 from tests import contract, small
 from vpbsd.config import LightNet, Optim
-from vpbsd.data.folds import whole
+from vpbsd.data.folds import whole_volume
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import Labelled, Semi, TeacherTargets, Unlabelled
-from vpbsd.methods.ab import AbConfig
-from vpbsd.methods.entropy import EntropyConfig
-from vpbsd.methods.fitnets import FitNetsConfig
-from vpbsd.methods.hints import HintsConfig
-from vpbsd.methods.kd import KdConfig
-from vpbsd.methods.mean_teacher import MeanTeacherConfig
+from vpbsd.methods.configs import (
+    EntropyConfig,
+    MeanTeacherConfig,
+    PatternsConfig,
+    SupervisedConfig,
+    UncertainTeacherConfig,
+)
+from vpbsd.methods.distilling_configs import (
+    AbConfig,
+    FitNetsConfig,
+    HintsConfig,
+    KdConfig,
+    Vid,
+    VidConfig,
+    VpbSDConfig,
+)
 from vpbsd.methods.method import Clock
-from vpbsd.methods.patterns import PatternsConfig
-from vpbsd.methods.supervised import SupervisedConfig
-from vpbsd.methods.uncertain_teacher import UncertainTeacherConfig
-from vpbsd.methods.vid import Vid, VidConfig
-from vpbsd.methods.vpbsd import VpbSDConfig
+from vpbsd.methods.roster import build_method
 from vpbsd.pipeline.recipes import FROZEN_IN_FINE_TUNING
 
 METHODS = {
@@ -70,21 +76,23 @@ def kept(volumes):
     """Thin volumes, so that every batch has padding; the unlabelled one secretly has a label."""
     thin = next(v for v in volumes if v.name == "v1")
     other = next(v for v in volumes if v.name == "v4")
-    return small.Kept((whole(thin),), (whole(other),))
+    return small.Kept((whole_volume(thin),), (whole_volume(other),))
 
 
 def case_of(name, kept):
     config = METHODS[name]
-    asks = getattr(config, "asks", ())
-    unlabelled = name in PATTERNS or any(role == "unlabelled" for _, role in asks)
-    unlabelled = unlabelled or getattr(config, "unlabelled", False)
+    wanted = config.needs_targets
+    unlabelled = name in PATTERNS or any(role == "unlabelled" for _, role in wanted)
+    unlabelled = unlabelled or config.draws_unlabelled
     batch = 1 if name in LARGE else 2  # large networks take their time
-    pool = kept.pool(asks, unlabelled=unlabelled, batch=batch)
+    pool = kept.pool(wanted, unlabelled=unlabelled, batch=batch)
     optim = Optim(lr=1e-3, epochs=2, clip=1.0)
     # a fresh student is certain of nothing, so that UA-MT's first threshold lets no voxel pass
     once = (*SUPERVISED, "uamt")
     clocks = (LATE,) if name in once else (Clock(0, 2, 4), LATE)
-    return contract.Case(lambda: config.build(3), pool, optim, FROZEN.get(name, ()), clocks)
+    return contract.Case(
+        lambda: build_method(config, 3), pool, optim, FROZEN.get(name, ()), clocks
+    )
 
 
 @pytest.fixture(scope="module", params=METHODS)
@@ -162,7 +170,7 @@ def test_batches_of_the_declared_kind_are_enough(name, kept):
 @pytest.mark.parametrize("name", ["patterns", "vpbsd", "baseline_mid_semi", "kd", "mt", "me"])
 def test_labels_of_unlabelled_patches_are_never_read(name, kept, volumes, monkeypatch):
     labelled = next(v for v in volumes if v.name == "v2")
-    case = case_of(name, kept._replace(unlabelled=(whole(labelled),)))
+    case = case_of(name, kept._replace(unlabelled=(whole_volume(labelled),)))
     secret, read = case.pool.unlabelled.patches, PatchSet.label
 
     def label(self, i):
@@ -214,13 +222,13 @@ def test_padded_labels_and_pseudo_labels_change_no_loss(name, kept):
 
 
 def with_labels(batch, change):
-    """The batch with its labels and what was said of voxels changed: change(label, valid)."""
+    """The batch with its labels and its targets of voxels changed: change(label, valid)."""
     if isinstance(batch, Semi):
         return Semi(*(part and with_labels(part, change) for part in batch))
-    said, valid = batch.said, batch.valid
-    voxels = {"pseudo": said.pseudo, "margin": said.margin}
-    told = {name: change(x, valid) for name, x in voxels.items() if x is not None}
-    batch = batch._replace(said=said._replace(**told))
+    targets, valid = batch.targets, batch.valid
+    voxels = {"pseudo": targets.pseudo, "margin": targets.margin}
+    changed = {name: change(x, valid) for name, x in voxels.items() if x is not None}
+    batch = batch._replace(targets=targets._replace(**changed))
     return batch._replace(label=change(batch.label, valid)) if "label" in batch._fields else batch
 
 
@@ -232,7 +240,7 @@ def with_images(batch, change):
 
 def test_the_changes_above_reach_what_they_should(kept):
     _, batch = method_and_batch("vpbsd", kept)
-    assert batch.unlabelled.said != TeacherTargets()
+    assert batch.unlabelled.targets != TeacherTargets()
     for part in batch:
         assert 0 < (part.valid == 0).float().mean() < 1
 
@@ -241,9 +249,9 @@ def test_boundaries_tell_how_often_student_and_teacher_agree(kept):
     """A perfect pupil's connectors agree everywhere, those of its negative nowhere."""
     method, batch = method_and_batch("ab", kept)
     with torch.no_grad():
-        features = batch.labelled.said.features
+        features = batch.labelled.targets.features
         answer = torch.where(features > 0, 1.0, -1.0)
         method.deepest.forward = lambda z: answer
-        method.shallower.forward = lambda z: -batch.labelled.said.features16
+        method.shallower.forward = lambda z: -batch.labelled.targets.features16
         method.losses(batch, LATE)
     assert method.readings(LATE) == {"agreement": 1.0, "agreement16": 0.0}

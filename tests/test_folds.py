@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests import small
 from vpbsd.config import Protocol
-from vpbsd.data.folds import Part, everything, make_folds, whole
+from vpbsd.data.folds import Part, final_split, make_folds, whole_volume
 from vpbsd.data.volume_writer import write_array
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
@@ -70,7 +70,7 @@ def test_no_group_is_on_both_sides(owners, labels, count, on):
     for fold in folds:
         assert fold.test
         assert groups(fold.test).isdisjoint(groups(fold.train) | groups(fold.unlabelled))
-        assert names(fold.train + fold.test) == names([whole(v) for v in labelled])
+        assert names(fold.train + fold.test) == names([whole_volume(v) for v in labelled])
     assert sum(len(fold.test) for fold in folds) == len(labelled)
 
 
@@ -180,25 +180,25 @@ def test_the_final_training_holds_out_whole_groups():
         volume("u", "A", label=False),
         volume("v", "C", label=False),
     )
-    fold = everything(volumes, Protocol(), {"a"})
+    fold = final_split(volumes, Protocol(), {"a"})
     assert [names(p) for p in (fold.train, fold.test, fold.unlabelled)] == [["b"], ["a"], ["v"]]
-    fold = everything(volumes, Protocol(), set())
+    fold = final_split(volumes, Protocol(), set())
     assert [names(p) for p in (fold.train, fold.test, fold.unlabelled)] == [
         ["a", "a2", "b"],
         [],
         ["u", "v"],
     ]
     with pytest.raises(BadInput, match="no labelled volume is left"):
-        everything(volumes, Protocol(), {"a", "b"})
+        final_split(volumes, Protocol(), {"a", "b"})
 
 
 def test_a_part_is_known_by_content_and_place():
     info = volume("a", "A")
     moved = replace(info, name="b", path="/elsewhere", group="B")
-    assert whole(info).identity == whole(moved).identity
+    assert whole_volume(info).identity == whole_volume(moved).identity
     box = ((0, 40), (0, 90), (0, 50))
-    assert Part(info, box).identity != whole(info).identity
-    assert whole(replace(info, fingerprint="other")).identity != whole(info).identity
+    assert Part(info, box).identity != whole_volume(info).identity
+    assert whole_volume(replace(info, fingerprint="other")).identity != whole_volume(info).identity
 
 
 @pytest.mark.parametrize("on", ["auto", "all"])

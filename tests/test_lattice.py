@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vpbsd.config import Data, Sampling
-from vpbsd.data.folds import Part, whole
+from vpbsd.data.folds import Part, whole_volume
 from vpbsd.data.intensity import normalise
 from vpbsd.data.lattice import Cell, PatchSet, cells, cut, padded, sample, starts
 from vpbsd.data.volume_writer import write_array
@@ -47,7 +47,7 @@ def test_starts_cover_the_axis_with_the_fewest_patches(n, patch):
 
 
 def test_cells_are_all_combinations_in_order(volumes):
-    parts = [whole(volumes[0]), whole(volumes[1])]  # (32, 64, 64) and (20, 64, 70)
+    parts = [whole_volume(volumes[0]), whole_volume(volumes[1])]  # (32, 64, 64) and (20, 64, 70)
     assert cells(parts, PATCH) == [
         Cell(0, (0, 0, 0)),
         Cell(0, (0, 32, 0)),
@@ -72,7 +72,7 @@ def test_padding_mirrors_at_the_far_end_as_often_as_needed():
 
 def test_patches_are_what_the_volume_holds(volumes):
     info = volumes[1]  # (20, 64, 70): 12 planes and no column are missing
-    patches, opened = PatchSet([whole(info)], DATA), open_volume(info)
+    patches, opened = PatchSet([whole_volume(info)], DATA), open_volume(info)
     low, high = opened.limits(95.0)
     place = np.s_[0:20, 32:64, 6:70]
     image, label, valid = patches.image(3), patches.label(3), patches.valid(3)
@@ -99,7 +99,7 @@ def test_a_patch_never_shows_what_is_outside_its_part(tmp_path):
 
 
 def test_what_was_read_is_kept_until_it_is_forgotten(volumes, monkeypatch):
-    patches = PatchSet([whole(volumes[0])], DATA)
+    patches = PatchSet([whole_volume(volumes[0])], DATA)
     first, label = patches.image(0), patches.label(0)
     monkeypatch.setattr("vpbsd.data.volumes.Volume.image_block", None)
     monkeypatch.setattr("vpbsd.data.volumes.Volume.label_block", None)
@@ -117,7 +117,7 @@ def half_empty(tmp_path_factory):
     for cell in range(0, 8, 2):
         image[:, :, cell * 64 : cell * 64 + 16] = 1000  # an eighth of all voxels
     folder = tmp_path_factory.mktemp("half")
-    return (whole(write_array(folder, "a", image, spacing_um=None, group="g")),)
+    return (whole_volume(write_array(folder, "a", image, spacing_um=None, group="g")),)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_what_is_background_does_not_depend_on_the_clip_limit(clip, tmp_path):
     image = rng.integers(0, 50, (32, 32, 4 * 64)).astype(np.uint16)
     for cell in range(4):
         image[:, :, cell * 64 : cell * 64 + 8] = rng.integers(1000, 9000 - cell, (32, 32, 8))
-    part = whole(write_array(tmp_path, "a", image, spacing_um=None, group="g"))
+    part = whole_volume(write_array(tmp_path, "a", image, spacing_um=None, group="g"))
     found = sample(
         (part,), Data(patch=PATCH, clip_percentile=clip), Sampling(background_share=0.0)
     )
@@ -170,6 +170,6 @@ def test_sampling_keeps_no_patch_in_memory(half_empty, monkeypatch):
 
 def test_no_cell_with_vessels_is_an_error_of_the_data(tmp_path):
     image = np.zeros((32, 32, 64), np.uint16)
-    part = whole(write_array(tmp_path, "black", image, spacing_um=None, group="g"))
+    part = whole_volume(write_array(tmp_path, "black", image, spacing_um=None, group="g"))
     with pytest.raises(ValueError, match="background only: raise sampling.background_share"):
         sample((part,), DATA, Sampling(patches=4, background_share=0.1))

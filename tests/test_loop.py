@@ -8,8 +8,9 @@ from torch import nn
 
 from vpbsd.config import LightNet, Optim
 from vpbsd.data.patches import Pool
+from vpbsd.methods.configs import SupervisedConfig
 from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.supervised import SupervisedConfig
+from vpbsd.methods.roster import build_method
 from vpbsd.safetensors_io import read_tensors, write_tensors
 from vpbsd.training import checkpoint
 from vpbsd.training.loop import Diverged, Training, fit
@@ -161,7 +162,7 @@ def test_every_optimiser_resumes_to_the_bit(name, tmp_path, monkeypatch):
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     training = Training(Line(), SGD, 1)
     checkpoint.save(tmp_path / "c", training, [])
-    other = Training(SupervisedConfig(network=LightNet()).build(0), SGD, 1)
+    other = Training(build_method(SupervisedConfig(network=LightNet()), 0), SGD, 1)
     with pytest.raises(RuntimeError, match="Missing key"):
         checkpoint.load(tmp_path / "c", other)
 

@@ -7,18 +7,25 @@ import torch
 
 from tests import small
 from vpbsd.config import LightNet, Optim
-from vpbsd.data.folds import Fold, Part, make_folds, whole
+from vpbsd.data.folds import Fold, Part, make_folds, whole_volume
 from vpbsd.data.patches import draw_labelled
-from vpbsd.methods.ab import AbConfig
-from vpbsd.methods.entropy import EntropyConfig
-from vpbsd.methods.fitnets import FitNetsConfig
-from vpbsd.methods.hints import HintsConfig
-from vpbsd.methods.kd import Kd, KdConfig
-from vpbsd.methods.mean_teacher import MeanTeacherConfig
-from vpbsd.methods.supervised import SupervisedConfig
-from vpbsd.methods.uncertain_teacher import UncertainTeacherConfig
-from vpbsd.methods.vid import Vid, VidConfig
-from vpbsd.methods.vpbsd import VpbSDConfig
+from vpbsd.methods.configs import (
+    EntropyConfig,
+    MeanTeacherConfig,
+    SupervisedConfig,
+    UncertainTeacherConfig,
+)
+from vpbsd.methods.distilling_configs import (
+    AbConfig,
+    FitNetsConfig,
+    HintsConfig,
+    Kd,
+    KdConfig,
+    Vid,
+    VidConfig,
+    VpbSDConfig,
+)
+from vpbsd.methods.roster import build_method
 from vpbsd.pipeline import recipes, stages
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, GROUPS, HEADINGS, TITLES
 from vpbsd.pipeline.recipes import REFERENCES, deliverable, trial
@@ -45,14 +52,16 @@ def _cheap(cheap):
 
 
 def weights_after(config, pool, steps=5):
-    training = Training(config.build(0), Optim(lr=1e-2, epochs=steps), steps_per_epoch=1)
+    training = Training(build_method(config, 0), Optim(lr=1e-2, epochs=steps), steps_per_epoch=1)
     assert sum(1 for _ in fit(training, pool, CPU)) == steps
     return training.method.deliverable.state_dict()
 
 
 @pytest.fixture(scope="module")
 def kept(volumes):
-    return small.Kept((whole(volumes[0]), whole(volumes[1])), (whole(volumes[4]),))
+    return small.Kept(
+        (whole_volume(volumes[0]), whole_volume(volumes[1])), (whole_volume(volumes[4]),)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +81,7 @@ def baseline(kept):
 def test_without_its_terms_a_method_is_the_baseline_bit_for_bit(
     config, unlabelled, kept, baseline
 ):
-    assert config.asks == ()
+    assert config.needs_targets == ()
     weights = weights_after(config, kept.pool(unlabelled=unlabelled))
     assert weights.keys() == baseline.keys()
     assert all(torch.equal(weights[name], baseline[name]) for name in baseline)
@@ -81,7 +90,7 @@ def test_without_its_terms_a_method_is_the_baseline_bit_for_bit(
 @pytest.mark.parametrize("config", [MeanTeacherConfig, UncertainTeacherConfig, EntropyConfig])
 def test_without_its_term_a_semi_supervised_arm_is_the_baseline(config, kept, baseline):
     plain = config(weight=0, sup="dice")
-    assert not plain.unlabelled
+    assert not plain.draws_unlabelled
     weights = weights_after(plain, kept.pool())
     assert all(torch.equal(weights[name], baseline[name]) for name in baseline)
 
@@ -103,7 +112,7 @@ def test_without_its_term_a_semi_supervised_arm_is_the_baseline(config, kept, ba
     ],
 )
 def test_each_term_alone_leads_away_from_the_baseline(config, kept, baseline):
-    weights = weights_after(config, kept.pool(getattr(config, "asks", ())), steps=5)
+    weights = weights_after(config, kept.pool(config.needs_targets), steps=5)
     assert any(not torch.equal(weights[name], baseline[name]) for name in baseline)
 
 
@@ -120,8 +129,8 @@ def test_each_term_alone_leads_away_from_the_baseline(config, kept, baseline):
     ],
 )
 def test_all_arms_start_from_one_student(config):
-    start = VpbSDConfig().build(0).deliverable.state_dict()
-    same, other = (config.build(seed).deliverable.state_dict() for seed in (0, 1))
+    start = build_method(VpbSDConfig(), 0).deliverable.state_dict()
+    same, other = (build_method(config, seed).deliverable.state_dict() for seed in (0, 1))
     assert all(torch.equal(same[name], start[name]) for name in start)
     assert any(not torch.equal(other[name], start[name]) for name in start)
 
@@ -130,10 +139,13 @@ def test_all_arms_see_the_same_labelled_patches_in_the_same_order(tiny, folds):
     pools = {}
     for arm in [arm for arm in STUDENTS if arm not in FIXED]:
         stage = deliverable(tiny, arm, folds[0], seed=3)
-        pools[arm] = make_pool(stage, stage.config, {}), stage.config.method.build(3)
+        pools[arm] = make_pool(stage, stage.config, {}), build_method(stage.config.method, 3)
     for arm in FIRST_PHASES:  # both phases draw by the steps of one schedule
         stage = deliverable(tiny, arm, folds[0], seed=3).upstream["start"]
-        pools[stage.label] = make_pool(stage, stage.config, {}), stage.config.method.build(3)
+        pools[stage.label] = (
+            make_pool(stage, stage.config, {}),
+            build_method(stage.config.method, 3),
+        )
     for step in range(6):
         wanted = draw_labelled(pools["light_unet"][0], step)
         for arm, (pool, method) in pools.items():
@@ -493,7 +505,7 @@ def test_names_paths_and_fold_numbers_are_in_no_key(tiny, folds):
     moved = Fold(7, elsewhere(fold.train), elsewhere(fold.test), elsewhere(fold.unlabelled))
     assert keys(tiny, "vpbsd", moved) == keys(tiny, "vpbsd", fold)
     volume = fold.test[0].volume
-    other = replace(fold, test=(whole(replace(volume, fingerprint="another")),))
+    other = replace(fold, test=(whole_volume(replace(volume, fingerprint="another")),))
     assert changed(keys(tiny, "vpbsd", fold), keys(tiny, "vpbsd", other)) == {EVALUATE}
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vpbsd.config import Data
-from vpbsd.data.folds import whole
+from vpbsd.data.folds import whole_volume
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import (
     Labelled,
@@ -21,14 +21,14 @@ from vpbsd.data.patches import (
     draw_labelled,
     draw_semi,
     draw_unlabelled,
-    moved,
+    to_device,
 )
 
 SQUARE = Data(patch=(32, 64, 64))
 
 
 class Own:
-    """Answers that are the patch itself, so that a wrong turn or order shows."""
+    """Targets that are the patch itself, so that a wrong turn or order shows."""
 
     def __init__(self, read):
         self.read = read
@@ -41,15 +41,17 @@ class Own:
 def pool(volumes):
     """Four labelled and three unlabelled patches, some of them thin."""
 
-    def asked(parts):
+    def with_targets(parts):
         patches = PatchSet(parts, SQUARE)
         return PatchesWithTargets(patches, {"pseudo": Own(patches.image)})
 
-    labelled, unlabelled = ([whole(volumes[i]) for i in which] for which in ((0, 1, 2), (3, 4)))
-    labelled, unlabelled = asked(labelled), asked(unlabelled)
+    labelled, unlabelled = (
+        [whole_volume(volumes[i]) for i in which] for which in ((0, 1, 2), (3, 4))
+    )
+    labelled, unlabelled = with_targets(labelled), with_targets(unlabelled)
     labelled = replace(
         labelled,
-        said={"codes": Own(labelled.patches.label), "features": Own(labelled.patches.valid)},
+        targets={"codes": Own(labelled.patches.label), "features": Own(labelled.patches.valid)},
     )
     return Pool(labelled, unlabelled, batch=2, seed=0, augment=True)
 
@@ -105,9 +107,9 @@ def test_one_turn_for_all_that_is_known_of_a_patch(pool):
     turns = 0
     for step in range(4):
         labelled, unlabelled = draw_semi(pool, step)
-        assert torch.equal(labelled.said.codes, labelled.label)
-        assert torch.equal(labelled.said.features, labelled.valid)
-        assert torch.equal(unlabelled.said.pseudo, unlabelled.image)
+        assert torch.equal(labelled.targets.codes, labelled.label)
+        assert torch.equal(labelled.targets.features, labelled.valid)
+        assert torch.equal(unlabelled.targets.pseudo, unlabelled.image)
         for image, label in zip(labelled.image, labelled.label, strict=True):
             i = number_of(image, pool.labelled.patches)
             plain = torch.from_numpy(pool.labelled.patches.image(i))[None]
@@ -140,31 +142,36 @@ def test_shapes_and_kinds(pool):
     ):
         assert tensor.shape == (2, 1, 32, 64, 64)
         assert tensor.dtype == torch.float32
-    assert labelled.said.pseudo is None
+    assert labelled.targets.pseudo is None
     assert "label" not in Unlabelled._fields
 
 
 def test_one_pass_is_over_the_labelled_patches_where_they_are_drawn(pool):
     three = replace(pool, batch=3)
-    assert three.passes(draw_labelled) == three.passes(draw_semi) == 2
-    assert replace(three, unlabelled=three.labelled, labelled=None).passes(draw_unlabelled) == 2
-    assert replace(pool, batch=1).passes(draw_unlabelled) == len(pool.unlabelled.patches) == 3
+    assert three.steps_per_pass(draw_labelled) == three.steps_per_pass(draw_semi) == 2
+    assert (
+        replace(three, unlabelled=three.labelled, labelled=None).steps_per_pass(draw_unlabelled)
+        == 2
+    )
+    assert (
+        replace(pool, batch=1).steps_per_pass(draw_unlabelled) == len(pool.unlabelled.patches) == 3
+    )
 
 
 def test_a_batch_moves_as_a_whole(pool):
     batch = draw_semi(pool, 0)
-    gone = moved(batch, torch.device("meta"))
+    gone = to_device(batch, torch.device("meta"))
     assert type(gone) is Semi
-    assert gone.labelled.said.codes.device.type == gone.unlabelled.image.device.type == "meta"
-    assert gone.labelled.said.pseudo is None
+    assert gone.labelled.targets.codes.device.type == gone.unlabelled.image.device.type == "meta"
+    assert gone.labelled.targets.pseudo is None
     assert batch.labelled.image.device.type == "cpu"
-    assert moved(Semi(batch.labelled, None), torch.device("meta")).unlabelled is None
+    assert to_device(Semi(batch.labelled, None), torch.device("meta")).unlabelled is None
 
 
 def test_an_oblong_patch_is_never_turned_by_a_quarter(volumes):
-    patches = PatchSet([whole(volumes[0])], Data(patch=(32, 32, 64)))
+    patches = PatchSet([whole_volume(volumes[0])], Data(patch=(32, 32, 64)))
     pool = Pool(PatchesWithTargets(patches, {}), None, batch=1, seed=0, augment=True)
     for step in range(8):
         batch = draw_labelled(pool, step)
         assert batch.image.shape == (1, 1, 32, 32, 64)
-        assert batch.said == TeacherTargets()
+        assert batch.targets == TeacherTargets()

@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from vpbsd.data import phantom as ph
+from vpbsd.data.phantom_imaging import expose, render
+from vpbsd.data.phantom_style import Style, animal
+from vpbsd.data.phantom_vessels import Segments, grow, trace
 from vpbsd.errors import BadInput
 
 SMALL = (16, 40, 40)
@@ -89,8 +93,8 @@ def test_the_set_has_six_labelled_and_eight_other_groups():
 
 
 def test_every_two_animals_differ_in_every_drawn_property():
-    styles = [ph.animal(generator(n)) for n in range(GROUPS)]
-    same = set(ph.Style.__dataclass_fields__) - {"bed", "trees"}
+    styles = [animal(generator(n)) for n in range(GROUPS)]
+    same = set(Style.__dataclass_fields__) - {"bed", "trees"}
     for a, b in itertools.combinations(styles, 2):
         assert all(getattr(a, name) != getattr(b, name) for name in same)
 
@@ -108,7 +112,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
 
 def test_another_microscope_shows_the_same_vessels():
     image, label = ph.phantom(3, SMALL)
-    other_image, other_label = ph.phantom(3, SMALL, ph.Style(blur_um=3.0, read_noise=5.0))
+    other_image, other_label = ph.phantom(3, SMALL, Style(blur_um=3.0, read_noise=5.0))
     np.testing.assert_array_equal(label, other_label)
     assert label.any()
     assert (image != other_image).any()
@@ -129,13 +133,13 @@ def capsule(radius=(3.3, 3.3), lumen=1.0):
     """A vessel along z from 6 to 15 um through the voxel centres of row 8, column 8."""
     axis = 8 * 1.625
     ends = np.array([[[6.0, axis, axis], [15.0, axis, axis]]])
-    return ph.Segments(ends, np.array([radius]), np.array([[1.0, 2.0]]), np.array([lumen]))
+    return Segments(ends, np.array([radius]), np.array([[1.0, 2.0]]), np.array([lumen]))
 
 
 def test_capsule_by_hand():
     # Radius 3.3 um = 2.03 voxels in plane: a disc of 13 in the slices at 6, 9, 12 and 15 um. 3 um
     # beyond either end sqrt(3.3^2 - 3^2) = 1.37 um are left, less than a voxel: only the axis.
-    glow = ph.render(capsule(), (12, 17, 17))
+    glow = render(capsule(), (12, 17, 17))
     assert (glow > 0).sum((1, 2)).tolist() == [0, 1, 13, 13, 13, 13, 1, 0, 0, 0, 0, 0]
     # brightness runs from 1 at 6 um to 2 at 15 um, and stays beyond the ends
     np.testing.assert_allclose(glow[1:7, 8, 8], [1, 1, 4 / 3, 5 / 3, 2, 2])
@@ -144,28 +148,28 @@ def test_capsule_by_hand():
 def test_tapering_capsule_by_hand():
     # Radii 3.3, 2.77, 2.23, 1.7 um hold discs of 13 (2 voxels = 3.25), 9 (a diagonal = 2.30), 5
     # (one voxel = 1.625) and 5; 3 um beyond the thin end 1.7 um do not reach.
-    glow = ph.render(capsule(radius=(3.3, 1.7)), (12, 17, 17))
+    glow = render(capsule(radius=(3.3, 1.7)), (12, 17, 17))
     assert (glow > 0).sum((1, 2)).tolist() == [0, 1, 13, 9, 5, 5, 0, 0, 0, 0, 0, 0]
 
 
 def test_hollow_vessel_by_hand():
     # lumen within sqrt(.4) * 3.3 = 2.09 um: the axis and its next voxels (1.625), no diagonal
-    glow = ph.render(capsule(lumen=0.25), (12, 17, 17))[2]
+    glow = render(capsule(lumen=0.25), (12, 17, 17))[2]
     assert glow[8, 8] == glow[8, 9] == 0.25
     assert glow[9, 9] == glow[8, 10] == 1.0
 
 
 def test_vessels_may_leave_the_volume():
-    inside = ph.render(capsule(), (12, 17, 17))
-    np.testing.assert_array_equal(ph.render(capsule(), (4, 9, 17)), inside[:4, :9])
+    inside = render(capsule(), (12, 17, 17))
+    np.testing.assert_array_equal(render(capsule(), (4, 9, 17)), inside[:4, :9])
     vessel = capsule()
     moved = vessel._replace(ends=vessel.ends - np.multiply((3, 8, 7), ph.SPACING_UM))
-    np.testing.assert_allclose(ph.render(moved, (9, 9, 10)), inside[3:, 8:, 7:])
+    np.testing.assert_allclose(render(moved, (9, 9, 10)), inside[3:, 8:, 7:])
 
 
 def test_radii_obey_murray():
     """Cube of a radius = own supply + cubes of the radii it branches into."""
-    network = ph.grow(generator(), (40, 96, 96), ph.Style(bed=1.0, trunk=100.0))
+    network = grow(generator(), (40, 96, 96), Style(bed=1.0, trunk=100.0))
     for node in range(len(network.nodes)):
         children = np.flatnonzero(network.parent == node)
         assert network.radius[node] ** 3 == pytest.approx(
@@ -174,13 +178,13 @@ def test_radii_obey_murray():
 
 
 def test_radii_lie_between_capillary_and_trunk():
-    radius = ph.grow(generator(), (40, 96, 96), ph.Style(trunk=1.5)).radius
+    radius = grow(generator(), (40, 96, 96), Style(trunk=1.5)).radius
     assert radius.min() == 1.0
     assert radius.max() == 1.5
 
 
 def test_every_branch_point_is_fed_by_its_root_and_loops_are_extra():
-    network = ph.grow(generator(), (40, 96, 96), ph.Style())
+    network = grow(generator(), (40, 96, 96), Style())
     for node in range(len(network.nodes)):
         at = node
         for _ in range(len(network.nodes)):
@@ -194,36 +198,36 @@ def test_every_branch_point_is_fed_by_its_root_and_loops_are_extra():
 
 
 def test_pieces_of_a_vessel_touch():
-    network = ph.grow(generator(), SMALL, ph.Style())
-    ends = ph.trace(generator(), network, ph.Style()).ends.reshape(-1, 8, 2, 3)
+    network = grow(generator(), SMALL, Style())
+    ends = trace(generator(), network, Style()).ends.reshape(-1, 8, 2, 3)
     np.testing.assert_array_equal(ends[:, 1:, 0], ends[:, :-1, 1])
     nodes = {tuple(node) for node in network.nodes.round(6)}
     assert {tuple(end) for end in ends[:, [0, -1], [0, 1]].reshape(-1, 3).round(6)} <= nodes
 
 
-PLAIN = ph.Style(texture=0, cells=0, shading=0, stripes=0, staining=0, read_noise=0, tissue=50)
+PLAIN = Style(texture=0, cells=0, shading=0, stripes=0, staining=0, read_noise=0, tissue=50)
 
 
 def test_camera_counts_photons():
     # Poisson light of mean 50: 600 + 4 * 50 grey values with variance 4^2 * 50; the camera's own
     # noise of 10 photons adds 4^2 * 100.
     dark = np.zeros((20, 64, 64))
-    image = ph.expose(generator(), dark, PLAIN).astype(float)
+    image = expose(generator(), dark, PLAIN).astype(float)
     assert image.mean() == pytest.approx(800, rel=0.005)
     assert image.var() == pytest.approx(800, rel=0.03)
-    noisy = ph.expose(generator(), dark, ph.replace(PLAIN, read_noise=10.0)).astype(float)
+    noisy = expose(generator(), dark, replace(PLAIN, read_noise=10.0)).astype(float)
     assert noisy.var() == pytest.approx(2400, rel=0.03)
 
 
 def test_a_wide_vessel_shows_its_signal_and_haze():
     # all vessel: blur changes nothing, so light = tissue + signal + haze * signal = 50 + 200 + 50
-    style = ph.replace(PLAIN, signal=200.0, haze=0.25)
-    image = ph.expose(generator(), np.ones((20, 32, 32)), style)
+    style = replace(PLAIN, signal=200.0, haze=0.25)
+    image = expose(generator(), np.ones((20, 32, 32)), style)
     assert image.mean() == pytest.approx(600 + 4 * 300, rel=0.005)
 
 
 def test_stripes_run_along_the_light_sheet():
-    style = ph.replace(PLAIN, tissue=5000, stripes=0.2)
-    light = ph.expose(generator(), np.zeros((20, 64, 64)), style).astype(float)
+    style = replace(PLAIN, tissue=5000, stripes=0.2)
+    light = expose(generator(), np.zeros((20, 64, 64)), style).astype(float)
     along, across = (np.abs(np.diff(light, axis=axis)).mean() for axis in (2, 1))
     assert across > 2 * along

@@ -9,14 +9,14 @@ import torch
 
 from tests import small
 from vpbsd.config import LightNet
-from vpbsd.data.folds import whole
-from vpbsd.inference.profiling import BLOCKS, FIRST, block_times
+from vpbsd.data.folds import whole_volume
+from vpbsd.inference.profiling import FIRST, block_times
 from vpbsd.networks.build import NETWORK, WEIGHTS, build_network, load_network
 from vpbsd.networks.swin_unetr import SwinTeacher
 from vpbsd.pipeline import recipes, run, run_evaluate, run_targets
 from vpbsd.pipeline.stage_config import Evaluate, Timing
 from vpbsd.pipeline.stages import Stage
-from vpbsd.pipeline.targets import StoredAnswers
+from vpbsd.pipeline.targets import StoredTargets
 from vpbsd.safetensors_io import load_weights, read_tensors
 from vpbsd.training import loop as train
 from vpbsd.training.loop import Diverged
@@ -66,13 +66,13 @@ def test_a_stage_goes_on_from_any_checkpoint(label, stop, trial, small_steps, tm
     same_results(done.folder, tmp_path)
     if label in SAID:
         field = done.stage.config.says
-        one, other = (StoredAnswers(folder, field) for folder in (done.folder, tmp_path))
+        one, other = (StoredTargets(folder, field) for folder in (done.folder, tmp_path))
         assert len(one) == len(other) == 6
         assert all((one[i] == other[i]).all() for i in range(6))
 
 
 def test_margins_go_on_from_a_checkpoint_too(trial, small_steps, tmp_path):
-    """They are said, saved and stored in two bytes, unlike the fields above."""
+    """They are computed, saved and stored in two bytes, unlike the fields above."""
     done = trial["codes of labelled patches"]
     config = done.stage.config.model_copy(update={"says": "margin"})
     stage, folders = replace(done.stage, config=config), [tmp_path / "one", tmp_path / "other"]
@@ -82,7 +82,7 @@ def test_margins_go_on_from_a_checkpoint_too(trial, small_steps, tmp_path):
         for step in run.run(stage, done.inputs, folder, resume):
             if not number:
                 step.save(tmp_path / f"{round(step.share * 3)}")
-    one, other = (StoredAnswers(folder, "margin") for folder in folders)
+    one, other = (StoredTargets(folder, "margin") for folder in folders)
     assert len(one) == len(other) == 6
     assert all((one[i] == other[i]).all() and one[i].any() for i in range(6))
 
@@ -118,7 +118,7 @@ def test_a_second_phase_goes_on_from_the_first(trial, tiny, folds, cheap, tmp_pa
 def test_an_evaluation_goes_on_from_any_volume(trial, volumes, tmp_path):
     student = trial["vpbsd"]
     data = student.stage.config.data
-    parts = tuple(whole(v) for v in volumes[:3])
+    parts = tuple(whole_volume(v) for v in volumes[:3])
     stage = Stage(
         Evaluate(data=data, precision="fp32"), {"test": parts}, {"network": student.stage}
     )
@@ -235,13 +235,13 @@ def test_random_codes_are_rows_of_noise_that_replace_the_learned_ones(
         folder = tmp_path / f"{number}"
         folder.mkdir()
         list(run.run(stage, plain.inputs, folder))
-        kept.append(StoredAnswers(folder, "codes"))
-    said = torch.from_numpy(np.stack([kept[0][i] for i in range(len(kept[0]))]))
-    rows = said.movedim(1, -1).reshape(-1, said.shape[1])
+        kept.append(StoredTargets(folder, "codes"))
+    codes = torch.from_numpy(np.stack([kept[0][i] for i in range(len(kept[0]))]))
+    rows = codes.movedim(1, -1).reshape(-1, codes.shape[1])
     assert len(rows.unique(dim=0)) <= small.CODES
     assert torch.allclose(rows.mean(1), torch.zeros(len(rows)), atol=1e-5)
     assert torch.allclose(rows.var(1, correction=0), torch.ones(len(rows)), atol=1e-3)
-    learned = StoredAnswers(plain.folder, "codes")
+    learned = StoredTargets(plain.folder, "codes")
     assert all((kept[0][i] == kept[1][i]).all() for i in range(len(learned)))
     assert all((kept[0][i] != learned[i]).all() for i in range(len(learned)))
 
@@ -286,7 +286,7 @@ def test_blocks_are_timed_after_a_start():
     seen = []
     network = torch.nn.Conv3d(1, 1, 1)
     network.register_forward_hook(lambda *_: seen.append(1))
-    times = list(block_times(network, (2, 2, 2), "fp32"))
-    assert len(times) == BLOCKS
-    assert len(seen) == BLOCKS + FIRST
+    times = list(block_times(network, (2, 2, 2), "fp32", blocks=7))
+    assert len(times) == 7
+    assert len(seen) == 7 + FIRST
     assert min(times) > 0

@@ -9,10 +9,12 @@ import torch
 import zarr
 
 from vpbsd.config import LightNet
-from vpbsd.data.folds import whole
+from vpbsd.data.folds import whole_volume
+from vpbsd.data.volumes import open_volume
 from vpbsd.errors import BadInput
 from vpbsd.inference import segment as segmenting
-from vpbsd.inference.segment import SETTINGS, segment, write_settings
+from vpbsd.inference.model import SETTINGS, load_model, write_settings
+from vpbsd.inference.segment import segment
 from vpbsd.inference.sliding_window import predict_block, predict_part
 from vpbsd.networks.build import WEIGHTS, build_network, load_network, save_network
 
@@ -50,7 +52,7 @@ def test_a_segmentation_is_the_prediction_in_memory(model, volumes, tmp_path, ca
     segment(model, info.path, tmp_path / "out")
     assert len(calls) == 6
     mask = zarr.open_array(tmp_path / "out" / "0", mode="r")
-    wanted = predict_part(load_network(model), whole(info), 99.0, PATCH, "fp32") > 0.5
+    wanted = predict_part(load_network(model), whole_volume(info), 99.0, PATCH, "fp32") > 0.5
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask[:], wanted)
     assert 0.01 < wanted.mean() < 0.99
@@ -60,6 +62,7 @@ def test_a_mask_is_an_image_of_its_own(model, volumes, tmp_path, calls):
     info = volumes[0]
     segment(model, info.path, tmp_path / "out")
     (level,) = zarr.open_group(tmp_path / "out", mode="r").attrs["ome"]["multiscales"]
+    assert level["name"] == info.name
     assert [axis["name"] for axis in level["axes"]] == ["z", "y", "x"]
     assert {axis["unit"] for axis in level["axes"]} == {"micrometer"}
     (dataset,) = level["datasets"]
@@ -84,7 +87,7 @@ def test_a_stopped_run_goes_on(stop, model, volumes, tmp_path, calls, monkeypatc
     segment(model, info.path, out)
     assert len(calls) == 6
     assert not any(block in before for block in calls[stop:])
-    wanted = predict_part(load_network(model), whole(info), 99.0, PATCH, "fp32") > 0.5
+    wanted = predict_part(load_network(model), whole_volume(info), 99.0, PATCH, "fp32") > 0.5
     np.testing.assert_array_equal(zarr.open_array(out / "0", mode="r")[:], wanted)
     segment(model, info.path, out)
     assert len(calls) == 6  # nothing is left to do
@@ -100,7 +103,7 @@ def test_a_run_stopped_at_its_very_start_goes_on(missing, model, volumes, tmp_pa
         shutil.rmtree(out / name)
     segment(model, info.path, out)
     assert len(calls) == 12
-    wanted = predict_part(load_network(model), whole(info), 99.0, PATCH, "fp32") > 0.5
+    wanted = predict_part(load_network(model), whole_volume(info), 99.0, PATCH, "fp32") > 0.5
     np.testing.assert_array_equal(zarr.open_array(out / "0", mode="r")[:], wanted)
 
 
@@ -156,3 +159,17 @@ def test_other_settings_are_another_mask(model, volumes, tmp_path):
 def _content(path):
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     return {str(p): p.read_bytes() for p in files}
+
+
+def test_a_loaded_model_predicts_in_memory_what_a_training_would_see(model, volumes):
+    info = volumes[1]
+    image = open_volume(info).image_block((slice(None),) * 3)
+    mask = load_model(model).predict(image)
+    wanted = predict_part(load_network(model), whole_volume(info), 99.0, PATCH, "fp32") > 0.5
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, wanted)
+
+
+def test_a_volume_in_memory_has_three_axes(model):
+    with pytest.raises(BadInput, match="the axes z, y, x, but this one has 4 axes"):
+        load_model(model).predict(np.zeros((1, 8, 8, 8)))

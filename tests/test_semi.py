@@ -8,11 +8,10 @@ from torch import nn
 
 from tests.references import losses as reference
 from vpbsd.data.patches import Labelled, Semi, TeacherTargets, Unlabelled
-from vpbsd.methods.entropy import EntropyConfig
-from vpbsd.methods.mean_teacher import MeanTeacherConfig
+from vpbsd.methods.configs import EntropyConfig, MeanTeacherConfig, UncertainTeacherConfig
 from vpbsd.methods.method import Clock
+from vpbsd.methods.roster import build_method
 from vpbsd.methods.semi import perturbed
-from vpbsd.methods.uncertain_teacher import UncertainTeacherConfig
 from vpbsd.networks.output import SegOutput
 from vpbsd.random_streams import generator
 
@@ -43,7 +42,7 @@ def batch():
 
 
 def method_of(name, factor=3.0, averaged=2.0, **changes):
-    method = CONFIGS[name].model_copy(update=changes).build(5)
+    method = build_method(CONFIGS[name].model_copy(update=changes), 5)
     method.student = Scaled(factor)
     if name != "me":
         method.mean.inner = Scaled(averaged).requires_grad_(False)
@@ -154,7 +153,7 @@ def test_entropy_minimisation_is_over_valid_unlabelled_voxels():
 
 
 def test_the_first_update_copies_and_the_hundredth_has_reached_the_cap():
-    mean = CONFIGS["mt"].build(0).mean
+    mean = build_method(CONFIGS["mt"], 0).mean
     expected = {0: 0, 1: 0.5, 9: 0.9, 98: 0.9898990, 99: 0.99, 500: 0.99}
     assert {t: mean.decay(t) for t in expected} == pytest.approx(expected, abs=1e-7)
-    assert math.isclose(MeanTeacherConfig(decay=0.999).build(0).mean.decay(10_000), 0.999)
+    assert math.isclose(build_method(MeanTeacherConfig(decay=0.999), 0).mean.decay(10_000), 0.999)

@@ -11,7 +11,7 @@ from monai.inferers import sliding_window_inference
 
 from tests import toys
 from vpbsd.config import LightNet
-from vpbsd.data.folds import Part, whole
+from vpbsd.data.folds import Part, whole_volume
 from vpbsd.data.intensity import normalise
 from vpbsd.data.volumes import open_volume
 from vpbsd.inference.sliding_window import blocks, predict, predict_part, reader, window_starts
@@ -141,7 +141,8 @@ def test_a_region_is_predicted_as_if_it_were_alone(volumes):
 def test_a_reader_counts_from_its_part(volumes):
     info = volumes[0]
     read, everything = (
-        reader(part, 95.0) for part in (Part(info, ((2, 32), (10, 60), (5, 64))), whole(info))
+        reader(part, 95.0)
+        for part in (Part(info, ((2, 32), (10, 60), (5, 64))), whole_volume(info))
     )
     box = np.s_[0:4, 3:7, 1:2]
     np.testing.assert_array_equal(read(box), everything(np.s_[2:6, 13:17, 6:7]))

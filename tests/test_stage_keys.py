@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from vpbsd.config import digest
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.pipeline.arms import ARMS
 from vpbsd.settings import PRESETS
@@ -46,6 +47,18 @@ def keys(preset: str) -> dict[str, dict[str, str]]:
         | {"timing": study.timing(trial).key}
         for trial in first
     }
+
+
+DIGESTS = {
+    "paper": "b6508c24d5c5e69f5d61c8175cad57095c327eb22f614e244a679aa3fa48060a",
+    "laptop": "cb086095313f1d9fb876e842cae55333f86b237a70623f71574d90386d0b91e9",
+}
+
+
+@pytest.mark.parametrize("preset", DIGESTS)
+def test_no_setting_of_a_preset_has_changed(preset):
+    """Every field of every section, those that no arm uses included; studies are known by them."""
+    assert digest(PRESETS[preset]().model_dump(mode="json")) == DIGESTS[preset]
 
 
 @pytest.mark.parametrize("preset", ["paper", "laptop"])

@@ -8,13 +8,14 @@ import torch
 
 from tests.toys import voxelwise
 from vpbsd.config import Data, Optim
-from vpbsd.data.folds import held_out, make_folds, whole
+from vpbsd.data.folds import held_out, make_folds, whole_volume
 from vpbsd.errors import BadInput
+from vpbsd.methods.roster import build_method
 from vpbsd.networks.build import WEIGHTS
 from vpbsd.pipeline import recipes, run
 from vpbsd.safetensors_io import read_tensors
 from vpbsd.training import validation
-from vpbsd.training.validation import DSC, Validation, looked_at
+from vpbsd.training.validation import DSC, Validation, is_validated
 
 
 @pytest.fixture
@@ -54,10 +55,10 @@ def test_only_stages_that_are_watched_have_another_key(student, monkeypatch):
 
 def test_the_dice_is_that_of_all_patches_and_padding_does_not_count(student, volumes):
     """One of the two volumes is thinner than a patch."""
-    parts = tuple(whole(v) for v in volumes if v.labelled and v.name != "v2")
+    parts = tuple(whole_volume(v) for v in volumes if v.labelled and v.name != "v2")
     config = student[0].config.model_copy(update={"data": Data(patch=(32, 64, 64))})
     seen = Validation(parts, config.data, config.optim, config.precision)
-    method = config.method.build(0)
+    method = build_method(config.method, 0)
     method.network = voxelwise()
     got = seen.row(method, {"epoch": 1.0}, torch.device("cpu"))[DSC]
     both = either = 0
@@ -72,13 +73,13 @@ def test_the_dice_is_that_of_all_patches_and_padding_does_not_count(student, vol
 
 def test_ten_looks_at_a_schedule_and_each_epoch_of_a_short_one():
     long, short = (Optim(lr=1, epochs=epochs) for epochs in (30, 4))
-    assert [e for e in range(1, 31) if looked_at(long, e)] == list(range(3, 31, 3))
-    assert [e for e in range(1, 5) if looked_at(short, e)] == [1, 2, 3, 4]
+    assert [e for e in range(1, 31) if is_validated(long, e)] == list(range(3, 31, 3))
+    assert [e for e in range(1, 5) if is_validated(short, e)] == [1, 2, 3, 4]
 
 
 def test_a_glance_is_at_few_patches(volumes, tiny, monkeypatch, student):
     monkeypatch.setattr(validation, "MOST_PATCHES", 1)
-    parts = tuple(whole(v) for v in volumes if v.labelled)
+    parts = tuple(whole_volume(v) for v in volumes if v.labelled)
     config = student[0].config
     assert len(Validation(parts, config.data, config.optim, config.precision).patches) == 1
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import zarr
 
-from vpbsd.data.volume_writer import Facts, write_array, write_volume
+from vpbsd.data.volume_checks import VolumeMetadata
+from vpbsd.data.volume_writer import write_array, write_volume
 from vpbsd.data.volumes import VolumeInfo, list_volumes, open_volume, read_info
 from vpbsd.errors import BadInput
 
@@ -22,9 +23,10 @@ def _image(shape=(70, 30, 40), dtype=np.uint16, seed=0):
     return np.random.default_rng(seed).integers(0, 250, shape).astype(dtype)
 
 
-def _write(folder, name="a", image=None, label=None, **facts):
+def _write(folder, name="a", image=None, label=None, **metadata):
     image = _image() if image is None else image
-    return write_array(folder, name, image, label, **{"spacing_um": SPACING, "group": "g"} | facts)
+    stated = {"spacing_um": SPACING, "group": "g"} | metadata
+    return write_array(folder, name, image, label, **stated)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", ">u2", "float32", "float64"])
@@ -117,9 +119,9 @@ def test_an_unknown_voxel_size_has_no_unit(tmp_path):
 def test_the_fingerprint_ignores_name_place_channel_and_slabs(tmp_path):
     image, label = _image(), _image() > 200
     first = _write(tmp_path / "one", "a", image, label)
-    facts = Facts(image.shape, "uint16", (3, 1.625, 1.625), "g", "WGA")
+    metadata = VolumeMetadata(image.shape, "uint16", (3, 1.625, 1.625), "g", "WGA")
     slabs = (image[z : z + 7] for z in range(0, 70, 7))
-    second = write_volume(tmp_path / "two", "b", slabs, facts, [label[:33], label[33:]])
+    second = write_volume(tmp_path / "two", "b", slabs, metadata, [label[:33], label[33:]])
     assert second.fingerprint == first.fingerprint
 
 
@@ -134,8 +136,8 @@ def test_the_fingerprint_ignores_byte_order(tmp_path):
 )
 def test_the_fingerprint_knows(tmp_path, change):
     image, label = _image(), (_image() > 200).astype(np.uint8)
-    facts = {"spacing_um": SPACING, "group": "g"}
-    first = _write(tmp_path, "a", image, label, **facts)
+    metadata = {"spacing_um": SPACING, "group": "g"}
+    first = _write(tmp_path, "a", image, label, **metadata)
     if change == "voxel":
         image[69, 29, 39] += 1
     elif change == "label voxel":
@@ -147,10 +149,10 @@ def test_the_fingerprint_knows(tmp_path, change):
     elif change == "shape":
         image, label = image.reshape(70, 40, 30), label.reshape(70, 40, 30)
     else:
-        facts |= {"spacing": {"spacing_um": (3.0, 1.625, 1.6)}, "group": {"group": "h"}}.get(
+        metadata |= {"spacing": {"spacing_um": (3.0, 1.625, 1.6)}, "group": {"group": "h"}}.get(
             change, {"spacing_um": None}
         )
-    assert _write(tmp_path, "b", image, label, **facts).fingerprint != first.fingerprint
+    assert _write(tmp_path, "b", image, label, **metadata).fingerprint != first.fingerprint
 
 
 def test_an_all_zero_label_is_not_no_label(tmp_path):
@@ -171,15 +173,15 @@ def test_slabs_are_drawn_one_by_one_and_let_go(tmp_path):
             most[kind] = max(most[kind], len(alive[kind]))
             yield slab
 
-    facts = Facts((150, 20, 10), "uint8", None, "g")
-    write_volume(tmp_path, "a", slabs("image", np.uint8), facts, slabs("label", np.uint8))
+    metadata = VolumeMetadata((150, 20, 10), "uint8", None, "g")
+    write_volume(tmp_path, "a", slabs("image", np.uint8), metadata, slabs("label", np.uint8))
     assert max(most.values()) <= 2
 
 
 def test_a_slab_of_another_type_is_not_cut_down(tmp_path):
-    facts = Facts((2, 3, 4), "uint8", None, "g")
+    metadata = VolumeMetadata((2, 3, 4), "uint8", None, "g")
     with pytest.raises(TypeError):
-        write_volume(tmp_path, "a", [np.full((2, 3, 4), 300, np.uint16)], facts)
+        write_volume(tmp_path, "a", [np.full((2, 3, 4), 300, np.uint16)], metadata)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -195,9 +197,9 @@ def test_the_first_voxel_that_is_not_finite_is_named(tmp_path, dtype, bad):
 def test_a_nan_in_a_label_is_refused(tmp_path):
     label = np.zeros((70, 30, 40), np.float32)
     label[1, 1, 1] = np.nan
-    facts = Facts(label.shape, "uint16", None, "g")
+    metadata = VolumeMetadata(label.shape, "uint16", None, "g")
     with pytest.raises(BadInput, match="its label holds nan first at z=1, y=1, x=1"):
-        write_volume(tmp_path, "a", [_image()], facts, [label], label_above=0)
+        write_volume(tmp_path, "a", [_image()], metadata, [label], label_above=0)
 
 
 @pytest.mark.parametrize("shape", [(69, 30, 40), (71, 30, 40), (70, 40, 30)])
@@ -217,8 +219,8 @@ def test_a_label_that_is_not_binary_names_its_values_and_the_remedy(tmp_path):
 @pytest.mark.parametrize(("above", "vessel"), [(0, 3), (95, 1), (94.5, 3), (255, 0)])
 def test_label_above_binarises(tmp_path, above, vessel):
     image, label = _image((1, 1, 4)), np.array([[[0, 95, 95, 255]]], np.uint8)
-    facts = Facts(image.shape, "uint16", None, "g")
-    info = write_volume(tmp_path, "a", [image], facts, [label], label_above=above)
+    metadata = VolumeMetadata(image.shape, "uint16", None, "g")
+    info = write_volume(tmp_path, "a", [image], metadata, [label], label_above=above)
     assert info.label_voxels == vessel
     np.testing.assert_array_equal(open_volume(info).label_block(ALL), label > above)
 
@@ -247,11 +249,13 @@ def test_the_same_volume_again_is_left_alone(tmp_path):
     assert (Path(first.path) / "zarr.json").stat().st_mtime_ns == written
 
 
-@pytest.mark.parametrize("facts", [{"group": "h"}, {"channel": "WGA"}, {"image": _image(seed=1)}])
-def test_another_volume_of_the_same_name_is_refused(tmp_path, facts):
+@pytest.mark.parametrize(
+    "changed", [{"group": "h"}, {"channel": "WGA"}, {"image": _image(seed=1)}]
+)
+def test_another_volume_of_the_same_name_is_refused(tmp_path, changed):
     first = _write(tmp_path)
     with pytest.raises(BadInput, match=r"a\.ome\.zarr exists and differs"):
-        _write(tmp_path, **facts)
+        _write(tmp_path, **changed)
     assert list_volumes(tmp_path) == (first,)
 
 
@@ -266,7 +270,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, stop):
         raise stop
 
     with pytest.raises(stop):
-        write_volume(tmp_path, "cut", slabs(), Facts((70, 30, 40), "uint16", None, "g"))
+        write_volume(tmp_path, "cut", slabs(), VolumeMetadata((70, 30, 40), "uint16", None, "g"))
     assert os.listdir(tmp_path) == ["whole.ome.zarr"]
 
 
@@ -296,7 +300,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 
 
 def test_an_empty_folder_names_the_command(tmp_path):
-    with pytest.raises(BadInput, match=r"holds no volumes: .*python -m vpbsd import SRC\.\.\. "):
+    with pytest.raises(BadInput, match=r"holds no volumes: .* -m vpbsd import SRC\.\.\. "):
         list_volumes(tmp_path)
 
 

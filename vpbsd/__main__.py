@@ -1,52 +1,82 @@
-"""`python -m vpbsd`: import volumes, list them, segment them with a trained student."""
+"""`vpbsd COMMAND ...`, or `python -m vpbsd COMMAND ...`: finds the command and hands over.
+
+Commands on data and models are our own. Other packages add theirs as entry points of the group
+`vpbsd.commands`, as `vpbsd_sweeps` does in pyproject.toml: this package imports none of them.
+Only the module of the command that was asked for is imported.
+"""
 
 from __future__ import annotations
 
-import argparse
+import ast
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points, version
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
-from vpbsd.cli import Parser, run_main
-from vpbsd.data.importers import add_import_arguments, run_import
-from vpbsd.data.volumes import list_volumes
+from vpbsd.cli import invocation, run_main
+from vpbsd.errors import BadInput
+from vpbsd.overrides import nearest
+
+GROUP = "vpbsd.commands"
+OWN = tuple(
+    EntryPoint(name, f"vpbsd.commands.{module}:main", GROUP)
+    for name, module in (
+        ("import", "importing"),
+        ("list", "listing"),
+        ("check", "checking"),
+        ("segment", "segmenting"),
+    )
+)
 
 
 def main() -> int:
-    """Picks the command."""
-    parser = Parser(prog="python -m vpbsd", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    importing = commands.add_parser(
-        "import", help="npz, NIfTI, TIFF files and folders of TIFF slices -> OME-Zarr volumes"
-    )
-    add_import_arguments(importing)
-    importing.set_defaults(run=run_import)
-    listing = commands.add_parser("list", help="the volumes of a data folder")
-    listing.add_argument("data", metavar="DIR")
-    listing.set_defaults(run=run_list)
-    segmenting = commands.add_parser("segment", help="a volume -> its vessels")
-    segmenting.add_argument("model", metavar="MODEL", help="folder written by sweeps/final.py")
-    segmenting.add_argument("volume", metavar="IN", help="an imported volume (.ome.zarr)")
-    segmenting.add_argument("out", metavar="OUT", help="the mask to write (.ome.zarr)")
-    segmenting.set_defaults(run=run_segment)
-    args = parser.parse_args()
-    args.run(args)
-    return 0
+    """Runs the command that the command line names.
+
+    Raises:
+        BadInput: There is no such command; the nearest is offered.
+    """
+    commands = {found.name: found for found in (*OWN, *entry_points(group=GROUP))}
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("-h", "--help"):
+        print("\n".join(_help(tuple(commands.values()))))
+        return 0 if len(sys.argv) > 1 else 2
+    if name == "--version":
+        print(version("vpbsd"))
+        return 0
+    if name not in commands:
+        raise BadInput(f"there is no command '{name}'{nearest(name, list(commands))}")
+    del sys.argv[1]
+    return commands[name].load()() or 0
 
 
-def run_list(args: argparse.Namespace) -> None:
-    """One line per volume."""
-    for info in list_volumes(args.data):
-        size = "x".join(map(str, info.shape))
-        spacing = "x".join(f"{s:g}" for s in info.spacing_um) + " um" if info.spacing_um else "?"
-        label = f"label ({info.label_voxels} vessel voxels)" if info.labelled else "no label"
-        print(f"{info.name}  group {info.group}  {size}  {spacing}  {label}")
+def script() -> NoReturn:
+    """Runs `main` as the program `vpbsd`."""
+    run_main(main)
 
 
-def run_segment(args: argparse.Namespace) -> None:
-    """Segments one volume."""
-    from vpbsd.inference.segment import segment  # torch loads only where it is needed
+def _help(commands: tuple[EntryPoint, ...]) -> Iterator[str]:
+    called = invocation("COMMAND")
+    yield f"usage: {called} ...\n\nVpbSD: small vessel segmenters for 3-D microscopy."
+    own = [command for command in commands if command in OWN]
+    others = [command for command in commands if command not in OWN]
+    for heading, some in (("data and models", own), ("sweeps", others)):
+        if some:
+            yield f"\n{heading}:"
+            yield from (f"  {command.name:<9} {_about(command)}" for command in some)
+    yield f"\n{called} --help says more."
 
-    segment(Path(args.model), Path(args.volume), Path(args.out))
+
+def _about(command: EntryPoint) -> str:
+    """Reads the first line of a command's docstring from its source, which costs no import."""
+    spec = find_spec(command.module)
+    if spec is None or spec.origin is None:
+        return ""
+    return (ast.get_docstring(ast.parse(Path(spec.origin).read_text("utf-8"))) or "").split("\n")[
+        0
+    ]
 
 
 if __name__ == "__main__":
-    run_main(main)
+    script()

@@ -1,11 +1,18 @@
-"""Manners of the command line: one clear line for what the user got wrong, and exit code 2."""
+"""Manners of the command line: one clear line for what the user got wrong, and exit code 2.
+
+Commands are shown to the user as this very process was called, so that they run as printed.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from vpbsd.errors import BadInput
@@ -22,6 +29,57 @@ class Parser(argparse.ArgumentParser):
             known = [o for action in self._actions for o in action.option_strings if o[:2] == "--"]
             message = f"there is no option {unknown[0]}{nearest(unknown[0], known)}"
         self.exit(2, f"error: {message}\n")
+
+
+def command_parser(command: str, about: str | None) -> Parser:
+    """Returns the parser of a command; its help shows the examples of `about` as they run here.
+
+    Args:
+        command: Its name after ``vpbsd``.
+        about: The command's docstring, whose examples begin with ``vpbsd COMMAND``.
+    """
+    called = invocation(command)
+    return Parser(
+        prog=called,
+        description=(about or "").replace(f"vpbsd {command}", called).replace("%", "%%"),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def invocation(command: str) -> str:
+    """Renders the words that run a command here, the way this process was started.
+
+    ``vpbsd final``, ``.venv/bin/vpbsd final``, ``python -m vpbsd final`` or
+    ``python sweeps/final.py``.
+    """
+    main = sys.modules["__main__"]
+    script = Path(getattr(main, "__file__", None) or "")
+    if main.__spec__ is None and script.stem == "vpbsd":
+        return f"{_shown(script)} {command}"
+    beside = script.parent / f"{command}.py"
+    if main.__spec__ is None and script.parent.name == "sweeps" and beside.is_file():
+        return f"{_python()} {_short(beside)}"
+    return f"{_python()} -m vpbsd {command}"
+
+
+def _python() -> str:
+    """Returns this interpreter as it was typed, if that finds it again, else by its path."""
+    typed = sys.orig_argv[0]
+    found = shutil.which(typed)
+    same = found is not None and os.path.abspath(found) == sys.executable
+    return shlex.quote(typed) if same else _shown(Path(sys.executable))
+
+
+def _shown(program: Path) -> str:
+    """Renders a program by its name where the shell finds it, else by its path."""
+    found = shutil.which(program.name)
+    return program.name if found == str(program) else _short(program)
+
+
+def _short(path: Path) -> str:
+    """Renders a path from the current folder if it lies below it, else in full."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 _ended: list[int] = []

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from vpbsd.search_ranges import Choice, Range, Searched
+
 Grid = tuple[int, int, int]
 Alignment = Literal["conv1", "linear", "chsel", "linear_flat"]
+Precision = Literal["fp32", "bf16"]
+Supervision = Literal["dice", "dice_ce"]
+"""Loss on labels: Dice alone, or half of it and half cross entropy."""
+TargetField = Literal["codes", "pseudo", "features", "features16", "margin"]
+"""What a teacher can provide about a patch, see `vpbsd.pipeline.targets.say`."""
+TargetOf = tuple[TargetField, Literal["labelled", "unlabelled"]]
+"""A field, and the patches that it is wanted of."""
 S = TypeVar("S", bound="Section")
 
 
@@ -23,12 +32,34 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class MethodSection(Section):
+    """Config of a method: what it trains, and what it needs besides labelled patches.
+
+    A subclass has a `name` that no other has, and a `network` that is what it delivers.
+    """
+
+    numerics: ClassVar[int]
+    """Raised by hand when the method gives other results for the same config."""
+
+    @property
+    def needs_targets(self) -> tuple[TargetOf, ...]:
+        """What a teacher must provide beforehand; nothing by default."""
+        return ()
+
+    @property
+    def draws_unlabelled(self) -> bool:
+        """True if unlabelled patches are drawn even though no teacher's targets go with them."""
+        return False
+
+
 class Data(Section):
     """How a volume becomes patches."""
 
     patch: Grid = (64, 64, 64)
     """Patch sides (z, y, x) in voxels; multiples of 32, and not 32 on every axis."""
-    clip_percentile: float = Field(95.0, gt=50, le=100)
+    clip_percentile: Annotated[
+        float, Field(gt=50, le=100), Searched(Choice((95.0, 99.0, 99.5)))
+    ] = 95.0
     """Voxels above this percentile of their volume are clipped (VpbSD 4.1.1)."""
 
     @model_validator(mode="after")
@@ -115,30 +146,50 @@ class SwinNet(Section):
     decode_codes: bool = True
     """Whether segmenting goes through the nearest codes; if not, the codebook is a side branch."""
 
+    @property
+    def deepest_width(self) -> int:
+        """Channels d_t of the deepest state."""
+        return 16 * self.feature_size
+
+
+GUMBEL = ("straight_through", "gumbel")
+"""The deterministic copy draws no sample: temperature, kappa and noise mean nothing to it."""
+
 
 class Codebook(Section):
     """Vessel patterns: N code words of the student's deepest width (VpbSD eq. 8-9)."""
 
-    size: int = Field(128, ge=2)
+    size: Annotated[int, Field(ge=2), Searched(Choice((64, 128, 256, 512, 1024)))] = 128
+    """N: how many code words."""
     width: int = Field(32, ge=2)
-    alignment: Alignment = "conv1"
+    """d_s: channels of a code word; recipes give it the student's deepest width."""
+    alignment: Annotated[
+        Alignment, Searched(Choice(("conv1", "linear", "chsel", "linear_flat")))
+    ] = "conv1"
+    """DA of eq. 8: what brings the teacher's deepest state to the width of the codes."""
     grid: Grid = (2, 2, 2)
     """Tokens of a patch (z, y, x), which only linear_flat needs to know."""
+    commitment: Annotated[float, Field(ge=0), Searched(Range(0.05, 2, log=True))] = 0.25
+    """lambda of eq. 9."""
+    warm: Annotated[float, Field(gt=0, lt=1), Searched(Choice((0.1, 0.2, 0.3)))] = 0.2
+    """Share of all steps trained without quantisation before k-means starts the codebook."""
+    straight_through: Annotated[
+        Literal["gumbel", "copy"], Searched(Choice(("gumbel", "copy")))
+    ] = "gumbel"
+    """How gradients pass the codes: a Gumbel-softmax sample, or the nearest code, copied."""
+    tau_start: Annotated[float, Field(gt=0), Searched(Range(1, 4), GUMBEL)] = 2.0
+    """Temperature of the first sample."""
+    tau_floor: Annotated[float, Field(gt=0), Searched(Range(0.1, 0.9), GUMBEL)] = 0.5
+    """Temperature that it falls to."""
+    tau_share: Annotated[float, Field(gt=0, le=1), Searched(Range(0.3, 1), GUMBEL)] = 0.7
+    """Share of all steps after which the temperature has reached its floor."""
+    noise: Annotated[Literal["post", "pre"], Searched(Choice(("post", "pre")), GUMBEL)] = "post"
+    """Whether Gumbel noise is added to the scaled logits (post) or scaled with them (pre)."""
     kappa: float | Literal["auto"] = "auto"
     """Scale of the logits -kappa * squared distance; auto: sampled and nearest code agree half
     of the time on the calibration tokens."""
-    kappa_factor: float = Field(1.0, gt=0)
+    kappa_factor: Annotated[float, Field(gt=0), Searched(Range(0.1, 30, log=True), GUMBEL)] = 1.0
     """Multiplies an automatic kappa; this is what a search varies."""
-    noise: Literal["post", "pre"] = "post"
-    straight_through: Literal["gumbel", "copy"] = "gumbel"
-    tau_start: float = Field(2.0, gt=0)
-    tau_floor: float = Field(0.5, gt=0)
-    tau_share: float = Field(0.7, gt=0, le=1)
-    """Share of all steps after which the temperature has reached its floor."""
-    commitment: float = Field(0.25, ge=0)
-    """lambda of eq. 9."""
-    warm: float = Field(0.2, gt=0, lt=1)
-    """Share of all steps trained without quantisation before k-means starts the codebook."""
 
     @model_validator(mode="after")
     def _automatic_kappa_can_be_found(self) -> Codebook:
@@ -155,6 +206,12 @@ class LightNet(Section):
 
     name: Literal["light_unet"] = "light_unet"
     widths: tuple[int, int, int, int] = (4, 16, 20, 32)
+
+
+class StudentSection(MethodSection):
+    """Config of a method that trains a student, which is what it delivers."""
+
+    network: LightNet = LightNet()
 
 
 class UnetrNet(Section):
@@ -181,6 +238,17 @@ SwinNet.model_rebuild()
 Network = SwinNet | LightNet | UnetrNet
 
 
+def derive(target: type[S], source: Section, **changes: object) -> S:
+    """Makes a section of the fields of another that have the same name, some of them changed.
+
+    >>> derive(UnetrNet, SwinNet(feature_size=24), name="unetr", num_heads=6).feature_size
+    24
+    """
+    shared = {name: getattr(source, name) for name in type(source).model_fields}
+    taken = {name: value for name, value in shared.items() if name in target.model_fields}
+    return target.model_validate(taken | changes)
+
+
 def canonical(value: object) -> str:
     """The one JSON text of a value: sorted names, no spaces, models as plain data."""
     if isinstance(value, BaseModel):
@@ -191,6 +259,3 @@ def canonical(value: object) -> str:
 def digest(value: object) -> str:
     """SHA-256 of the canonical text, in hex."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()
-
-
-Precision = Literal["fp32", "bf16"]

@@ -16,20 +16,23 @@ from torch.autograd.function import FunctionCtx
 
 
 def ranks() -> int:
-    """How many processes train together; 1 where nobody started a group."""
+    """Counts the processes that train together; 1 where nobody started a group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this one is, from 0."""
+    """Returns the number of this process among them, from 0."""
     return dist.get_rank() if ranks() > 1 else 0
 
 
-def own(samples: int) -> slice:
-    """Where this process's part of a whole batch lies.
+def own_slice(samples: int) -> slice:
+    """Finds this process's part of a whole batch.
 
     Raises:
         ValueError: The batch cannot be dealt out evenly.
+
+    >>> own_slice(4)  # one process has all
+    slice(0, 4, None)
     """
     part, left = divmod(samples, ranks())
     if left:
@@ -37,29 +40,35 @@ def own(samples: int) -> slice:
     return slice(rank() * part, (rank() + 1) * part)
 
 
-def together(x: Tensor) -> Tensor:
-    """The parts of all processes as one batch, (B / ranks, ...) -> (B, ...), with gradients."""
+def gather(x: Tensor) -> Tensor:
+    """Gathers the parts of all processes as one batch, (B / ranks, ...) -> (B, ...).
+
+    The gradient of the batch goes back to the process that each part came from.
+    """
     if ranks() == 1:
         return x
-    batch: Tensor = _Together.apply(x)  # type: ignore[no-untyped-call]
+    batch: Tensor = _Gather.apply(x)  # type: ignore[no-untyped-call]
     return batch
 
 
-def shared(mean: Tensor, weight: Tensor) -> Tensor:
-    """What to take in place of a mean over this part, so that the average is that of the whole.
+def rescale_mean(mean: Tensor, weight: Tensor) -> Tensor:
+    """Rescales a mean over this part, so that the processes' average is that of the whole batch.
 
     Args:
         mean: a weighted mean over this process's part.
         weight: its weights.
+
+    Returns:
+        mean * sum(weight) / average of sum(weight) over processes.
     """
     if ranks() == 1:
         return mean
-    own_sum = weight.sum()
-    return mean * own_sum / averaged(own_sum).clamp_min(1e-8)
+    total = weight.sum()
+    return mean * total / average(total).clamp_min(1e-8)
 
 
-def averaged(x: Tensor) -> Tensor:
-    """The mean of a tensor over all processes, without gradient."""
+def average(x: Tensor) -> Tensor:
+    """Averages a tensor over all processes, without gradient."""
     if ranks() == 1:
         return x.detach()
     total = x.detach().clone()
@@ -76,15 +85,15 @@ def average_gradients(parameters: Sequence[Tensor]) -> None:
     if ranks() == 1:
         return
     device = parameters[0].device
-    used = averaged(torch.tensor([float(p.grad is not None) for p in parameters], device=device))
+    used = average(torch.tensor([float(p.grad is not None) for p in parameters], device=device))
     for parameter, share in zip(parameters, used.tolist(), strict=True):
         if share:
             gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            parameter.grad = averaged(gradient)
+            parameter.grad = average(gradient)
 
 
 @final
-class _Together(torch.autograd.Function):
+class _Gather(torch.autograd.Function):
     """Gathers parts; each process's part gets the sum of the gradients that all found for it."""
 
     @staticmethod
@@ -97,4 +106,4 @@ class _Together(torch.autograd.Function):
     def backward(_: FunctionCtx, gradient: Tensor) -> Tensor:
         total = gradient.contiguous().clone()
         dist.all_reduce(total)
-        return total[own(len(total))]
+        return total[own_slice(len(total))]

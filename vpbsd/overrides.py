@@ -14,11 +14,11 @@ from vpbsd.errors import BadInput
 
 
 def override(settings: S, changes: Mapping[str, object]) -> S:
-    """Settings with some dotted paths changed, checked as a whole.
+    """Changes some dotted paths of settings, checked as a whole.
 
     Args:
         settings: Any section.
-        changes: Dotted path -> value, such as ``{"vpbsd.gamma": 0.5}``.
+        changes: Dotted path -> value, such as ``{"student.gamma": 0.5}``.
 
     Raises:
         BadInput: A path that does not exist (the nearest name is offered) or a value that its
@@ -34,16 +34,19 @@ def override(settings: S, changes: Mapping[str, object]) -> S:
 
 
 def parse_changes(texts: list[str]) -> dict[str, object]:
-    """``["vpbsd.gamma=0.5"]`` -> ``{"vpbsd.gamma": 0.5}``; values are JSON, else plain text.
+    """Reads ``path=value`` texts; values are JSON, else plain text.
 
     Raises:
         BadInput: A text without ``=``.
+
+    >>> parse_changes(["student.gamma=0.5", "protocol.split=space"])
+    {'student.gamma': 0.5, 'protocol.split': 'space'}
     """
     changes: dict[str, object] = {}
     for text in texts:
         path, equals, value = text.partition("=")
         if not equals:
-            raise BadInput(f"--set {text}: write it as path=value, such as vpbsd.gamma=0.5")
+            raise BadInput(f"--set {text}: write it as path=value, such as student.gamma=0.5")
         try:
             changes[path] = json.loads(value)
         except json.JSONDecodeError:
@@ -52,7 +55,11 @@ def parse_changes(texts: list[str]) -> dict[str, object]:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """``"; did you mean 'x'?"`` for the closest known word, or the list of them, if any."""
+    """Offers the closest known word, or the list of them, as the end of a message.
+
+    >>> nearest("laptob", ["laptop", "paper"])
+    "; did you mean 'laptop'?"
+    """
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.4)
     if close:
         return f"; did you mean '{close[0]}'?"

@@ -11,17 +11,27 @@ from torch import Tensor, nn
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
-    """A network's state as safetensors."""
+    """Writes a network's state, parameters and buffers by name."""
     write_tensors(path, dict(network.state_dict()), {})
 
 
 def load_weights(path: Path, network: nn.Module) -> None:
-    """Loads a state strictly: a missing or surplus name is an error."""
+    """Loads a network's state strictly.
+
+    Raises:
+        RuntimeError: A name is missing or surplus, or a shape differs.
+    """
     network.load_state_dict(load_file(path), strict=True)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """A safetensors file that appears whole or not at all."""
+    """Writes a safetensors file that appears complete or not at all.
+
+    Args:
+        path: The file.
+        tensors: Name -> tensor, on any device.
+        metadata: Name -> text.
+    """
     partial = path.with_name(path.name + ".partial")
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     save_file(_unshared(plain), partial, metadata)
@@ -31,18 +41,18 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A file refuses storage that two names share (a buffer two modules hold): copy it."""
+    """Copies storage that two names share (a buffer two modules hold): a file refuses it."""
     seen: set[int] = set()
-    whole = {}
+    separate = {}
     for name, value in tensors.items():
         shared = value.untyped_storage().data_ptr() in seen
-        whole[name] = value.clone() if shared else value
+        separate[name] = value.clone() if shared else value
         seen.add(value.untyped_storage().data_ptr())
-    return whole
+    return separate
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors on the CPU, and the metadata."""
+    """Reads the tensors, onto the CPU, and the metadata."""
     with safe_open(path, "pt") as opened:
         metadata = dict(opened.metadata() or {})
     return load_file(path), metadata

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -19,10 +19,30 @@ from vpbsd.config import (
     SwinNet,
     UnetrNet,
 )
-from vpbsd.methods.ab import Ab
-from vpbsd.methods.kd import Kd
-from vpbsd.methods.vid import Vid
+from vpbsd.methods.distilling_configs import Ab, Kd, Vid
+from vpbsd.methods.parameters import (
+    Alpha,
+    Beta,
+    Certain,
+    ClDice,
+    ClDiceIterations,
+    ConsistencyWeight,
+    Decay,
+    DistilOn,
+    Gamma,
+    Mid,
+    Noise,
+    OthersOn,
+    Passes,
+    Pseudo,
+    RampEpochs,
+    RampShare,
+    RebuiltAt,
+    Reconstruction,
+    SkipDrop,
+)
 from vpbsd.overrides import override
+from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
 
 
 class Pretrain(Section):
@@ -32,49 +52,54 @@ class Pretrain(Section):
     """If not, the teacher is trained on labels from scratch, for the epochs of both stages at the
     rate of this one, and k-means starts its codebook afterwards."""
     network: SwinNet = SwinNet(codebook=Codebook())
-    alpha: float = Field(0.1, ge=0)
-    reconstruction: Literal["mse", "l1"] = "mse"
-    skip_drop: float = Field(0.5, ge=0, le=1)
-    rebuilt_at: Literal[1, 2] = 1
+    alpha: Alpha = 0.1
+    skip_drop: SkipDrop = 0.5
+    reconstruction: Reconstruction = "mse"
+    rebuilt_at: RebuiltAt = 1
     optim: Optim = Optim(lr=1e-3, epochs=80, clip=1.0)
 
 
 class Student(Section):
-    """Stage 3: the student, and the weights of what the teacher says."""
+    """Stage 3: the student, and the weights of the teacher's targets."""
 
     network: LightNet = LightNet()
-    beta: float = Field(1.0, ge=0)
-    ramp_epochs: float = Field(80, ge=0)
-    gamma: float = Field(1.0, ge=0)
-    mid: float = Field(1.0, gt=0)
-    """Weight of L_mid, in the arms that have it."""
-    distil_on: Literal["both", "labelled"] = "both"
-    pseudo: Literal["hard", "soft"] = "hard"
-    """What VpbSD's pseudo-labels are: the teacher's mask, or its vessel probability."""
+    optim: Annotated[
+        Optim,
+        SearchedWithin(
+            {
+                "lr": Range(1e-3, 3e-2, log=True),
+                "final_ratio": Choice((0.1, 0.01, 0.001)),
+                "weight_decay": Choice((0.0, 1e-6, 1e-5, 1e-4, 1e-3)),
+            }
+        ),
+    ] = Optim(lr=1e-2, epochs=300)
+    beta: Beta = 1.0
+    ramp_epochs: RampEpochs = 80
+    gamma: Gamma = 1.0
+    distil_on: DistilOn = "both"
+    mid: Mid = 1.0
+    pseudo: Pseudo = "hard"
     random_codes: bool = False
     """Whether the student learns random code words in place of the teacher's."""
-    cldice: float = Field(0.0, ge=0, lt=1)
-    """Share of soft-clDice in VpbSD's supervised loss."""
-    cldice_iterations: int = Field(10, ge=1)
+    cldice: ClDice = 0.0
+    cldice_iterations: ClDiceIterations = 10
+    others_on: OthersOn = "labelled"
+    first_phase: Annotated[float, Field(gt=0, lt=1), Searched(Choice((0.1, 0.2, 0.33)))] = 0.2
+    """Share of the epochs that the first phase takes, in the arms that have two."""
     kd: Kd = Kd()
     vid: Vid = Vid()
     ab: Ab = Ab()
-    others_on: Literal["both", "labelled"] = "labelled"
-    """Patches that the older distilling methods learn from."""
-    first_phase: float = Field(0.2, gt=0, lt=1)
-    """Share of the epochs that the first phase takes, in the arms that have two."""
-    optim: Optim = Optim(lr=1e-2, epochs=300)
 
 
 class Consistency(Section):
     """The semi-supervised baselines: Mean Teacher, UA-MT and entropy minimisation."""
 
-    weight: float = Field(0.1, ge=0)
-    ramp_share: float = Field(1.0, gt=0, le=1)
-    decay: float = Field(0.99, ge=0, lt=1)
-    noise: float = Field(0.1, ge=0)
-    passes: int = Field(8, ge=1)
-    certain: float = Field(0.75, ge=0, le=1)
+    weight: ConsistencyWeight = 0.1
+    ramp_share: RampShare = 1.0
+    decay: Decay = 0.99
+    noise: Noise = 0.1
+    passes: Passes = 8
+    certain: Certain = 0.75
 
 
 class Settings(Section):
@@ -86,7 +111,9 @@ class Settings(Section):
     augment: bool = True
     precision: Precision = "fp32"
     pretrain: Pretrain = Pretrain()
-    finetune: Optim = Optim(lr=1e-5, epochs=30, clip=1.0, lr_of={"network.net.out": 1e-3})
+    finetune: Annotated[Optim, SearchedWithin({"lr": Range(1e-6, 1e-4, log=True)})] = Optim(
+        lr=1e-5, epochs=30, clip=1.0, lr_of={"network.net.out": 1e-3}
+    )
     student: Student = Student()
     consistency: Consistency = Consistency()
     unetr: UnetrNet = UnetrNet()
@@ -145,4 +172,30 @@ def laptop() -> Settings:
     )
 
 
-PRESETS: dict[str, Callable[[], Settings]] = {"paper": paper, "laptop": laptop}
+def smoke() -> Settings:
+    """Every stage of the ablation in little more than a minute on two cores: does all of it work?
+
+    Made for a first look, for tutorials and for tests of whole sweeps. Ten steps teach no network
+    anything, so its numbers say nothing about any method: the decoder does not read the codes yet
+    (bypass gap 0), so arms that learn code words are void and the ablation ends with status 1.
+    """
+    return override(
+        laptop(),
+        {
+            "sampling.patches": 8,
+            "protocol.folds": 2,
+            "pretrain.network.codebook.size": 4,
+            "pretrain.network.codebook.warm": 0.5,  # 5 steps of 4 patches of 4 tokens: 20 a code
+            "pretrain.optim.epochs": 2,
+            "pretrain.optim.steps_per_epoch": 5,
+            "finetune.epochs": 2,
+            "finetune.steps_per_epoch": 3,
+            "student.ramp_epochs": 1,
+            "student.cldice_iterations": 3,
+            "student.optim.epochs": 2,
+            "student.optim.steps_per_epoch": 5,
+        },
+    )
+
+
+PRESETS: dict[str, Callable[[], Settings]] = {"paper": paper, "laptop": laptop, "smoke": smoke}

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def periodically(step: Callable[[], object], seconds: float) -> Iterator[None]:
-    """While the block runs, takes a step every so many seconds; ends with the one under way."""
+    """Takes a step every so many seconds while the block runs; ends with the one under way."""
     stop = threading.Event()
 
     def run() -> None:

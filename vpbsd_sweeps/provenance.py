@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def commit() -> str:
-    """The git commit this code is at, `+` behind it where files differ; or the version."""
+    """Returns the git commit of this code, `+` behind it where files differ; or the version."""
     here = Path(__file__).parent
     try:
         git = ["git", "-C", str(here)]

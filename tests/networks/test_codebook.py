@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tests.references import losses as reference
 from vpbsd.errors import BadInput
 from vpbsd.losses.codebook import codebook_loss, squared_error
-from vpbsd.networks.codebook import Codebook, gumbel, hard_gumbel, histogram, perplexity, usage
+from vpbsd.networks.code_usage import histogram, perplexity, usage
+from vpbsd.networks.codebook import Codebook, gumbel, hard_gumbel
 
 N, D, T = 8, 6, 20
 

@@ -5,7 +5,6 @@ from uuid import uuid4
 import fsspec
 import pytest
 
-import vpbsd_sweeps.store.files
 import vpbsd_sweeps.store.results
 from vpbsd_sweeps.store.results import Store
 

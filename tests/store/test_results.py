@@ -17,10 +17,10 @@ from uuid import uuid4
 import fsspec
 import pytest
 
-import vpbsd_sweeps.store.files
 import vpbsd_sweeps.store.results
 from tests.store.looking import below
 from vpbsd.errors import BadInput
+from vpbsd_sweeps.store.files import FileStore
 from vpbsd_sweeps.store.results import Damaged, Store
 
 KEY = "0123abcdef"
@@ -51,16 +51,16 @@ def test_local_urls_become_one_absolute_path(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     for url in ["runs/x", "./runs/x/", "~/runs/x", f"file://{tmp_path}/runs/../runs/x"]:
         assert Store(url).url == f"{tmp_path}/runs/x"
-        assert Store(url).is_local
+        assert Store(url).files.is_local
 
 
 def test_remote_urls_and_pickled_stores_keep_their_place():
     store = Store("memory://bucket/runs/")
-    assert not store.is_local
+    assert not store.files.is_local
     again = pickle.loads(pickle.dumps(store))
     assert (type(again), again.url) == (Store, store.url)
-    store.write_json("s/a.json", {"a": 1})
-    assert again.read_json("s/a.json") == {"a": 1}
+    store.studies.write_json("s/a.json", {"a": 1})
+    assert again.studies.read_json("s/a.json") == {"a": 1}
     assert fsspec.filesystem("memory").exists("/bucket/runs/studies/s/a.json")
 
 
@@ -72,10 +72,10 @@ def test_a_url_that_means_nothing_is_bad_input(url):
 
 def test_check_writable_leaves_nothing_behind(store, tmp_path):
     before = below(store), sorted(tmp_path.rglob("*"))
-    store.check_writable()
+    store.files.check_writable()
     assert (below(store), sorted(tmp_path.rglob("*"))) == before
-    store.write_json("s/a.json", {})
-    store.check_writable()
+    store.studies.write_json("s/a.json", {})
+    store.files.check_writable()
     assert below(store) == ["studies/s/a.json"]
 
 
@@ -84,7 +84,7 @@ def test_a_store_below_a_file_is_not_writable(tmp_path, tail):
     (tmp_path / "file").touch()
     store = Store(f"{tmp_path}/file{tail}")
     with pytest.raises(BadInput, match=rf"^the store {store.url} [^\n]*: give a folder[^\n]*$"):
-        store.check_writable()
+        store.files.check_writable()
     assert store.state(KEY) == "absent"
 
 
@@ -94,9 +94,9 @@ def test_other_errors_of_a_store_are_told_in_one_line(monkeypatch):
     def refuse(*_, **__):
         raise RuntimeError("no credentials\nat all")
 
-    monkeypatch.setattr(store._files, "pipe_file", refuse)
+    monkeypatch.setattr(store.files.fs, "pipe_file", refuse)
     with pytest.raises(BadInput, match=r"\(no credentials\): give[^\n]*$"):
-        store.check_writable()
+        store.files.check_writable()
 
 
 @pytest.mark.parametrize("key", ["", "ABC", "xyz", "../ab", "ab/cd", "0x1", "ab\n"])
@@ -107,8 +107,8 @@ def test_keys_are_lowercase_hexadecimal(store, folder, key):
         lambda: store.open(key),
         lambda: store.set_aside(key),
         lambda: store.commit(key, folder, {}),
-        lambda: store.load_running(key, "a"),
-        lambda: store.clear_running(key),
+        lambda: store.checkpoints.load(key, "a"),
+        lambda: store.checkpoints.clear(key),
     ]
     for call in calls:
         with pytest.raises(ValueError, match="lowercase hexadecimal"):
@@ -119,10 +119,10 @@ def test_keys_are_lowercase_hexadecimal(store, folder, key):
 @pytest.mark.parametrize("name", ["", "/etc/x", "../x", "a/../../x", "a//b", "./a"])
 def test_names_stay_inside_their_folder(store, name):
     with pytest.raises(ValueError, match="does not name a file"):
-        store.write_json(name, {})
+        store.studies.write_json(name, {})
     if name:
         with pytest.raises(ValueError, match="does not name a file"):
-            store.save_running(KEY, {name: b""})
+            store.checkpoints.save(KEY, {name: b""})
     assert below(store) == []
 
 
@@ -137,7 +137,7 @@ def test_a_commit_is_all_files_and_a_manifest(store, folder):
     assert store.manifest(KEY) == manifest
     files = [f"{manifest.attempt}/a.bin", f"{manifest.attempt}/zarr/c/0", "manifest.json"]
     assert below(store, f"results/{KEY}") == files
-    written = json.loads(store._files.cat_file(f"{store._root}/results/{KEY}/manifest.json"))
+    written = json.loads(store.files.fs.cat_file(store.files.path(f"results/{KEY}/manifest.json")))
     assert written == {
         "version": 1,
         "key": KEY,
@@ -157,27 +157,27 @@ def test_open_gives_the_files_in_a_local_folder(store, folder, tmp_path):
     manifest = store.commit(KEY, folder, {})
     opened = store.open(KEY)
     assert content(opened) == {"a.bin": b"abc", "zarr/c/0": b"01234"}
-    home = Path(store.url) / "results" if store.is_local else tmp_path / "cache"
+    home = Path(store.url) / "results" if store.files.is_local else tmp_path / "cache"
     assert opened.is_relative_to(home)
     assert opened.parts[-2:] == (KEY, manifest.attempt)
     assert content(folder) == content(opened)
 
 
-def test_facts_may_hold_nan(store, folder):
+def test_metadata_may_hold_nan(store, folder):
     store.commit(KEY, folder, {"hd95": math.nan, "worst": math.inf})
-    facts = store.manifest(KEY).facts
-    assert math.isnan(facts["hd95"])
-    assert facts["worst"] == math.inf
+    metadata = store.manifest(KEY).metadata
+    assert math.isnan(metadata["hd95"])
+    assert metadata["worst"] == math.inf
 
 
-def test_a_result_may_be_facts_alone(store, tmp_path):
+def test_a_result_may_be_metadata_alone(store, tmp_path):
     (tmp_path / "empty").mkdir()
     store.commit(KEY, tmp_path / "empty", {"dsc": 0.5})
     assert store.state(KEY) == "stored"
     assert store.open(KEY).is_dir()
 
 
-def test_a_folder_that_is_missing_and_facts_that_are_no_json_commit_nothing(store, folder):
+def test_a_folder_that_is_missing_and_metadata_that_are_no_json_commit_nothing(store, folder):
     with pytest.raises(NotADirectoryError, match="nowhere"):
         store.commit(KEY, folder / "nowhere", {})
     with pytest.raises(TypeError):
@@ -202,7 +202,7 @@ def test_the_first_commit_is_kept(store, folder):
 
 def test_a_crash_before_the_manifest_leaves_no_result(store, folder, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_publish", lambda *_: 1 / 0)
+        patch.setattr(FileStore, "create", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.commit(KEY, folder, {})
     assert len(below(store, f"results/{KEY}")) == 2
@@ -237,7 +237,7 @@ def test_a_flipped_byte_is_seen_on_opening_and_set_aside(store, folder, caplog):
         for named in [KEY, store.url, f"manifest.damaged-{n}.json", "a.bin"]:
             assert named in warning.getMessage()
         assert store.state(KEY) == "absent"
-        assert store.is_local or not store._place(manifest).exists()
+        assert store.files.is_local or not store._place(manifest).exists()
         assert f"manifest.damaged-{n}.json" in below(store, f"results/{KEY}")
     (folder / "a.bin").write_bytes(b"new")
     store.commit(KEY, folder, {})
@@ -259,20 +259,20 @@ def test_a_flipped_byte_is_seen_on_opening_and_set_aside(store, folder, caplog):
 )
 def test_a_manifest_that_cannot_be_trusted_is_damage(store, folder, change):
     store.commit(KEY, folder, {})
-    where = f"{store._root}/results/{KEY}/manifest.json"
-    store._files.pipe_file(where, change(store._files.cat_file(where)))
+    where = store.files.path(f"results/{KEY}/manifest.json")
+    store.files.fs.pipe_file(where, change(store.files.fs.cat_file(where)))
     assert store.state(KEY) == "damaged"
     assert store.manifest(KEY) is None
-    assert store.commit(KEY, folder, {"again": True}).facts == {"again": True}
+    assert store.commit(KEY, folder, {"again": True}).metadata == {"again": True}
     assert store.state(KEY) == "stored"
     assert "manifest.damaged-1.json" in below(store, f"results/{KEY}")
 
 
 def test_the_manifest_of_another_key_is_damage(store, folder):
     store.commit(KEY, folder, {})
-    root = f"{store._root}/results"
-    store._files.makedirs(f"{root}/ff")
-    store._files.cp_file(f"{root}/{KEY}/manifest.json", f"{root}/ff/manifest.json")
+    root = store.files.path("results")
+    store.files.fs.makedirs(f"{root}/ff")
+    store.files.fs.cp_file(f"{root}/{KEY}/manifest.json", f"{root}/ff/manifest.json")
     assert store.state("ff") == "damaged"
     assert store.state(KEY) == "stored"
 
@@ -285,7 +285,7 @@ def test_checksums_are_verified_once_per_process(store, folder, monkeypatch):
         assert content(Store(store.url).open(KEY)) == content(folder)
     vpbsd_sweeps.store.results._verified.clear()  # another process
     spoil(store, manifest, b"abd")
-    if store.is_local:
+    if store.files.is_local:
         with pytest.raises(Damaged):
             store.open(KEY)
     else:  # its copy is still what was committed
@@ -312,8 +312,8 @@ def test_a_remote_result_is_downloaded_once_and_its_copy_mended(folder, monkeypa
     store = Store(f"memory://{uuid4().hex}")
     store.commit(KEY, folder, {})
     fetched = []
-    get = store._files.get
-    monkeypatch.setattr(store._files, "get", lambda *args: (fetched.append(args), get(*args)))
+    get = store.files.fs.get
+    monkeypatch.setattr(store.files.fs, "get", lambda *args: (fetched.append(args), get(*args)))
     opened = store.open(KEY)
     vpbsd_sweeps.store.results._verified.clear()
     assert store.open(KEY) == opened
@@ -349,33 +349,25 @@ def test_a_linked_source_is_stored_by_content(tmp_path, folder):
     assert content(store.open(KEY))["pointer"] == b"abc"
 
 
-class Meeting(Store):
-    """Waits, after its upload and before its manifest, until all writers are there."""
-
-    barrier = None
-
-    def _publish(self, *args):
-        if Meeting.barrier is not None:
-            Meeting.barrier.wait(30)
-        super()._publish(*args)
-
-
-def commit_and_tell(url, folder, number, barrier, told):
-    Meeting.barrier = barrier
-    told.put(Meeting(url).commit(KEY, folder, {"by": number}).attempt)
+def commit_and_tell(url, folder, number, barrier, attempts):
+    """Commits from a process that waits between upload and manifest until both are there."""
+    store = Store(url)
+    create = store.files.create
+    store.files.create = lambda *args: (barrier.wait(30), create(*args))
+    attempts.put(store.commit(KEY, folder, {"by": number}).attempt)
 
 
 def test_of_two_processes_that_commit_one_key_the_first_is_kept(tmp_path, folder):
     context = multiprocessing.get_context("spawn")
-    barrier, told = context.Barrier(2), context.Queue()
+    barrier, committed = context.Barrier(2), context.Queue()
     store = Store(f"{tmp_path}/store")
     writers = [
-        context.Process(target=commit_and_tell, args=(store.url, folder, n, barrier, told))
+        context.Process(target=commit_and_tell, args=(store.url, folder, n, barrier, committed))
         for n in range(2)
     ]
     for writer in writers:
         writer.start()
-    attempts = [told.get(timeout=60) for _ in writers]
+    attempts = [committed.get(timeout=60) for _ in writers]
     for writer in writers:
         writer.join(60)
     kept = store.manifest(KEY).attempt
@@ -390,20 +382,21 @@ def test_of_two_processes_that_commit_one_key_the_first_is_kept(tmp_path, folder
 KILLED = """
 import sys, time
 from pathlib import Path
-import vpbsd_sweeps.store.results as store
+import vpbsd_sweeps.store.files as files
+import vpbsd_sweeps.store.results as results
 
 def stop(*_):
     print("here", flush=True)
     time.sleep(60)
 
 url, folder, place = sys.argv[1:]
-owner = store.Store if place == "_publish" else store
+owner = {"sync": results, "create": files.FileStore, "link_if_free": files}[place]
 setattr(owner, place, stop)
-store.Store(url).commit("ab", Path(folder), {})
+results.Store(url).commit("ab", Path(folder), {})
 """
 
 
-@pytest.mark.parametrize("place", ["sync", "_publish", "claim"])
+@pytest.mark.parametrize("place", ["sync", "create", "link_if_free"])
 def test_a_commit_that_is_killed_leaves_no_result(tmp_path, folder, place):
     store = Store(f"{tmp_path}/store")
     command = [sys.executable, "-c", KILLED, store.url, str(folder), place]
@@ -418,21 +411,21 @@ def test_a_commit_that_is_killed_leaves_no_result(tmp_path, folder, place):
 
 def test_a_folder_of_the_same_name_on_another_node_is_refused(tmp_path):
     store = Store(str(tmp_path / "store"))
-    mark = store.mark()
-    assert mark == store.mark(), "written once"
-    Store(store.url).check_mark(mark)
+    mark = store.files.mark()
+    assert mark == store.files.mark(), "written once"
+    Store(store.url).files.check_mark(mark)
     os.rename(store.url, tmp_path / "moved")  # what stands here now is not that folder
     with pytest.raises(BadInput, match=rf"{store.url} is not the same folder on node .* s3://"):
-        store.check_mark(mark)
-    assert store.mark() != mark
+        store.files.check_mark(mark)
+    assert store.files.mark() != mark
     with pytest.raises(BadInput, match="is not the same folder"):
-        store.check_mark(mark)
+        store.files.check_mark(mark)
 
 
 def test_a_url_is_the_same_on_every_node():
     store = Store("memory://bucket/name")
-    assert store.mark() == ""
-    store.check_mark("")
+    assert store.files.mark() == ""
+    store.files.check_mark("")
 
 
 # an object store
@@ -442,10 +435,10 @@ def test_a_url_is_the_same_on_every_node():
 def test_a_store_on_s3(bucket, folder, tmp_path):
     store = Store("s3://results/runs/")
     assert store.url == "s3://results/runs"
-    store.check_writable()
+    store.files.check_writable()
     assert "Contents" not in bucket.list_objects_v2(Bucket="results")
     with pytest.raises(BadInput, match="s3://nosuch"):
-        Store("s3://nosuch/runs").check_writable()
+        Store("s3://nosuch/runs").files.check_writable()
 
     assert store.state(KEY) == "absent"
     with pytest.raises(FileNotFoundError):
@@ -471,22 +464,22 @@ def test_a_store_on_s3(bucket, folder, tmp_path):
     store.commit(KEY, folder, {})
     assert content(store.open(KEY)) == content(folder)
 
-    store.save_running(KEY, {"last": folder / "a.bin", "step": b"4"})
+    store.checkpoints.save(KEY, {"last": folder / "a.bin", "step": b"4"})
     for first in [0, 3, 2]:
-        store.append_rows(KEY, first, [{"epoch": first + i} for i in range(3)])
-    assert store.read_rows(KEY, 1) == [{"epoch": i} for i in range(1, 5)]
-    assert store.list_running(KEY) == ["last", "rows-0.json", "rows-2.json", "step"]
-    assert store.fetch_running(KEY, "last", tmp_path / "last")
-    assert not store.fetch_running(KEY, "nothing", tmp_path / "nothing")
+        store.checkpoints.append_rows(KEY, first, [{"epoch": first + i} for i in range(3)])
+    assert store.checkpoints.read_rows(KEY, 1) == [{"epoch": i} for i in range(1, 5)]
+    assert store.checkpoints.names(KEY) == ["last", "rows-0.json", "rows-2.json", "step"]
+    assert store.checkpoints.fetch(KEY, "last", tmp_path / "last")
+    assert not store.checkpoints.fetch(KEY, "nothing", tmp_path / "nothing")
     assert (tmp_path / "last").read_bytes() == b"abc"
-    store.clear_running(KEY)
-    store.clear_running(KEY)
-    assert store.list_running(KEY) == []
+    store.checkpoints.clear(KEY)
+    store.checkpoints.clear(KEY)
+    assert store.checkpoints.names(KEY) == []
 
-    assert store.read_lines("s/journal") == []
+    assert store.studies.read_lines("s/journal") == []
     for n in range(11):
-        store.append_line("s/journal", {"n": n})
-    assert store.read_lines("s/journal") == [{"n": n} for n in range(11)]
-    assert store.read_json("s/a.json") is None
-    store.write_json("s/a.json", {"a": 1})
-    assert store.read_json("s/a.json") == {"a": 1}
+        store.studies.append_line("s/journal", {"n": n})
+    assert store.studies.read_lines("s/journal") == [{"n": n} for n in range(11)]
+    assert store.studies.read_json("s/a.json") is None
+    store.studies.write_json("s/a.json", {"a": 1})
+    assert store.studies.read_json("s/a.json") == {"a": 1}

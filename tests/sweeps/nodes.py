@@ -29,18 +29,18 @@ STUDENTS = {"student": Slice()}
 
 
 def chain(home: Path) -> list[Toy]:
-    """Three stages, each on the one before; with home's diary."""
+    """Makes three stages, each on the one before; with home's log of epochs."""
     toys: list[Toy] = []
     for name in ("first", "second", "third"):
         above = {"start": toys[-1]} if toys else {}
-        toys.append(Toy(name, home / "diary", above, epochs=EPOCHS, seconds=0.7))
+        toys.append(Toy(name, home / "epochs.log", above, epochs=EPOCHS, seconds=0.7))
     return toys
 
 
 def run(home: Path, store: str) -> None:
     last = chain(home)[-1]
-    order = JobChain("trial", tuple(job_of(toy) for toy in last.lineage()))
-    print(run_trials([order], Store(store), STUDENTS, 2, lambda views: None), flush=True)
+    chain_of_jobs = JobChain("trial", tuple(job_of(toy) for toy in last.lineage()))
+    print(run_trials([chain_of_jobs], Store(store), STUDENTS, 2, lambda views: None), flush=True)
 
 
 class Nodes:
@@ -52,32 +52,32 @@ class Nodes:
         ray.init(address=self.cluster.address, namespace=cluster.NAMESPACE, log_to_driver=False)
 
     def add(self) -> Node:
-        """One more node, with a core."""
+        """Adds one more node, with a core."""
         return self.cluster.add_node(num_cpus=1)
 
     def lose(self, node: Node) -> None:
-        """It is gone at once, as a spot instance is."""
+        """Kills a node at once, as a spot instance is lost."""
         self.cluster.remove_node(node, allow_graceful=False)
 
     def lose_all(self) -> None:
-        """Nothing is left of the cluster."""
+        """Kills what is left of the cluster."""
         for node in (*self.cluster.worker_nodes, self.cluster.head_node):
             node.kill_all_processes(check_alive=False, allow_graceful=False)
 
 
 def wait_for(home: Path, line: str) -> None:
-    """Until the diary holds a line."""
-    while line not in (home / "diary").read_text().splitlines():
+    """Waits until the log of epochs holds a line."""
+    while line not in (home / "epochs.log").read_text().splitlines():
         time.sleep(0.05)
 
 
 def lose(home: Path, nodes: Nodes) -> None:
-    """A node is lost while the second stage runs on it; all are while the third one does."""
+    """Loses a node while the second stage runs on it, and all while the third one does."""
     doomed = nodes.add()
     threading.Thread(target=run, args=(home, str(home / "store")), daemon=True).start()
     wait_for(home, "second 2")
     nodes.lose(doomed)
-    assert "second 5" not in (home / "diary").read_text(), "lost too late to show anything"
+    assert "second 5" not in (home / "epochs.log").read_text(), "lost too late to show anything"
     nodes.add()
     wait_for(home, "third 2")
     nodes.lose_all()
@@ -85,13 +85,13 @@ def lose(home: Path, nodes: Nodes) -> None:
 
 
 def anew(home: Path, store: str) -> None:
-    """A wholly new Ray that finds nothing but the store."""
+    """Runs on a wholly new Ray that finds nothing but the store."""
     cluster.connect(cpus=1, local=True)
     run(home, store)
 
 
 def apart(home: Path, nodes: Nodes) -> None:
-    """Nodes that see different folders at one path: it leads through the process's own folder."""
+    """Runs on nodes that see other folders at one path: it leads through the process's own."""
     nodes.add()
     os.chdir(home)
     run(home, "/proc/self/cwd/store")

@@ -1,4 +1,4 @@
-"""A study in MLflow without any training: what a sweep would have delivered, by hand."""
+"""A study in MLflow without any training: what a sweep would have logged, by hand."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from vpbsd.evaluation.pictures import save_png
 from vpbsd.settings import laptop
+from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import Tracker
 
 GROUPS = {f"vol{i}": f"animal{i // 2}" for i in range(12)}
@@ -22,15 +23,15 @@ def small_study(home):
     """Three folds of two groups with two volumes each; one arm is void in one fold. Stages are
     shared by all folds of an arm, to have few."""
     tracker = Tracker(f"sqlite:///{home}/mlflow.db", "small", (home / "artifacts").as_uri())
-    facts = {
+    identity = {
         "settings": laptop().model_dump(mode="json"),
         "data": "d" * 64,
         "arms": list(GAIN),
         "seeds": [0],
         "teacher_seed": 0,
     }
-    tags = {"vpbsd.kind": "sweep", "vpbsd.facts": json.dumps(facts), "vpbsd.commit": "abc"}
-    parent = tracker.ensure("sweep", "small", None, {}, tags)
+    tags = {tag.KIND: tag.SWEEP_KIND, tag.STUDY_IDENTITY: json.dumps(identity), tag.COMMIT: "abc"}
+    parent = tracker.get_or_create_run("sweep", "small", None, {}, tags)
     picture = home / "picture.png"
     save_png(picture, np.zeros((8, 8, 3), np.uint8))
     _pretraining(tracker, parent, picture)
@@ -41,8 +42,8 @@ def small_study(home):
         shown = picture.with_name(f"{kind}_{number}_{name}.png")
         shown.write_bytes(picture.read_bytes())
         for arm in GAIN:
-            run = tracker.ensure(f"trial:{arm}-fold0-seed0", "", None, {}, {})
-            tracker.file(run, shown, "pictures")
+            run = tracker.get_or_create_run(f"trial:{arm}-fold0-seed0", "", None, {}, {})
+            tracker.log_file(run, shown, "pictures")
     tracker.end("sweep", "FINISHED")
     return tracker
 
@@ -57,17 +58,17 @@ def add_trial(tracker, parent, place, unit=None, gain=0.0):
         if not tracker.is_finished(f"stage:{stages[family]}"):
             _stage(tracker, parent, family, stages[family])
     tags = {
-        "vpbsd.kind": "trial",
-        "vpbsd.arm": arm,
-        "vpbsd.fold": fold,
-        "vpbsd.seed": seed,
-        "vpbsd.stages": json.dumps(stages),
-        "vpbsd.groups": json.dumps({v: GROUPS[v] for v in FOLDS[fold]}),
-        "vpbsd.void": "pre-training: codes collapsed" if (arm, fold) == VOID else "",
+        tag.KIND: tag.TRIAL_KIND,
+        tag.ARM: arm,
+        tag.FOLD: fold,
+        tag.SEED: seed,
+        tag.STAGES: json.dumps(stages),
+        tag.GROUPS: json.dumps({v: GROUPS[v] for v in FOLDS[fold]}),
+        tag.VOID: "pre-training: codes collapsed" if (arm, fold) == VOID else "",
     }
     unit = unit or f"trial:{name}"
-    run = tracker.ensure(unit, name, parent, {}, tags)
-    tracker.rows(unit, [{"epoch": e, "loss/sup": 1 / e, "time": 1e9 + e} for e in (1, 2, 3)])
+    run = tracker.get_or_create_run(unit, name, parent, {}, tags)
+    tracker.log_rows(unit, [{"epoch": e, "loss/sup": 1 / e, "time": 1e9 + e} for e in (1, 2, 3)])
     numbers = {"params_deploy": 120678.0, "gmac_torch": 0.05}
     for volume in FOLDS[fold]:
         dsc = 0.6 + 0.01 * int(volume[3:]) + GAIN[arm] + 0.002 * seed + gain
@@ -76,24 +77,24 @@ def add_trial(tracker, parent, place, unit=None, gain=0.0):
         numbers[f"test/hd95_vox/vol_{volume}"] = 10 * (1 - dsc)
         numbers[f"test/smd/vol_{volume}"] = 1 - dsc
         numbers[f"test/threshold_dsc/vol_{volume}"] = 0.5
-    tracker.numbers(run, numbers, 1e9)
+    tracker.log_metrics(run, numbers, 1e9)
     tracker.end(unit, "FINISHED")
     return run
 
 
 def _stage(tracker, parent, family, key, **numbers):
     tags = {
-        "vpbsd.kind": "stage",
-        "vpbsd.key": key,
-        "vpbsd.family": family,
-        "vpbsd.commit": "abc",
+        tag.KIND: tag.STAGE_KIND,
+        tag.KEY: key,
+        tag.FAMILY: family,
+        tag.COMMIT: "abc",
         "vpbsd.device": "cpu",
         "vpbsd.torch": "2.13",
     }
     params = {"optim.epochs": 3, "optim.batch": 2, "method.network.codebook.size": 16}
-    run = tracker.ensure(f"stage:{key}", family, parent, params, tags)
+    run = tracker.get_or_create_run(f"stage:{key}", family, parent, params, tags)
     seconds = {"sys/seconds": SECONDS[family], "sys/finished": 1e9}
-    tracker.numbers(run, {**seconds, **numbers}, 1e9)
+    tracker.log_metrics(run, {**seconds, **numbers}, 1e9)
     tracker.end(f"stage:{key}", "FINISHED")
     return run
 
@@ -103,6 +104,6 @@ def _pretraining(tracker, parent, picture):
     run = _stage(tracker, parent, "pre-training", key, perplexity=9.0, bypass_gap=0.1)
     tracker.reopen(f"stage:{key}")
     rows = [{"epoch": e, "perplexity/argmin": 7.0 + e, "time": 1e9 + e} for e in (1, 2)]
-    tracker.rows(f"stage:{key}", rows)
-    tracker.file(run, picture, "pictures")
+    tracker.log_rows(f"stage:{key}", rows)
+    tracker.log_file(run, picture, "pictures")
     tracker.end(f"stage:{key}", "FINISHED")

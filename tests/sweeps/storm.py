@@ -17,10 +17,10 @@ EPOCHS = 4
 
 
 def trials(home: Path) -> list[Toy]:
-    """Three students of one teacher; with home's diary."""
-    teacher = Toy("teacher", home / "diary", epochs=EPOCHS, seconds=0.3)
+    """Makes three students of one teacher; with home's log of epochs."""
+    teacher = Toy("teacher", home / "epochs.log", epochs=EPOCHS, seconds=0.3)
     return [
-        Toy(f"student{n}", home / "diary", {"start": teacher}, epochs=EPOCHS, seconds=0.3)
+        Toy(f"student{n}", home / "epochs.log", {"start": teacher}, epochs=EPOCHS, seconds=0.3)
         for n in range(3)
     ]
 

@@ -9,25 +9,26 @@ import pytest
 from vpbsd import __main__ as vpbsd_main
 from vpbsd.cli import run_main
 from vpbsd.data.phantom import SPACING_UM
-from vpbsd.data.volume_writer import Facts, write_volume
+from vpbsd.data.volume_checks import VolumeMetadata
+from vpbsd.data.volume_writer import write_volume
 from vpbsd_sweeps.commands import ablation, final, search, status
 from vpbsd_sweeps.store.results import Store
 
 
 @pytest.fixture
-def said(monkeypatch, capsys, tmp_path):
+def run(monkeypatch, capsys, tmp_path):
     """Runs a program in an empty folder; returns (exit code, standard error)."""
     monkeypatch.chdir(tmp_path)
     for name in ("VPBSD_DATA", "VPBSD_STORE", "VPBSD_TRACKING"):
         monkeypatch.delenv(name, raising=False)
 
-    def run(main, *words):
+    def run_program(main, *words):
         monkeypatch.setattr(sys, "argv", ["program", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             run_main(main)
         return ended.value.code, capsys.readouterr().err.strip()
 
-    return run
+    return run_program
 
 
 @pytest.fixture
@@ -37,14 +38,14 @@ def data(tmp_path):
     for i, group in enumerate("abcd"):
         image = np.arange(8 * 40 * 40, dtype=np.uint16).reshape(8, 40, 40) + i
         label = (image % 7 == 0).astype(np.uint8)
-        facts = Facts(image.shape, "uint16", SPACING_UM, group)
+        facts = VolumeMetadata(image.shape, "uint16", SPACING_UM, group)
         write_volume(folder, f"v{i}", [image], facts, None if group == "d" else [label])
     return folder
 
 
 def empty_label(folder):
     image = np.arange(8 * 40 * 40, dtype=np.uint16).reshape(8, 40, 40)
-    facts = Facts(image.shape, "uint16", SPACING_UM, "e")
+    facts = VolumeMetadata(image.shape, "uint16", SPACING_UM, "e")
     write_volume(folder, "empty", [image], facts, [np.zeros(image.shape, np.uint8)])
 
 
@@ -66,106 +67,106 @@ ABLATION = [
 
 
 @pytest.mark.parametrize(("words", "line"), ABLATION, ids=[" ".join(w) for w, _ in ABLATION])
-def test_ablation_refuses(said, data, words, line):
-    code, told = said(ablation.main, "--data", data, "--plan", *words)
+def test_ablation_refuses(run, data, words, line):
+    code, error = run(ablation.main, "--data", data, "--plan", *words)
     assert code == 2
-    assert told.startswith("error: ")
-    assert line in told
-    assert "\n" not in told, "one line"
+    assert error.startswith("error: ")
+    assert line in error
+    assert "\n" not in error, "one line"
 
 
-def test_a_missing_and_an_empty_data_folder(said, tmp_path):
-    code, told = said(ablation.main, "--data", tmp_path / "nowhere")
-    assert (code, "nowhere" in told, "\n" in told) == (2, True, False)
+def test_a_missing_and_an_empty_data_folder(run, tmp_path):
+    code, error = run(ablation.main, "--data", tmp_path / "nowhere")
+    assert (code, "nowhere" in error, "\n" in error) == (2, True, False)
     (tmp_path / "empty").mkdir()
-    code, told = said(ablation.main, "--data", tmp_path / "empty")
+    code, error = run(ablation.main, "--data", tmp_path / "empty")
     assert code == 2
-    assert "python -m vpbsd import" in told
+    assert " -m vpbsd import " in error
 
 
-def test_an_empty_label_in_a_training_fold(said, data):
+def test_an_empty_label_in_a_training_fold(run, data):
     empty_label(data)
-    code, told = said(ablation.main, "--data", data, "--plan")
+    code, error = run(ablation.main, "--data", data, "--plan")
     assert code == 2
-    assert "the label of volume empty is empty" in told
+    assert "the label of volume empty is empty" in error
 
 
-def test_a_volume_that_clipping_would_erase_is_found_by_the_plan(said, data):
+def test_a_volume_that_clipping_would_erase_is_found_by_the_plan(run, data):
     image = np.zeros((8, 40, 40), np.uint16)
     image[:, 0] = np.arange(40)  # 39 of 40 rows are 0
-    write_volume(data, "dark", [image], Facts(image.shape, "uint16", SPACING_UM, "f"))
-    code, told = said(ablation.main, "--data", data, "--plan")
+    write_volume(data, "dark", [image], VolumeMetadata(image.shape, "uint16", SPACING_UM, "f"))
+    code, error = run(ablation.main, "--data", data, "--plan")
     assert code == 2
-    assert "volume dark: percentile 95 is also the minimum (0)" in told
-    code, told = said(search.main, "--data", data, "--plan")
-    assert (code, "volume dark" in told) == (2, True)
+    assert "volume dark: percentile 95 is also the minimum (0)" in error
+    code, error = run(search.main, "--data", data, "--plan")
+    assert (code, "volume dark" in error) == (2, True)
     words = ["--set", "data.clip_percentile=99.5", "--set", "pretrain.network.codebook.size=4"]
-    code, told = said(ablation.main, "--data", data, "--plan", *words)
-    assert (code, told) == (0, "")
+    code, error = run(ablation.main, "--data", data, "--plan", *words)
+    assert (code, error) == (0, "")
 
 
-def test_an_unwritable_store_is_found_before_ray_starts(said, data):
-    code, told = said(ablation.main, "--data", data, "--store", "/dev/null/store")
+def test_an_unwritable_store_is_found_before_ray_starts(run, data):
+    code, error = run(ablation.main, "--data", data, "--store", "/dev/null/store")
     assert code == 2
-    assert "the store /dev/null/store cannot be written" in told
+    assert "the store /dev/null/store cannot be written" in error
 
 
-def test_a_budget_is_refused_before_anything_is_made(said, data, tmp_path):
-    code, told = said(ablation.main, "--data", data, "--max-gpu-hours", "0.0001")
+def test_a_budget_is_refused_before_anything_is_made(run, data, tmp_path):
+    code, error = run(ablation.main, "--data", data, "--max-gpu-hours", "0.0001")
     assert code == 2
-    assert "GPU-hours, --max-gpu-hours allows 0.0001" in told
+    assert "GPU-hours, --max-gpu-hours allows 0.0001" in error
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
 
 
-def test_a_second_driver_is_refused_before_ray_starts(said, data, tmp_path):
+def test_a_second_driver_is_refused_before_ray_starts(run, data, tmp_path):
     store = Store(str(tmp_path / "store"))
     driver = {"id": "x", "host": "elsewhere", "pid": 1, "state": "running", "time": time.time()}
-    store.write_json("ablation-laptop-data/driver.json", driver)
-    code, told = said(ablation.main, "--data", data, "--store", store.url)
+    store.studies.write_json("ablation-laptop-data/driver.json", driver)
+    code, error = run(ablation.main, "--data", data, "--store", store.url)
     assert code == 2
-    assert "'ablation-laptop-data' is being driven by process 1 on elsewhere" in told
+    assert "'ablation-laptop-data' is being driven by process 1 on elsewhere" in error
 
 
 def test_a_cluster_that_is_not_there_is_found_before_anything_is_made(
-    said, data, tmp_path, monkeypatch
+    run, data, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    code, told = said(ablation.main, "--data", data)
+    code, error = run(ablation.main, "--data", data)
     assert code == 2
-    assert "error: the Ray cluster at RAY_ADDRESS=127.0.0.1:1 does not answer" in told
-    assert "\n" not in told, "one line"
+    assert "error: the Ray cluster at RAY_ADDRESS=127.0.0.1:1 does not answer" in error
+    assert "\n" not in error, "one line"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
 
 
-def test_the_status_of_an_unknown_study(said, tmp_path):
+def test_the_status_of_an_unknown_study(run, tmp_path):
     store = Store(str(tmp_path / "store"))
-    store.write_json("ablation/study.json", {})
-    code, told = said(status.main, "ablaton", "--store", store.url)
+    store.studies.write_json("ablation/study.json", {})
+    code, error = run(status.main, "ablaton", "--store", store.url)
     assert code == 2
-    assert f"there is no study 'ablaton' in {store.url}; did you mean 'ablation'?" in told
+    assert f"there is no study 'ablaton' in {store.url}; did you mean 'ablation'?" in error
 
 
-def test_an_unknown_study_makes_no_database(said, tmp_path):
-    code, told = said(final.main, "--study", "nothing")
+def test_an_unknown_study_makes_no_database(run, tmp_path):
+    code, error = run(final.main, "--study", "nothing")
     assert code == 2
-    assert "no MLflow database" in told
+    assert "no MLflow database" in error
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_plan_makes_no_database_and_no_store(said, data, tmp_path):
-    code, _ = said(ablation.main, "--data", data, "--plan")
+def test_a_plan_makes_no_database_and_no_store(run, data, tmp_path):
+    code, _ = run(ablation.main, "--data", data, "--plan")
     assert code == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
 
 
-def test_a_missing_model(said, tmp_path):
-    code, told = said(vpbsd_main.main, "segment", tmp_path / "m", tmp_path / "v", tmp_path / "o")
+def test_a_missing_model(run, tmp_path):
+    code, error = run(vpbsd_main.main, "segment", tmp_path / "m", tmp_path / "v", tmp_path / "o")
     assert code == 2
-    assert "is no model folder (weights.safetensors is missing)" in told
+    assert "is no model folder (weights.safetensors is missing)" in error
 
 
-def test_an_import_without_voxel_size_names_the_remedy(said, tmp_path):
+def test_an_import_without_voxel_size_names_the_remedy(run, tmp_path):
     np.savez(tmp_path / "scan.npz", image=np.ones((4, 5, 6), np.uint8))
-    code, told = said(vpbsd_main.main, "import", tmp_path / "scan.npz", tmp_path / "data")
+    code, error = run(vpbsd_main.main, "import", tmp_path / "scan.npz", tmp_path / "data")
     assert code == 2
-    assert "--spacing" in told
+    assert "--spacing" in error

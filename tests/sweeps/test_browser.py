@@ -43,16 +43,16 @@ def server(tmp_path):
     """An MLflow server over a database with one finished trial; yields (url, experiment id)."""
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     tracker = Tracker(uri, "study", (tmp_path / "artifacts").as_uri())
-    run = tracker.ensure("trial:a", "vpbsd-fold0-seed0", None, {"arm": "vpbsd"}, {})
+    run = tracker.get_or_create_run("trial:a", "vpbsd-fold0-seed0", None, {"arm": "vpbsd"}, {})
     rows = [{"epoch": e, "loss/sup": 1.0 / e, "time": 1e9 + e} for e in range(1, 6)]
-    tracker.rows("trial:a", rows)
+    tracker.log_rows("trial:a", rows)
     picture = tmp_path / "overlay.png"
     from vpbsd.evaluation.pictures import overlay, save_png
 
     mask = np.zeros((8, 16, 16), bool)
     mask[:, 4:9, 4:9] = True
     save_png(picture, overlay(mask.astype(np.float32), mask, np.roll(mask, 2, 2), "v"))
-    tracker.file(run, picture, "pictures")
+    tracker.log_file(run, picture, "pictures")
     tracker.end("trial:a", "FINISHED")
     with serving(uri) as url:
         yield url, tracker.experiment_id, run
@@ -124,10 +124,10 @@ def test_a_number_of_the_report_leads_to_its_run(browser, tmp_path):
         with page.context.expect_page() as opened:
             link.first.click()
         run = opened.value
-        assert run.url == f"{url}/#/experiments/{records.experiment}/runs/{first.result.run_id}"
+        assert run.url == f"{url}/#/experiments/{records.experiment}/runs/{first.run_id}"
         run.get_by_text(first.name).first.wait_for(timeout=60_000)
         run.screenshot(path=shots / "run.png")
-        ids = f'["{first.result.run_id}","{second.result.run_id}"]'
+        ids = f'["{first.run_id}","{second.run_id}"]'
         both = f'runs={ids}&experiments=["{records.experiment}"]'
         run.goto(f"{url}/#/compare-runs?{both}")
         for trial in (first, second):

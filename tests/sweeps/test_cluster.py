@@ -58,7 +58,7 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(tmp_path, diary):
     assert outcomes == {"fragile": ("finished", "")}
     epochs = [line.split()[1] for line in diary.read_text().splitlines()]
     assert epochs == ["0", "1", "2", "2", "3"], "only the epoch it died in is run again"
-    assert store.list_running(toy.key) == []
+    assert store.checkpoints.names(toy.key) == []
 
 
 def test_a_failing_stage_fails_its_trials_in_one_line_and_no_others(tmp_path, diary):
@@ -88,7 +88,7 @@ def test_a_damaged_input_is_set_aside_and_made_again(tmp_path, diary):
 def test_a_stage_on_a_node_that_sees_another_store_is_refused(tmp_path, diary):
     """As on a node that came when the sweep had begun: it bears another mark, or none."""
     store = Store(str(tmp_path / "store"))
-    store.mark()
+    store.files.mark()
     toy = Toy("lost", diary)
     with pytest.raises(RayTaskError, match="is not the same folder on node"):
         ray.get(run_stage.remote(StageTask(job_of(toy), store.url, "another", Slice(), None)))

@@ -19,7 +19,7 @@ from vpbsd.data.folds import make_folds
 from vpbsd.pipeline.recipes import trial
 from vpbsd.pipeline.run import run
 from vpbsd_sweeps.execution import cluster
-from vpbsd_sweeps.execution.jobs import JobChain, job_of
+from vpbsd_sweeps.execution.jobs import JobChain, Waiter, job_of
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.execution.trials import run_trials
 from vpbsd_sweeps.store.results import Store
@@ -59,7 +59,7 @@ class Pair:
         for epoch in range(len(rows), EPOCHS):
             if epoch == 2 and ranks.rank() == 1:
                 self._suffer()
-            total = 2 * float(ranks.averaged(torch.tensor(ranks.rank() + 1.0)))
+            total = 2 * float(ranks.average(torch.tensor(ranks.rank() + 1.0)))
             with self.diary.open("a") as diary:
                 diary.write(f"{ranks.rank()} {epoch}\n")
             time.sleep(self.seconds)
@@ -107,16 +107,16 @@ def test_a_lost_process_ends_both_and_both_go_on(diary, store):
         assert epochs == list(range(EPOCHS)), "epochs before the kill are not repeated"
     rows = json.loads((store.open(stage.key) / "rows.json").read_text())
     assert [row["total"] for row in rows] == [3.0] * EPOCHS
-    assert store.manifest(stage.key).facts["ranks"] == 2
-    assert store.list_running(stage.key) == []
+    assert store.manifest(stage.key).metadata["ranks"] == 2
+    assert store.checkpoints.names(stage.key) == []
 
 
 def test_a_stage_nobody_waits_for_frees_its_cores_and_keeps_its_checkpoint(diary, store):
     stage = Pair(diary, seconds=1.0)
-    scheduler = cluster.get_scheduler(store, PAIR)
-    ray.get(scheduler.request.remote(job_of(stage), "trial", "session"))
+    scheduler, waiter = cluster.get_scheduler(store, PAIR), Waiter("session", "trial")
+    ray.get(scheduler.request.remote(job_of(stage), waiter))
     wait_until(lambda: "0 2" in diary.read_text())
-    ray.get(scheduler.release.remote(stage.key, "trial"))
+    ray.get(scheduler.release.remote(stage.key, waiter))
     wait_until(lambda: ray.available_resources().get("CPU", 0) == 2)
     left = len(diary.read_text().splitlines())
     assert store.state(stage.key) != "stored"

@@ -16,11 +16,12 @@ from vpbsd.data.volumes import list_volumes, open_volume
 from vpbsd.overrides import override, parse_changes
 from vpbsd.settings import laptop
 from vpbsd_sweeps.commands import ablation, compare, final, status
-from vpbsd_sweeps.reporting.records import trial_results
+from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.costs import guess_bytes
 from vpbsd_sweeps.study.plan import make_plan
 from vpbsd_sweeps.study.study import Study
+from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import Tracker, open_tracker
 
 SETTINGS = {
@@ -72,7 +73,7 @@ def tracker(home):
 
 
 def kinds(home):
-    return Counter((r.data.tags["vpbsd.kind"], r.info.status) for r in tracker(home).runs())
+    return Counter((r.tags["vpbsd.kind"], r.status) for r in tracker(home).runs())
 
 
 def test_every_trial_and_every_unique_stage_has_one_finished_run(study):
@@ -89,21 +90,19 @@ def test_trials_carry_curves_metrics_pictures_and_links(study):
     home = study[0]
     tracked = tracker(home)
     run = next(tracked.runs("tags.`vpbsd.arm` = 'vpbsd' and tags.`vpbsd.fold` = '0'"))
-    curve = tracked.client.get_metric_history(run.info.run_id, "loss/dis")
+    curve = tracked.client.get_metric_history(run.run_id, "loss/dis")
     assert [point.step for point in curve] == [1, 2]
-    volumes = [m for m in run.data.metrics if m.startswith("test/dsc/vol_")]
-    values = [run.data.metrics[m] for m in volumes]
-    assert run.data.metrics["test/dsc"] == pytest.approx(np.mean(values))
-    pictures = [f.path for f in tracked.client.list_artifacts(run.info.run_id, "pictures")]
+    volumes = [m for m in run.metrics if m.startswith("test/dsc/vol_")]
+    values = [run.metrics[m] for m in volumes]
+    assert run.metrics["test/dsc"] == pytest.approx(np.mean(values))
+    pictures = [f.path for f in tracked.client.list_artifacts(run.run_id, "pictures")]
     kinds = Counter(path.split("/")[1].split("_")[0] for path in pictures)
     assert kinds == {"overlay": len(volumes), "projection": len(volumes)}
-    assert run.data.params["student.gamma"] == "0.1"
-    assert {s.data.tags["vpbsd.reused"] for s in tracked.runs("tags.`vpbsd.kind` = 'stage'")} == {
-        "no"
-    }
-    assert "pre-training" in run.data.tags["vpbsd.stages"]
+    assert run.params["student.gamma"] == "0.1"
+    assert {s.tags["vpbsd.reused"] for s in tracked.runs(tag.of_kind(tag.STAGE_KIND))} == {"no"}
+    assert "pre-training" in run.tags["vpbsd.stages"]
     stage = next(tracked.runs("tags.`vpbsd.family` = 'pre-training'"))
-    assert stage.data.metrics["system/process_memory_megabytes"] > 50
+    assert stage.metrics["system/process_memory_megabytes"] > 50
 
 
 def test_the_same_command_again_trains_and_doubles_nothing(study, capsys):
@@ -113,38 +112,38 @@ def test_the_same_command_again_trains_and_doubles_nothing(study, capsys):
     times = [path.stat().st_mtime for path in stored]
     capsys.readouterr()
     assert sweep() == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert kinds(home) == before
     assert [path.stat().st_mtime for path in stored] == times
-    assert "| VpbSD" in told
+    assert "| VpbSD" in printed
     run = next(tracker(home).runs("tags.`vpbsd.arm` = 'vpbsd' and tags.`vpbsd.fold` = '0'"))
-    curve = tracker(home).client.get_metric_history(run.info.run_id, "loss/dis")
+    curve = tracker(home).client.get_metric_history(run.run_id, "loss/dis")
     assert len(curve) == 2
 
 
-def test_the_status_tells_what_is_done_and_the_best_so_far(study, capsys):
+def test_the_status_shows_what_is_done_and_the_best_so_far(study, capsys):
     home, _, _, run = study
     assert run(status.main, "--store", home / "store") == 0
     assert capsys.readouterr().out == "s\n"
     assert run(status.main, "s", "--store", home / "store") == 0
-    told = capsys.readouterr().out
-    assert "no driver is running" in told
-    assert "pre-training   |      1 |     0" in told
-    assert "student        |      6 |     0" in told
-    assert "6 of 6 trials\nbest so far: " in told
+    printed = capsys.readouterr().out
+    assert "no driver is running" in printed
+    assert "pre-training   |      1 |     0" in printed
+    assert "student        |      6 |     0" in printed
+    assert "6 of 6 trials\nbest so far: " in printed
 
 
 def test_another_configuration_under_the_same_name_is_refused(study, capsys):
     _, sweep, _, _ = study
     assert sweep("--set", "student.gamma=0.5") == 2
-    told = capsys.readouterr().err
-    assert "settings.student.gamma: 0.1 before, 0.5 now" in told
+    printed = capsys.readouterr().err
+    assert "settings.student.gamma: 0.1 before, 0.5 now" in printed
 
 
 def test_a_damaged_result_is_shown_and_trained_again(study, capsys):
     home, sweep, _, _ = study
     store = Store(str(home / "store"))
-    result = trial_results(tracker(home))[0]
+    result = load_records(tracker(home), "s").trials[0]
     tags = tracker(home).client.get_run(result.run_id).data.tags
     key = next(k for label, k in json.loads(tags["vpbsd.stages"]).items() if "evaluate" in label)
     rows = store.open(key) / "rows.json"
@@ -165,14 +164,14 @@ def test_a_comparison_trains_nothing_again_and_times_networks(study, capsys):
     assert run(compare.main, *places, *arms, *CHANGES) == 0
     new = set((home / "store" / "results").iterdir()) - before
     assert len(new) == 1, "one network is timed, all else is stored"
-    told = capsys.readouterr().out.partition("## Size and time")[2]
-    rows = [line.split("|") for line in told.splitlines() if line.startswith("| ")][1:]
+    printed = capsys.readouterr().out.partition("## Size and time")[2]
+    rows = [line.split("|") for line in printed.splitlines() if line.startswith("| ")][1:]
     assert [row[1].strip() for row in rows] == ["Light UNet (baseline)", "VpbSD"]
     assert all(float(row[-2].split()[0]) > 0 for row in rows)
     assert rows[0][3].strip() == "0.121"
     reused = Counter(
-        (run.data.tags["vpbsd.family"] == "timing", run.data.tags["vpbsd.reused"])
-        for run in Tracker(f"sqlite:///{home}/mlflow.db", "c").runs("tags.`vpbsd.kind` = 'stage'")
+        (run.tags["vpbsd.family"] == "timing", run.tags["vpbsd.reused"])
+        for run in Tracker(f"sqlite:///{home}/mlflow.db", "c").runs(tag.of_kind(tag.STAGE_KIND))
     )
     assert reused.keys() == {(True, "no"), (False, "stored before this study ran")}
 
@@ -181,9 +180,9 @@ def test_final_trains_registers_and_segments(study, folder, capsys):
     home, _, finish, run = study
     assert finish() == 0
     assert finish() == 0, "again: found, not registered twice"
-    told = capsys.readouterr().out
-    assert "version 1" in told
-    assert "version 2" not in told
+    printed = capsys.readouterr().out
+    assert "version 1" in printed
+    assert "version 2" not in printed
     card = (home / "model" / "card.md").read_text()
     assert "highest mean test DSC over folds" in card
     assert "optimistic" in card
@@ -229,6 +228,7 @@ def test_a_plan_counts_requested_unique_and_stored(study, volumes):
         "student": 6,
         "evaluation": 6,
     }
-    assert plan.stock.missing == []
-    stored, guessed = sum(plan.stock.sizes.values()), sum(map(guess_bytes, plan.stock.stages))
+    assert plan.inventory.missing == []
+    stored = sum(plan.inventory.sizes.values())
+    guessed = sum(map(guess_bytes, plan.inventory.stages))
     assert 0.7 < guessed / stored < 1.4

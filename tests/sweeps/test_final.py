@@ -10,6 +10,7 @@ from tests.chaos import PATIENCE, Sweep
 from tests.sweeps.test_mlflow_server import finished, study_lock
 from vpbsd_sweeps.store.lock import holder
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import open_tracker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -52,10 +53,10 @@ def test_an_interrupted_final_training_goes_on(tmp_path, folder):
     tracker = open_tracker(sweep.tracking, "chaos")
     versions = tracker.client.search_model_versions("name = 'chaos'")
     assert {(int(v.version), v.tags["vpbsd.seed"]) for v in versions} == {(1, "0"), (2, "1")}
-    trials = {run.info.run_id for run in tracker.runs("tags.`vpbsd.kind` = 'trial'")}
+    trials = {run.run_id for run in tracker.runs(tag.of_kind(tag.TRIAL_KIND))}
     assert set(versions[0].tags["vpbsd.trials"].split()) == trials
-    finals = list(tracker.runs("tags.`vpbsd.kind` = 'final'"))
-    assert [run.info.status for run in finals] == ["FINISHED"] * 2
+    finals = list(tracker.runs(tag.of_kind(tag.FINAL_KIND)))
+    assert [run.status for run in finals] == ["FINISHED"] * 2
     for seed in (0, 1):
         folder = tmp_path / "model" / f"seed{seed}"
         assert json.loads((folder / "stage.json").read_text())["seed"] == seed

@@ -9,11 +9,11 @@ import pytest
 from tests.sweeps.servers import MlflowServer, Postgres, why_no_postgres
 from vpbsd.overrides import override
 from vpbsd_sweeps.drivers.sweep import _conclude, artifacts_beside
-from vpbsd_sweeps.reporting.aggregates import COLUMNS, FLOOR
+from vpbsd_sweeps.reporting.analysis import COLUMNS, FLOOR
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.plan import make_plan
 from vpbsd_sweeps.study.study import Study
-from vpbsd_sweeps.tracking.retry import RetryingTracker, delivering
+from vpbsd_sweeps.tracking.retry import RetryingTracker
 from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
 
@@ -59,11 +59,11 @@ def train(study, store, room):
     for epoch in range(ROWS):
         for trial in study.trials:
             student = trial.stage.upstream["network"]
-            store.append_rows(student.key, epoch, curves[trial.id][epoch : epoch + 1])
+            store.checkpoints.append_rows(student.key, epoch, curves[trial.id][epoch : epoch + 1])
     for trial in study.trials:
         student = trial.stage.upstream["network"]
         commit(store, room, student, curves[trial.id])
-        store.clear_running(student.key)
+        store.checkpoints.clear(student.key)
         score = dict.fromkeys((*COLUMNS, FLOOR), 0.5 + trial.seed / 100)
         commit(store, room, trial.stage, [{"volume": "v", "group": "g", "time": 2e9, **score}])
 
@@ -94,15 +94,15 @@ def test_64_trials_at_once_lose_and_double_nothing(
     began = time.monotonic()
     tracker = Tracker(uri, study.name, artifacts_beside(uri))
     tracker.client = Counting(tracker.client)
-    delivery, reach = SweepLogger(study, store, tracker, plan), RetryingTracker(tracker)
-    with delivering(reach, delivery.catch_up):
+    logger, retrying = SweepLogger(study, store, tracker, plan), RetryingTracker(tracker)
+    with retrying.in_background(logger.catch_up):
         worker = threading.Thread(target=train, args=(study, store, room))
         worker.start()
         worker.join()
-    reach.retry(lambda: _conclude(delivery, {}))
+    retrying.retry(lambda: _conclude(logger, {}))
     seconds, calls = time.monotonic() - began, tracker.client.calls
-    told = capsys.readouterr()
-    assert "cannot be told" not in told.err, "nothing had to be tried again"
+    errors = capsys.readouterr().err
+    assert "cannot be told" not in errors, "nothing had to be tried again"
     rows = sum(read_back(Tracker(uri, study.name), study))
     assert rows == 2 * 64 * ROWS, "in the runs of the trials and of their students"
     with capsys.disabled():
@@ -112,14 +112,14 @@ def test_64_trials_at_once_lose_and_double_nothing(
 
 def read_back(tracker, study):
     """Rows per run, each value compared with what was left in the store."""
-    runs = {run.data.tags["vpbsd.unit"]: run for run in tracker.runs()}
+    runs = {run.tags["vpbsd.unit"]: run for run in tracker.runs()}
     assert len(runs) == len(list(tracker.runs())) == 1 + 3 * 64, "a run per unit"
-    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert {run.status for run in runs.values()} == {"FINISHED"}
     for i, trial in enumerate(study.trials):
         expected = rows_of(i)
         for unit in (f"trial:{trial.id}", f"stage:{trial.stage.upstream['network'].key}"):
             for name in LOSSES:
-                points = tracker.client.get_metric_history(runs[unit].info.run_id, name)
+                points = tracker.client.get_metric_history(runs[unit].run_id, name)
                 wanted = [(r["epoch"], int(1000 * r["time"]), r[name]) for r in expected]
                 assert [(p.step, p.timestamp, p.value) for p in points] == wanted
             yield len(expected)

@@ -18,13 +18,13 @@ def store(tmp_path):
     return Store(str(tmp_path / "store"))
 
 
-def claimed(store, **changes):
-    told = {"id": "x", "host": "elsewhere", "pid": 1, "state": "running", "time": time.time()}
-    store.write_json("s/driver.json", told | changes)
+def beat(store, **changes):
+    driver = {"id": "x", "host": "elsewhere", "pid": 1, "state": "running", "time": time.time()}
+    store.studies.write_json("s/driver.json", driver | changes)
 
 
-def test_a_second_driver_is_refused_and_told_where_the_first_is(store):
-    claimed(store)
+def test_a_second_driver_is_refused_and_learns_where_the_first_is(store):
+    beat(store)
     with (
         pytest.raises(BadInput, match=r"'s' is being driven by process 1 on elsewhere"),
         study_lock("s", store),
@@ -36,7 +36,7 @@ def test_a_second_driver_is_refused_and_told_where_the_first_is(store):
     "changes", [{"time": 0.0}, {"state": "ended"}], ids=["a minute of silence", "ended"]
 )
 def test_a_stale_lock_holds_nobody_up(store, changes):
-    claimed(store, **changes)
+    beat(store, **changes)
     with study_lock("s", store):
         assert holder("s", store)["pid"] == os.getpid()
     assert holder("s", store) is None
@@ -45,9 +45,9 @@ def test_a_stale_lock_holds_nobody_up(store, changes):
 def test_a_driver_killed_on_this_host_holds_nobody_up(store):
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    claimed(store, host=lock.platform.node(), pid=child.pid)
+    beat(store, host=lock.platform.node(), pid=child.pid)
     assert holder("s", store) is None
-    claimed(store, host=lock.platform.node(), pid=os.getpid())
+    beat(store, host=lock.platform.node(), pid=os.getpid())
     assert holder("s", store) is not None
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.chaos import BEGUN, PATIENCE, Sweep
 from tests.sweeps.servers import MlflowServer, Postgres, why_no_postgres
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import open_tracker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -46,28 +47,28 @@ def wait_for(text, sweep, driver):
         time.sleep(0.1)
 
 
-def told_once(uri, store):
-    """Asserts that MLflow has each row of each stage once, in order; returns how many."""
+def rows_arrived_once(uri, store):
+    """Counts the rows of all stages; each must have arrived once and in order."""
     tracker, rows = open_tracker(uri, "chaos"), 0
-    stages = list(tracker.runs("tags.`vpbsd.kind` = 'stage'"))
-    assert len({run.data.tags["vpbsd.key"] for run in stages}) == len(stages), "one run each"
+    stages = list(tracker.runs(tag.of_kind(tag.STAGE_KIND)))
+    assert len({run.tags["vpbsd.key"] for run in stages}) == len(stages), "one run each"
     for run in stages:
-        assert run.info.status == "FINISHED"
-        folder = store.open(run.data.tags["vpbsd.key"])
-        if run.data.tags["vpbsd.family"] == "evaluation":
+        assert run.status == "FINISHED"
+        folder = store.open(run.tags["vpbsd.key"])
+        if run.tags["vpbsd.family"] == "evaluation":
             continue
         expected = json.loads((folder / "rows.json").read_text())
         rows += len(expected)
         names = {k for row in expected for k, v in row.items() if not isinstance(v, str)}
         for name in names - {"time", "epoch"}:
-            points = tracker.client.get_metric_history(run.info.run_id, name)
-            told = [(p.step, p.timestamp, p.value) for p in points]
+            points = tracker.client.get_metric_history(run.run_id, name)
+            arrived = [(p.step, p.timestamp, p.value) for p in points]
             wanted = [
                 (row["epoch"], int(1000 * row["time"]), row[name])
                 for row in expected
                 if name in row
             ]
-            assert told == wanted, f"{run.info.run_name}: {name}"
+            assert arrived == wanted, f"{run.name}: {name}"
     return rows
 
 
@@ -98,7 +99,7 @@ def test_a_server_stopped_while_a_study_runs_is_told_everything_later(tmp_path, 
             assert driver.returncode == 0, sweep.notes()[-2000:]
         assert "| VpbSD" in out
         assert "Traceback" not in sweep.notes()
-        assert told_once(server.uri, Store(str(tmp_path / "study" / "store"))) > 20
+        assert rows_arrived_once(server.uri, Store(str(tmp_path / "study" / "store"))) > 20
         assert {status for _, status in sweep.runs()} == {"FINISHED"}
 
 
@@ -112,7 +113,9 @@ def test_postgresql_tells_the_same_tables_as_sqlite(tmp_path, folder):
         tables.append(finished(there.command, there))
         tables.append(finished(there.command, there))
         store = Store(str(tmp_path / "study" / "store"))
-        assert told_once(server.uri, store) == told_once(sweep.tracking, store) > 20
+        assert (
+            rows_arrived_once(server.uri, store) == rows_arrived_once(sweep.tracking, store) > 20
+        )
         assert there.runs() == sweep.runs()
     assert any("VpbSD" in line for line in tables[0])
     assert tables[0] == tables[1] == tables[2]

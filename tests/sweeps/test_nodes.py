@@ -15,14 +15,14 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def home(tmp_path):
-    (tmp_path / "diary").touch()
+    (tmp_path / "epochs.log").touch()
     return tmp_path
 
 
 def play(*words):
     """Runs one of the programs in nodes.py; returns (exit code, output, errors)."""
     here = Path(__file__).parents[2]
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "tests.sweeps.nodes", *map(str, words)],
         cwd=here,
         env={
@@ -35,7 +35,7 @@ def play(*words):
         text=True,
         timeout=300,
     )
-    return told.returncode, told.stdout, told.stderr
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_stages_survive_the_loss_of_their_node_and_of_the_whole_cluster(home):
@@ -44,7 +44,7 @@ def test_stages_survive_the_loss_of_their_node_and_of_the_whole_cluster(home):
     assert code == 9, errors
     code, output, errors = play("anew", home, home / "store")
     assert "{'trial': ('finished', '')}" in output, errors
-    lines = (home / "diary").read_text().splitlines()
+    lines = (home / "epochs.log").read_text().splitlines()
     epochs = {
         name: [int(i.split()[1]) for i in lines if name in i]
         for name in ("first", "second", "third")
@@ -64,7 +64,7 @@ def test_a_store_that_a_node_does_not_see_is_refused(home):
     refusals = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert len(refusals) == 1
     assert "the store /proc/self/cwd/store is not the same folder on node" in refusals[0]
-    assert (home / "diary").read_text() == ""
+    assert (home / "epochs.log").read_text() == ""
 
 
 def test_a_sweep_whose_store_is_a_bucket(home, bucket, monkeypatch):
@@ -72,7 +72,7 @@ def test_a_sweep_whose_store_is_a_bucket(home, bucket, monkeypatch):
     for _ in range(2):
         _, output, errors = play("anew", home, "s3://results/runs")
         assert "{'trial': ('finished', '')}" in output, errors
-    lines = (home / "diary").read_text().splitlines()
+    lines = (home / "epochs.log").read_text().splitlines()
     assert len(lines) == 3 * EPOCHS, "the second time nothing is trained"
     last = chain(home)[-1]
     assert (Store("s3://results/runs").open(last.key) / "sum.json").read_text() == str(3 * EPOCHS)

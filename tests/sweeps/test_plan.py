@@ -8,8 +8,7 @@ from vpbsd.errors import BadInput
 from vpbsd.pipeline.arms import ARMS
 from vpbsd_sweeps.study.costs import guess_bytes
 from vpbsd_sweeps.study.inventory import Inventory
-from vpbsd_sweeps.study.plan import GPU_IN_CORES, Plan
-from vpbsd_sweeps.study.sharing import tree
+from vpbsd_sweeps.study.plan import GPU_IN_CORES, Plan, sharing
 from vpbsd_sweeps.study.study import Study
 from vpbsd_sweeps.study.void import voided_by
 from vpbsd_sweeps.units import volume
@@ -29,8 +28,8 @@ def plan(monkeypatch, *stored, on_gpu=False):
     every = (PRE, *TEACHERS, *STUDENTS)
     states = {s.key: "stored" if s.key in stored else "absent" for s in every}
     monkeypatch.setattr(Inventory, "costs", lambda self: COSTS)
-    stock = Inventory("name", every, states, {}, on_gpu)
-    return Plan(SimpleNamespace(name="name"), stock)
+    inventory = Inventory("name", every, states, {}, on_gpu)
+    return Plan(SimpleNamespace(name="name"), inventory)
 
 
 def test_the_longest_path_is_that_of_what_is_left(monkeypatch):
@@ -89,20 +88,20 @@ def test_space_is_that_of_weights_and_of_what_a_teacher_says(volumes, tiny, chea
 def test_space_is_scaled_by_what_a_family_took(monkeypatch):
     monkeypatch.setattr("vpbsd_sweeps.study.inventory.guess_bytes", lambda stage: 100.0)
     every = (PRE, *TEACHERS, *STUDENTS)
-    stock = Inventory("name", every, {}, {}, sizes={"ft0": 300.0})
-    assert stock.bytes() == {"pre": 100, "ft0": 300, "ft1": 300, "s0": 100, "s1": 100}
+    inventory = Inventory("name", every, {}, {}, sizes={"ft0": 300.0})
+    assert inventory.bytes() == {"pre": 100, "ft0": 300, "ft1": 300, "s0": 100, "s1": 100}
     assert (volume(12.4e6), volume(3.14e9)) == ("12 MB", "3.1 GB")
 
 
-def test_trials_are_told_by_the_teachers_they_share(volumes, tiny, cheap):
+def test_trials_are_listed_by_the_teachers_they_share(volumes, tiny, cheap):
     """Three folds of: VpbSD with three answers of the teacher, L_mid with one; two alone."""
     study = Study("s", tiny, volumes, ("vpbsd", "baseline_mid", "light_unet", "mt"))
     states = {s.key: "stored" if s.label == "pre-training" else "absent" for s in study.stages()}
-    assert list(tree(study.trials, states)) == [
+    assert list(sharing(study.trials, states)) == [
         "pre-training 1 (1 stored) > fine-tuning 3 > targets 12 > student 6 > evaluation 6: "
         "vpbsd, baseline_mid",
         "student 6 > evaluation 6: light_unet, mt",
     ]
     many = Study("s", tiny, volumes, ("vpbsd", "kd", "vid", "fitnets", "baseline_mid"))
-    (line,) = tree(many.trials, dict.fromkeys((s.key for s in many.stages()), "absent"))
+    (line,) = sharing(many.trials, dict.fromkeys((s.key for s in many.stages()), "absent"))
     assert line.endswith("student 12 > evaluation 12: 5 arms"), "the last two share theirs"

@@ -20,9 +20,10 @@ HOME = Path(__file__).parents[2]
 NAMES = "ssh rsync sudo apt-get psql createuser createdb curl python3 tmux"
 PROFILE = "export PATH=$SANDBOX/bin:/usr/bin:/bin\n"
 JOIN = (
-    "RAY_ADDRESS=127.0.0.1:{port} python -c 'import os, sweeps; from sweeps import cluster; "
+    "RAY_ADDRESS=127.0.0.1:{port} python -c 'import os, vpbsd_sweeps as ours; "
+    "from vpbsd_sweeps.execution import cluster; "
     'cluster.connect(); print("joined", cluster.describe(), os.environ["VPBSD_STORE"], '
-    "os.getcwd(), sweeps.__file__)'"
+    "os.getcwd(), ours.__file__)'"
 )
 
 pytestmark = [
@@ -104,7 +105,7 @@ def test_up_exec_up_again_and_down(ray, sandbox, port):
     assert joined.split()[-3:] == [
         f"{sandbox}/mount/vpbsd/store",
         f"{node}/vpbsd",
-        f"{node}/vpbsd/sweeps/__init__.py",
+        f"{node}/vpbsd/vpbsd_sweeps/__init__.py",
     ]
 
     ray("up", "-y", "--no-config-cache")

@@ -11,23 +11,24 @@ from vpbsd.errors import BadInput
 from vpbsd_sweeps.cli.options import browse
 from vpbsd_sweeps.commands import ablation, final, report, search
 from vpbsd_sweeps.messages import without_secrets
-from vpbsd_sweeps.tracking import retry as reaching
-from vpbsd_sweeps.tracking.retry import RetryingTracker, delivering
+from vpbsd_sweeps.tracking import retry
+from vpbsd_sweeps.tracking import tags as tag
+from vpbsd_sweeps.tracking.retry import RetryingTracker
 from vpbsd_sweeps.tracking.tracker import AWAY, Tracker
 
 (Away, *_) = AWAY
 
 
-class Paper:
-    """A tracker of which only that is real which tells it is read anew."""
+class ReloadCounter:
+    """A tracker that only counts how often it is read anew."""
 
     place = "http://somewhere"
 
     def __init__(self):
-        self.mended = 0
+        self.reloaded = 0
 
-    def mend(self):
-        self.mended += 1
+    def reload_runs(self):
+        self.reloaded += 1
 
 
 class Flaky:
@@ -44,14 +45,14 @@ class Flaky:
 
 
 @pytest.fixture
-def reach(monkeypatch):
-    monkeypatch.setattr(reaching, "EVERY", 0.01)
-    return RetryingTracker(Paper())
+def retrying(monkeypatch):
+    monkeypatch.setattr(retry, "EVERY", 0.01)
+    return RetryingTracker(ReloadCounter())
 
 
-def test_an_outage_is_said_once_and_its_end_once(reach, capsys):
+def test_an_outage_is_said_once_and_its_end_once(retrying, capsys):
     step = Flaky(3)
-    failed = [reach.attempt(step) is not None for _ in range(5)]
+    failed = [retrying.try_once(step) is not None for _ in range(5)]
     assert failed == [True, True, True, False, False]
     away, back = capsys.readouterr().err.splitlines()
     assert away.startswith(
@@ -59,32 +60,32 @@ def test_an_outage_is_said_once_and_its_end_once(reach, capsys):
     )
     assert "secret" not in away
     assert back == "MLflow at http://somewhere was told all of it now"
-    assert reach._tracker.mended == 3, "before every attempt that follows a failure"
+    assert retrying._tracker.reloaded == 3, "before every try that follows a failure"
 
 
-def test_what_must_be_told_waits_for_mlflow(reach):
+def test_what_must_be_told_waits_for_mlflow(retrying):
     step = Flaky(3)
-    assert reach.retry(step) == 7
+    assert retrying.retry(step) == 7
     assert step.calls == 4
 
 
-def test_patience_ends_with_what_to_do(reach, monkeypatch):
-    monkeypatch.setattr(reaching, "PATIENCE", 0.05)
-    with pytest.raises(BadInput) as told:
-        reach.retry(Flaky(10**6))
-    assert "all is trained and stored" in str(told.value)
-    assert "give the same command again" in str(told.value)
-    assert "secret" not in str(told.value)
+def test_patience_ends_with_what_to_do(retrying, monkeypatch):
+    monkeypatch.setattr(retry, "PATIENCE", 0.05)
+    with pytest.raises(BadInput) as refused:
+        retrying.retry(Flaky(10**6))
+    assert "all is trained and stored" in str(refused.value)
+    assert "give the same command again" in str(refused.value)
+    assert "secret" not in str(refused.value)
 
 
-def test_a_mistake_of_ours_is_not_waited_for(reach):
+def test_a_mistake_of_ours_is_not_waited_for(retrying):
     with pytest.raises(ZeroDivisionError):
-        reach.retry(Flaky(1, ZeroDivisionError))
+        retrying.retry(Flaky(1, ZeroDivisionError))
 
 
-def test_a_thread_delivers_through_anything(reach):
+def test_a_thread_goes_on_through_anything(retrying):
     step = Flaky(2, ZeroDivisionError)
-    with delivering(reach, step):
+    with retrying.in_background(step):
         deadline = time.monotonic() + 20
         while step.calls < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -117,12 +118,12 @@ def test_a_server_that_is_away_at_the_start_is_named_at_once(
         run_main(main)
     assert time.monotonic() - began < 15
     assert ended.value.code == 2
-    told = capsys.readouterr().err.strip()
+    error = capsys.readouterr().err.strip()
     place = without_secrets(uri)
-    assert told.startswith(f"error: MLflow at {place} does not answer (")
-    assert told.endswith("start its server, or pass --tracking URI")
-    assert "\n" not in told, "one line"
-    assert "secret" not in told
+    assert error.startswith(f"error: MLflow at {place} does not answer (")
+    assert error.endswith("start its server, or pass --tracking URI")
+    assert "\n" not in error, "one line"
+    assert "secret" not in error
     left = [p.name for p in (tmp_path / "store").rglob("*.json*")] if places else []
     assert set(left) <= {"driver.json"}, "no name is taken"
 
@@ -131,10 +132,10 @@ def test_a_server_that_is_away_at_the_start_is_named_at_once(
     "uri", ["postgres://me:secret@h/db", "htp://x", "sqlite:////etc/hostname"]
 )
 def test_no_mlflow_at_all_is_one_line(uri):
-    with pytest.raises(BadInput, match=r"MLflow at .* does not answer") as told:
+    with pytest.raises(BadInput, match=r"MLflow at .* does not answer") as refused:
         Tracker(uri, "s")
-    assert "\n" not in str(told.value)
-    assert "secret" not in str(told.value)
+    assert "\n" not in str(refused.value)
+    assert "secret" not in str(refused.value)
 
 
 @pytest.fixture(scope="module")
@@ -145,12 +146,12 @@ def uri(tmp_path_factory):
 def test_of_two_runs_of_a_unit_the_one_that_knows_less_goes(uri):
     """A request whose answer was lost was tried again: two runs, one unit."""
     mine, other = Tracker(uri, "doubled"), Tracker(uri, "doubled")
-    mine.ensure("stage:a", "a", None, {"x": 1}, {"vpbsd.kind": "stage"})
-    kept = other.ensure("stage:a", "a", None, {"x": 1}, {"vpbsd.kind": "stage"})
-    other.rows("stage:a", [{"epoch": 1, "loss": 0.5, "time": 1e9}])
-    mine.mend()
-    assert [run.info.run_id for run in mine.runs()] == [kept]
-    assert mine.sent("stage:a") == 1
+    mine.get_or_create_run("stage:a", "a", None, {"x": 1}, {tag.KIND: tag.STAGE_KIND})
+    kept = other.get_or_create_run("stage:a", "a", None, {"x": 1}, {tag.KIND: tag.STAGE_KIND})
+    other.log_rows("stage:a", [{"epoch": 1, "loss": 0.5, "time": 1e9}])
+    mine.reload_runs()
+    assert [run.run_id for run in mine.runs()] == [kept]
+    assert mine.rows_sent("stage:a") == 1
 
 
 def test_parameters_that_did_not_arrive_come_later(uri, monkeypatch):
@@ -158,13 +159,12 @@ def test_parameters_that_did_not_arrive_come_later(uri, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(tracker.client, "log_batch", Flaky(1))
         with pytest.raises(Away):
-            tracker.ensure("sweep", "s", None, {"x": 1}, {})
-    run_id = tracker.ensure("sweep", "s", None, {"x": 1, "y": 2}, {})
+            tracker.get_or_create_run("sweep", "s", None, {"x": 1}, {})
+    run_id = tracker.get_or_create_run("sweep", "s", None, {"x": 1, "y": 2}, {})
     assert tracker.client.get_run(run_id).data.params == {"x": "1", "y": "2"}
 
 
 def test_a_server_is_opened_and_a_database_served_without_telling_secrets():
     assert browse("https://me:secret@lab:5000/x") == "https://lab:5000/x"
-    assert browse("sqlite:////a/mlflow.db").startswith(
-        "mlflow ui --backend-store-uri sqlite:////a/mlflow.db, then http"
-    )
+    assert browse("sqlite:////a/mlflow.db").endswith(" ui --tracking sqlite:////a/mlflow.db")
+    assert browse("postgresql://me:secret@lab/mlflow").endswith(" ui"), "it is in VPBSD_TRACKING"

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 from ray.exceptions import RayTaskError
 
 from vpbsd_sweeps.execution import scheduler
-from vpbsd_sweeps.execution.jobs import Job
+from vpbsd_sweeps.execution.jobs import Job, Waiter
 from vpbsd_sweeps.execution.scheduler import ScheduledStage, SerialQueue, StageScheduler
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.store.results import Absent
+
+WAITER = Waiter("session", "trial")
 
 
 class OutOfMemoryError(RuntimeError):
@@ -37,8 +39,7 @@ def run(monkeypatch, slices, causes):
         def state(self, key):
             return "absent"
 
-        def mark(self):
-            return ""
+        files = SimpleNamespace(mark=lambda: "")
 
     monkeypatch.setattr(scheduler, "submit", submit)
     monkeypatch.setattr(scheduler, "Store", lambda url: Empty())
@@ -58,7 +59,8 @@ def queue(*ranks, drop=None):
     order = []
 
     async def ride(line, rank):
-        stage = ScheduledStage(job(str(rank), "fine-tuning"), "session", rank=rank)
+        stage = ScheduledStage(job(str(rank), "fine-tuning"), "session")
+        stage.waiting.add(Waiter("session", "trial", rank))
         async with line.turn(stage):
             order.append(rank)
             await asyncio.sleep(0.01)
@@ -79,6 +81,13 @@ def test_the_most_urgent_stage_of_a_queue_comes_first(monkeypatch):
     monkeypatch.setattr(scheduler, "SETTLE", 0.05)
     assert queue(2, 0, 1) == [0, 1, 2]
     assert queue(2, 0, 1, drop=0) == [1, 2], "one that gives up holds nobody up"
+
+
+def test_a_stage_is_as_urgent_as_the_most_urgent_trial_that_waits_for_it():
+    stage = ScheduledStage(job("k"), "session")
+    assert stage.rank == 0
+    stage.waiting |= {Waiter("session", "late", 7), Waiter("session", "early", 2)}
+    assert stage.rank == 2
 
 
 def test_out_of_memory_is_tried_once_more_in_twice_the_slice(monkeypatch):
@@ -130,9 +139,9 @@ def test_news_that_come_after_the_end_change_nothing(monkeypatch):
 
     async def main():
         chief = StageScheduler("url", {"student": Slice()})
-        await chief.request(job("k"), "trial", "session")
-        await chief.updates("k", 0)
+        await chief.request(job("k"), WAITER)
+        await chief.updates("k", WAITER, 0)
         await chief.report("k", 0, [{"epoch": 1.0}], 0.5)
-        return await chief.updates("k", 0, patience=0.01)
+        return await chief.updates("k", WAITER, 0, patience=0.01)
 
     assert asyncio.run(main()).state == "stored"

@@ -3,31 +3,35 @@
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from tests.sweeps.search_toys import ScoredEvaluation, VoidTeacher, WatchedStudent
 from tests.sweeps.toys import Toy
 from vpbsd.cli import run_main
 from vpbsd.errors import BadInput
+from vpbsd.search_ranges import Range
 from vpbsd.settings import laptop
 from vpbsd_sweeps.commands import search as script
 from vpbsd_sweeps.execution.client import Engine
+from vpbsd_sweeps.execution.events import StageState
 from vpbsd_sweeps.execution.scheduler import Slice
 from vpbsd_sweeps.execution.worker import execute
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.search_tables import report
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.study import Trial
 from vpbsd_sweeps.tracking.search_runs import STATUS, SearchLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.tuning.asha import SuccessiveHalving
 from vpbsd_sweeps.tuning.default_space import WIDTHS
 from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
-from vpbsd_sweeps.tuning.ranking import best, pareto
-from vpbsd_sweeps.tuning.sampler import NEEDS, ConfigSampler, importances
-from vpbsd_sweeps.tuning.search_spec import Run
-from vpbsd_sweeps.tuning.space import Parameter, Range, Space, parse_parameter
+from vpbsd_sweeps.tuning.ranking import best, pareto_front
+from vpbsd_sweeps.tuning.sampler import ConfigSampler, importances
+from vpbsd_sweeps.tuning.search_spec import SAMPLERS, Schedule
+from vpbsd_sweeps.tuning.space import Parameter, Space, parse_parameter
 from vpbsd_sweeps.tuning.tuner import Searcher, missing, rebuilt
 
 
@@ -48,43 +52,6 @@ def test_half_goes_on_at_each_rung_and_only_after_the_ramp():
 # --- trials, on toys
 
 
-@dataclass(frozen=True)
-class Watched(Toy):
-    """A student whose glances rise to its score."""
-
-    score: float = 0.0
-
-    def run(self, inputs, out, resume):
-        for step in super().run(inputs, out, resume):
-            for row in step.rows:
-                row["val/dsc"] = self.score * row["epoch"] / self.epochs
-            yield step
-
-
-@dataclass(frozen=True)
-class Measured(Toy):
-    """An evaluation of one volume."""
-
-    score: float = 0.0
-    epochs: int = 1
-    void: str | None = None
-
-    def run(self, inputs, out, resume):
-        yield from super().run(inputs, out, resume)
-        (out / "rows.json").write_text(json.dumps([{"dsc": self.score}]))
-        numbers = {"gmac_torch": 10 * self.score}
-        (out / "summary.json").write_text(json.dumps({"numbers": numbers, "void": None}))
-
-
-@dataclass(frozen=True)
-class Spoilt(Toy):
-    """A teacher that is void."""
-
-    def run(self, inputs, out, resume):
-        yield from super().run(inputs, out, resume)
-        (out / "summary.json").write_text(json.dumps({"numbers": {}, "void": "collapsed"}))
-
-
 TEACHER = Parameter("pretrain.alpha", Range(0, 1))
 STUDENTS = Parameter("student.gamma", Range(0, 1))
 
@@ -101,15 +68,18 @@ class ToySearch(SimpleNamespace):
         facts |= {"space": Space(laptop(), (TEACHER,), (STUDENTS,)), "seconds": 0.0}
         super().__init__(diary=diary, **(facts | changes))
 
-    def runs(self, params):
+    def schedule(self, first):
+        return Schedule(epochs=10, grace=2.0)
+
+    def trials(self, params):
         alpha, gamma = params["pretrain.alpha"], params["student.gamma"]
         if 0.4 < gamma < 0.5:
             raise BadInput("cannot be trained")
-        kind = Spoilt if alpha > 0.9 else Toy
+        kind = VoidTeacher if alpha > 0.9 else Toy
         teacher = kind(f"teacher {alpha}", self.diary, family="fine-tuning", epochs=1)
         for fold in (0, 1):
             score, trouble = gamma + 0.1 * fold, "fail" if gamma < 0.05 else ""
-            student = Watched(
+            student = WatchedStudent(
                 f"student {gamma} {fold}",
                 self.diary,
                 {"teacher": teacher},
@@ -120,12 +90,12 @@ class ToySearch(SimpleNamespace):
             )
             label = f"evaluate {gamma} {fold}"
             network = {"network": student}
-            last = Measured(label, self.diary, network, family="evaluation", score=score)
-            yield Run(fold, 0, last, epochs=10, grace=2.0)
+            last = ScoredEvaluation(label, self.diary, network, family="evaluation", score=score)
+            yield Trial("vpbsd", fold, 0, last)
 
 
-class Here:
-    """An engine in this very process; gives up after so many stages."""
+class LocalFollower:
+    """Runs stages in this very process; gives up after so many."""
 
     def __init__(self, store, most=10**9):
         self.store, self.most, self.stopped = store, most, False
@@ -133,19 +103,19 @@ class Here:
     def stop(self):
         self.stopped = True
 
-    def bring(self, ticket, trial, on_row):
+    def follow(self, job, trial, on_row):
         if self.most == 0:
             raise KeyboardInterrupt
         self.most -= 1
         try:
-            execute(ticket, self.store, lambda first, rows, share: self._tell(rows, on_row))
+            execute(job, self.store, lambda first, rows, share: self._pass_on(rows, on_row))
         except InterruptedError:
-            return "left", ""
+            return StageState.LEFT, ""
         except ValueError as error:
-            return "failed", str(error).splitlines()[-1]
-        return "stored", ""
+            return StageState.FAILED, str(error).splitlines()[-1]
+        return StageState.STORED, ""
 
-    def _tell(self, rows, on_row):
+    def _pass_on(self, rows, on_row):
         if any([on_row(row) for row in rows]):
             raise InterruptedError
 
@@ -157,11 +127,16 @@ def diary(tmp_path):
     return path
 
 
-def looped(search, store, trials, engine=None, at_once=1):
+def looped(search, store, trials, follower=None, at_once=1):
     journal = Journal(store, search.name)
     journal.claim(search.facts)
     loop = Searcher(
-        search, journal, rebuilt(search, journal, []), engine or Here(store), store, trials
+        search,
+        journal,
+        rebuilt(search, journal, []),
+        follower or LocalFollower(store),
+        store,
+        trials,
     )
     loop.run(at_once)
     return journal
@@ -247,7 +222,7 @@ def test_an_interrupted_search_goes_on_to_the_same_end(ended, most, tmp_path, di
     whole = ended[1]
     search, store = ToySearch(diary), Store(str(tmp_path / "store"))
     with pytest.raises(KeyboardInterrupt):
-        looped(search, store, 24, Here(store, most))
+        looped(search, store, 24, LocalFollower(store, most))
     assert missing(Journal(store, "toys"), 24)
     journal = looped(search, store, 24)
     assert journal.asked == whole.asked
@@ -263,9 +238,9 @@ def test_an_interrupted_search_goes_on_to_the_same_end(ended, most, tmp_path, di
 def test_a_torn_line_and_a_second_word_change_nothing(ended, tmp_path):
     _, journal, _, store = ended
     copy = Store(str(tmp_path / "store"))
-    for entry in store.read_lines("toys/search.jsonl"):
-        copy.append_line("toys/search.jsonl", entry)
-    copy.append_line("toys/search.jsonl", {"event": "asked", "number": 0, "params": {}})
+    for entry in store.studies.read_lines("toys/search.jsonl"):
+        copy.studies.append_line("toys/search.jsonl", entry)
+    copy.studies.append_line("toys/search.jsonl", {"event": "asked", "number": 0, "params": {}})
     with (tmp_path / "store/studies/toys/search.jsonl").open("a") as file:
         file.write('{"event": "told", "num')
     again = Journal(copy, "toys")
@@ -303,47 +278,41 @@ def test_mlflow_has_one_run_per_trial_and_stage_with_its_status(ended, tmp_path)
     asked = {one.number: whole.asked[one.number] for one in told.values()}
     journal = SimpleNamespace(asked=asked, told={one.number: one for one in told.values()})
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "toys", (tmp_path / "a").as_uri())
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "slices.png").write_bytes(b"picture")
     for _ in range(2):
         runs = SearchLogger(search, journal, store, tracker)
         runs.catch_up()
-        runs.conclude("found")
-    shown = tracker.files(runs.parent, "figures")
-    assert shown == (
-        [] if len(best(journal)) < 2 else ["figures/slices.png", "figures/slices.svg"]
-    )
+        runs.conclude("found", pictures)
+    assert tracker.list_files(runs.parent, "figures") == ["figures/slices.png"]
     with pytest.raises(BadInput, match="'toys' is a search: its findings are search.md"):
         load_records(tracker, "toys")
     tracked = list(Tracker(tracker.uri, "toys").runs())
-    trials = [run for run in tracked if run.data.tags["vpbsd.kind"] == "search-trial"]
+    trials = [run for run in tracked if run.tags["vpbsd.kind"] == "search-trial"]
     assert len(trials) == len(journal.told)
-    stages = {
-        run.data.tags["vpbsd.key"]: run
-        for run in tracked
-        if run.data.tags["vpbsd.kind"] == "stage"
-    }
+    stages = {run.tags["vpbsd.key"]: run for run in tracked if run.tags["vpbsd.kind"] == "stage"}
     assert len(tracked) == 1 + len(trials) + len(stages)
     begun = {
         stage.key
         for number, params in asked.items()
         if journal.told[number].outcome != "infeasible"
-        for run in search.runs(params)
-        for stage in run.stage.lineage()
-        if store.state(stage.key) == "stored" or store.list_running(stage.key)
+        for trial in search.trials(params)
+        for stage in trial.stage.lineage()
+        if store.state(stage.key) == "stored" or store.checkpoints.names(stage.key)
     }
     assert stages.keys() == begun
     for key, run in stages.items():
         stored = store.state(key) == "stored"
-        assert run.info.status == ("FINISHED" if stored else "KILLED")
-        assert run.data.tags["vpbsd.reused"] == (
-            "stored before this study ran" if stored else "no"
-        )
+        assert run.status == ("FINISHED" if stored else "KILLED")
+        assert run.tags["vpbsd.reused"] == ("stored before this study ran" if stored else "no")
     for run in trials:
-        told = journal.told[int(run.info.run_name.removeprefix("trial-"))]
-        assert run.info.status == STATUS[told.outcome]
-        assert (run.info.status == "FAILED") == (told.outcome == "failed")
-        assert run.data.params["student.gamma"] == str(journal.asked[told.number]["student.gamma"])
-        assert run.data.metrics.get("objective") == told.value
-        curve = tracker.client.get_metric_history(run.info.run_id, "val/dsc")
+        told = journal.told[int(run.name.removeprefix("trial-"))]
+        assert run.status == STATUS[told.outcome]
+        assert (run.status == "FAILED") == (told.outcome == "failed")
+        assert run.params["student.gamma"] == str(journal.asked[told.number]["student.gamma"])
+        assert run.metrics.get("objective") == told.value
+        curve = tracker.client.get_metric_history(run.run_id, "val/dsc")
         assert [(m.step, m.value) for m in curve] == list(told.curve)
 
 
@@ -360,10 +329,11 @@ def test_a_trial_without_a_score_fails_and_the_search_goes_on(row, said, tmp_pat
     """Every configuration with a gamma above a half is measured in vain."""
 
     class Unmeasured(ToySearch):
-        def runs(self, params):
-            for run in super().runs(params):
+        def trials(self, params):
+            for trial in super().trials(params):
                 vain = params["student.gamma"] > 0.5
-                yield run._replace(stage=Vain(**vars(run.stage), row=row)) if vain else run
+                stage = replace(trial.stage, row=row)
+                yield replace(trial, stage=stage) if vain else trial
 
     journal = looped(Unmeasured(diary), Store(str(tmp_path / "store")), 12)
     vain = {n: t for n, t in journal.told.items() if journal.asked[n]["student.gamma"] > 0.5}
@@ -374,17 +344,6 @@ def test_a_trial_without_a_score_fails_and_the_search_goes_on(row, said, tmp_pat
     assert sum(t.outcome != "infeasible" for t in journal.told.values()) == 12
 
 
-@dataclass(frozen=True)
-class Vain(Measured):
-    """An evaluation whose row has no score, or none that is a number."""
-
-    row: dict = field(default_factory=dict)
-
-    def run(self, inputs, out, resume):
-        yield from super().run(inputs, out, resume)
-        (out / "rows.json").write_text(json.dumps([self.row]))
-
-
 # --- samplers
 
 
@@ -392,9 +351,9 @@ def objective(params):
     return -((params["student.gamma"] - 0.3) ** 2) - 0.5 * (params["pretrain.alpha"] - 0.7) ** 2
 
 
-@pytest.mark.parametrize("sampler", list(NEEDS))
+@pytest.mark.parametrize("sampler", list(SAMPLERS))
 def test_every_sampler_draws_within_and_goes_on_after_a_restart(sampler, tmp_path):
-    def chooser():
+    def sampler_of():
         space = Space(laptop(), (TEACHER,), (STUDENTS, parse_parameter(WIDTHS, laptop())))
         return ConfigSampler(space, sampler, 0, students_per_teacher=2)
 
@@ -404,9 +363,9 @@ def test_every_sampler_draws_within_and_goes_on_after_a_restart(sampler, tmp_pat
         one.tell(number, [objective(params), 1.0][: one.objectives], ())
         return params
 
-    whole = chooser()
-    drawn = [step(whole, number) for number in range(14)]
-    again = chooser()
+    unbroken = sampler_of()
+    drawn = [step(unbroken, number) for number in range(14)]
+    again = sampler_of()
     for number, params in enumerate(drawn[:12]):
         again.ask_again(number, params)
         again.tell(number, [objective(params), 1.0][: again.objectives], ())
@@ -430,7 +389,7 @@ def test_a_teacher_whose_student_came_to_nothing_is_not_kept():
 
 
 def test_a_missing_package_is_named(monkeypatch, capsys):
-    monkeypatch.setitem(NEEDS, "gp", ("no_such_package",))
+    monkeypatch.setitem(SAMPLERS, "gp", ("no_such_package",))
     monkeypatch.setattr(sys, "argv", ["search.py", "--sampler", "gp"])
     with pytest.raises(SystemExit) as ended:
         run_main(script.main)
@@ -455,9 +414,8 @@ def test_importances_need_enough_trials_and_find_what_matters():
 
 
 def test_the_front_of_dsc_against_cost():
-    values = [(0.9, 5.0), (0.8, 1.0), (0.7, 2.0), (0.8, 1.0)]
-    told = [TrialOutcome(i, "complete", (dsc,), cost=cost) for i, (dsc, cost) in enumerate(values)]
-    assert pareto(told) == {0, 1, 3}
+    points = [(5.0, 0.9), (1.0, 0.8), (2.0, 0.7), (1.0, 0.8), (5.0, 0.8)]
+    assert pareto_front(points) == [(1.0, 0.8), (5.0, 0.9)]
 
 
 def test_finished_searches_warm_another_but_are_not_its_results(ended, capsys, tmp_path, diary):
@@ -467,10 +425,10 @@ def test_finished_searches_warm_another_but_are_not_its_results(ended, capsys, t
         name="other",
         space=replace(search.space, student=(replace(STUDENTS, values=Range(0, 0.8)),)),
     )
-    chooser = rebuilt(other, Journal(Store(str(tmp_path)), "other"), [journal])
+    sampler = rebuilt(other, Journal(Store(str(tmp_path)), "other"), [journal])
     fits = [t for t in best(journal) if journal.asked[t.number]["student.gamma"] <= 0.8]
     assert 0 < len(fits) < len(best(journal))
-    assert [t.value for t in chooser.study.trials] == pytest.approx([t.value for t in fits])
+    assert [t.value for t in sampler.study.trials] == pytest.approx([t.value for t in fits])
     assert (
         f"{len(fits)} of {len(best(journal))} complete trials of toys fit"
         in capsys.readouterr().out
@@ -481,14 +439,14 @@ def test_an_interrupted_search_leaves_no_run_behind_and_goes_on(tmp_path, diary)
     search, store = ToySearch(diary), Store(str(tmp_path / "store"))
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "toys", (tmp_path / "a").as_uri())
     with pytest.raises(KeyboardInterrupt):
-        looped(search, store, 6, Here(store, 2))
+        looped(search, store, 6, LocalFollower(store, 2))
     runs = SearchLogger(search, Journal(store, "toys"), store, tracker)
     runs.interrupt()
-    assert {run.info.status for run in tracker.runs()} == {"KILLED", "FINISHED"}
+    assert {run.status for run in tracker.runs()} == {"KILLED", "FINISHED"}
     journal = looped(search, store, 6)
     tracker = Tracker(tracker.uri, "toys")
     SearchLogger(search, journal, store, tracker).conclude("found")
-    by = {run.data.tags["vpbsd.unit"]: run.info.status for run in tracker.runs()}
+    by = {run.tags["vpbsd.unit"]: run.status for run in tracker.runs()}
     assert by["search"] == "FINISHED"
     for number, told in journal.told.items():
         assert by[f"trial:{number}"] == STATUS[told.outcome]

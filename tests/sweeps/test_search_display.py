@@ -7,9 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from vpbsd.errors import BadInput
-from vpbsd_sweeps.execution.events import StageStatus
-from vpbsd_sweeps.monitor import search_display as search_view
-from vpbsd_sweeps.monitor import terminal as screen
+from vpbsd_sweeps.execution.events import StageState, StageStatus
+from vpbsd_sweeps.monitor import search_display, terminal
 from vpbsd_sweeps.monitor.search_display import SearchDisplay
 from vpbsd_sweeps.monitor.status import standing
 from vpbsd_sweeps.store.lock import study_lock
@@ -38,8 +37,8 @@ def commit(store, tmp_path):
     def commit(key, seconds, finished):
         (tmp_path / key).mkdir()
         (tmp_path / key / "rows.json").write_text("[]")
-        facts = {"family": "student", "seconds": seconds, "finished": finished, "threads": 1.0}
-        store.commit(key, tmp_path / key, facts)
+        metadata = {"family": "student", "seconds": seconds, "finished": finished, "threads": 1.0}
+        store.commit(key, tmp_path / key, metadata)
 
     return commit
 
@@ -53,14 +52,14 @@ def journal(store):
     return journal
 
 
-def test_a_line_tells_ends_stages_the_best_hours_and_time_left(store, commit, journal):
+def test_a_line_has_ends_stages_the_best_hours_and_time_left(store, commit, journal):
     """A teacher of two hours, students of one; the first student was stored a day ago."""
-    view = SearchDisplay(Search(name="s"), journal, store, trials=4)
-    flights = [
-        StageStatus(OTHER, "student", "vpbsd", "running", 0.25, 1, 60.0, ""),
-        StageStatus("e" * 64, "student", "vpbsd", "queued", 0.0, 1, 0.0, ""),
+    display = SearchDisplay(Search(name="s"), journal, store, trials=4)
+    statuses = [
+        StageStatus(OTHER, "student", "vpbsd", StageState.RUNNING, 0.25, 1, 60.0, ""),
+        StageStatus("e" * 64, "student", "vpbsd", StageState.QUEUED, 0.0, 1, 0.0, ""),
     ]
-    assert view.line(flights) == (
+    assert display.line(statuses) == (
         "[0 s] 0/4 trials ended; running vpbsd 25%; 1 waiting; 0 core-hours spent on trials that "
         "ended, 0 core-hours saved by sharing; time left is known when a trial has ended"
     )
@@ -69,10 +68,10 @@ def test_a_line_tells_ends_stages_the_best_hours_and_time_left(store, commit, jo
     commit(SECOND, 3600.0, time.time() + 1)
     journal.tell(TrialOutcome(0, "complete", (0.7, 0.8)))
     journal.tell(TrialOutcome(1, "stopped"))
-    view.began -= 600
-    told = view.line(flights)
-    assert told == view.line(flights), "each trial counts once"
-    assert told == (
+    display.began -= 600
+    line = display.line(statuses)
+    assert line == display.line(statuses), "each trial counts once"
+    assert line == (
         "[10 min] 2/4 trials ended (1 complete, 1 stopped); running vpbsd 25%; 1 waiting; "
         "best so far: DSC 0.750, trial 0; 3 core-hours spent on trials that ended, 3 core-hours "
         "saved by sharing; about 10 min left"
@@ -81,11 +80,11 @@ def test_a_line_tells_ends_stages_the_best_hours_and_time_left(store, commit, jo
 
 def test_another_terminal_sees_what_the_driver_saw_and_later_how_it_ended(store, journal):
     journal.tell(TrialOutcome(0, "complete", (0.7, 0.8)))
-    flights = [StageStatus(OTHER, "student", "vpbsd", "running", 0.25, 1, 60.0, "")]
+    statuses = [StageStatus(OTHER, "student", "vpbsd", StageState.RUNNING, 0.25, 1, 60.0, "")]
     with study_lock("s", store):
-        with SearchDisplay(Search(name="s"), journal, store, trials=4) as view:
-            view._counted = {0}
-            view.show(flights)
+        with SearchDisplay(Search(name="s"), journal, store, trials=4) as display:
+            display._counted = {0}
+            display.show(statuses)
         first, second, stage = standing("s", store)
     assert first.startswith("search s: driven by process ")
     assert second.startswith("0 s ago: [0 s] 1/4 trials ended (1 complete); running vpbsd 25%")
@@ -101,13 +100,13 @@ def test_another_terminal_sees_what_the_driver_saw_and_later_how_it_ended(store,
 
 
 def test_the_note_for_other_terminals_is_written_now_and_then(store, journal, monkeypatch, capsys):
-    monkeypatch.setattr(screen, "PLAIN_EVERY", 0.0)
-    view = SearchDisplay(Search(name="s"), journal, store, trials=4)
-    view.show([])
-    noted = store.read_json("s/standing.json")
-    view.show([StageStatus(OTHER, "student", "vpbsd", "running", 0.25, 1, 60.0, "")])
-    assert store.read_json("s/standing.json") == noted
-    monkeypatch.setattr(search_view, "NOTED_EVERY", -1.0)
-    view.show([])
-    assert json.dumps(store.read_json("s/standing.json")) != json.dumps(noted)
+    monkeypatch.setattr(terminal, "PLAIN_EVERY", 0.0)
+    display = SearchDisplay(Search(name="s"), journal, store, trials=4)
+    display.show([])
+    noted = store.studies.read_json("s/standing.json")
+    display.show([StageStatus(OTHER, "student", "vpbsd", StageState.RUNNING, 0.25, 1, 60.0, "")])
+    assert store.studies.read_json("s/standing.json") == noted
+    monkeypatch.setattr(search_display, "NOTED_EVERY", -1.0)
+    display.show([])
+    assert json.dumps(store.studies.read_json("s/standing.json")) != json.dumps(noted)
     assert len(capsys.readouterr().err.splitlines()) == 3

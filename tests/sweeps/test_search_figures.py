@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from vpbsd.search_ranges import Choice, Range
 from vpbsd.settings import laptop
-from vpbsd_sweeps.reporting.search_figures import partial_dependence, slices
-from vpbsd_sweeps.tuning.space import Choice, Parameter, Range, Space
+from vpbsd_sweeps.reporting.search_figures import draw_search, partial_dependence, slices
+from vpbsd_sweeps.tuning.space import Parameter, Space
 
 GAMMA = Parameter("student.gamma", Range(0.1, 10, log=True))
 ON = Parameter("student.distil_on", Choice(("both", "labelled")))
@@ -94,3 +95,11 @@ def words(at):
     low, high = at.get_xlim()
     ticks = zip(at.get_xticks(), at.get_xticklabels(), strict=True)
     return [label.get_text() for at_x, label in ticks if low <= at_x <= high]
+
+
+def test_a_picture_is_written_where_there_is_one(tmp_path):
+    trials = list(tried(4))
+    draw_search(SPACE, trials[:1], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    draw_search(SPACE, trials, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["slices.png", "slices.svg"]

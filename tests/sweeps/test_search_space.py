@@ -4,21 +4,25 @@ import json
 import shlex
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.test_stage_keys import info
 from vpbsd.data.folds import held_out, make_folds
-from vpbsd.data.volume_writer import Facts, write_volume
+from vpbsd.data.volume_checks import VolumeMetadata
+from vpbsd.data.volume_writer import write_volume
 from vpbsd.data.volumes import list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.overrides import override, parse_changes
-from vpbsd.settings import laptop, paper
+from vpbsd.search_ranges import Choice, Range
+from vpbsd.settings import PRESETS, laptop, paper
 from vpbsd_sweeps.reporting.search_tables import command
 from vpbsd_sweeps.tuning.default_space import SPACE, WIDTHS, space_of, touched
 from vpbsd_sweeps.tuning.sampler import ConfigSampler
 from vpbsd_sweeps.tuning.search_spec import Search, stage_of
-from vpbsd_sweeps.tuning.space import Choice, Parameter, Range, Space, parse_parameter
+from vpbsd_sweeps.tuning.space import Parameter, Space, parse_parameter
 
 BOOK = "pretrain.network.codebook"
 ALL = {"pre-training", "fine-tuning", "targets", "student", "evaluation"}
@@ -137,12 +141,12 @@ def test_no_stage_of_a_search_reads_a_part_of_a_test_fold(volumes, space):
         f.index: {p.identity for p in f.test} for f in make_folds(volumes, space.settings.protocol)
     }
     folds = []
-    for run in search.runs({}):
-        folds.append(run.fold)
-        read = {p.identity for s in run.stage.lineage() for ps in s.parts.values() for p in ps}
-        assert not read & tested[run.fold]
-        held = {p.volume.group for p in run.stage.parts["test"]}
-        below = [s for s in run.stage.lineage() if s is not run.stage]
+    for trial in search.trials({}):
+        folds.append(trial.fold)
+        read = {p.identity for s in trial.stage.lineage() for ps in s.parts.values() for p in ps}
+        assert not read & tested[trial.fold]
+        held = {p.volume.group for p in trial.stage.parts["test"]}
+        below = [s for s in trial.stage.lineage() if s is not trial.stage]
         trained = {
             p.volume.group
             for s in below
@@ -156,23 +160,48 @@ def test_no_stage_of_a_search_reads_a_part_of_a_test_fold(volumes, space):
 
 
 def test_only_the_first_folds_student_is_watched(volumes, space):
-    runs = list(searched(volumes, space, seeds=(0, 1)).runs({}))
-    assert ["validation" in run.student.parts for run in runs] == [True] + 5 * [False]
-    assert [(run.seed, run.fold) for run in runs] == [(s, f) for s in (0, 1) for f in (0, 1, 2)]
+    trials = list(searched(volumes, space, seeds=(0, 1)).trials({}))
+    students = [trial.stage.upstream["network"] for trial in trials]
+    assert ["validation" in student.parts for student in students] == [True] + 5 * [False]
+    assert [(trial.seed, trial.fold) for trial in trials] == [
+        (s, f) for s in (0, 1) for f in (0, 1, 2)
+    ]
 
 
 def test_students_of_one_teacher_share_all_of_it(volumes, space):
     search = searched(volumes, space)
-    chooser = ConfigSampler(space, "random", 0, students_per_teacher=4)
-    drawn = [chooser.ask(i) for i in range(8)]
-    stages = [list(next(search.runs(params)).stage.lineage()) for params in drawn]
+    sampler = ConfigSampler(space, "random", 0, students_per_teacher=4)
+    drawn = [sampler.ask(i) for i in range(8)]
+    stages = [list(next(search.trials(params)).stage.lineage()) for params in drawn]
     unique = {f: len({s.key for row in stages for s in row if s.family == f}) for f in ALL}
     assert unique["pre-training"] == unique["fine-tuning"] == 2
     assert unique["student"] == unique["evaluation"] == 8
     assert unique["targets"] <= 2 * 3
 
 
-# --- halving
+def test_a_student_is_not_judged_before_its_ramp_is_over(volumes, space):
+    for arm, grace in (("vpbsd", 3.0), ("mt", 0.0)):
+        search = searched(volumes, space, arm=arm)
+        settings = {"student.ramp_epochs": 3.0, "student.optim.epochs": 11}
+        assert search.schedule(next(search.trials(settings))) == (11, grace)
+
+
+# --- the default spaces, as they were written down before they were read off the settings
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden/spaces.json").read_text())
+
+
+@pytest.mark.parametrize("preset", GOLDEN)
+def test_the_default_spaces_are_those_that_were(preset):
+    settings = PRESETS[preset]()
+    some = tuple(info(n, labelled=n < 6) for n in range(9))
+    fold = held_out(make_folds(some, settings.protocol)[0])
+    for arm, lines in GOLDEN[preset].items():
+        space = space_of(settings, preset, stage_of(arm, fold), [], students=False)
+        assert list(space.lines()) == lines, arm
+
+
+# --- the command
 
 
 def test_the_command_reproduces_the_best_settings(volumes, space):
@@ -180,15 +209,9 @@ def test_the_command_reproduces_the_best_settings(volumes, space):
     params = {"student.gamma": 0.1 + 0.2, "student.network.widths": [4, 8, 16, 32]}
     params |= {"student.distil_on": "labelled"}
     words = shlex.split(command(search, params, ["--preset", "laptop"]))
-    assert words[:6] == [
-        "python",
-        "sweeps/ablation.py",
-        "--preset",
-        "laptop",
-        "--arms",
-        "light_unet,vpbsd",
-    ]
-    changes = parse_changes([w for w in words[6:] if w != "--set"])
+    words = words[words.index("ablation") + 1 :]
+    assert words[:4] == ["--preset", "laptop", "--arms", "light_unet,vpbsd"]
+    changes = parse_changes([w for w in words[4:] if w != "--set"])
     assert override(laptop(), changes) == override(laptop(), params)
 
 
@@ -204,10 +227,12 @@ def test_a_clip_that_would_erase_a_volume_cannot_be_trained(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "data")
     image = np.zeros((32, 64, 64), np.uint16)
     image[:, 0] = np.arange(64)  # 63 of 64 rows are 0
-    write_volume(tmp_path / "data", "dark", [image], Facts(image.shape, "uint16", None, "f"))
+    write_volume(
+        tmp_path / "data", "dark", [image], VolumeMetadata(image.shape, "uint16", None, "f")
+    )
     volumes = list_volumes(tmp_path / "data")
     settings = override(laptop(), {"data.patch": (32, 32, 64), "data.clip_percentile": 99.5})
     search = searched(volumes, made_space(settings, volumes, "light_unet"))
-    assert len(list(search.runs({}))) == len(search.folds)
+    assert len(list(search.trials({}))) == len(search.folds)
     with pytest.raises(BadInput, match="volume dark: percentile 95 "):
-        next(search.runs({"data.clip_percentile": 95.0}))
+        next(search.trials({"data.clip_percentile": 95.0}))

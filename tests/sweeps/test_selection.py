@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vpbsd.data.folds import everything
+from vpbsd.data.folds import final_split
 from vpbsd.errors import BadInput
 from vpbsd.overrides import override
 from vpbsd.pipeline.recipes import deliverable
@@ -19,7 +19,7 @@ from vpbsd_sweeps.study.inventory import look_up
 from vpbsd_sweeps.tuning.journal import TrialOutcome
 
 SETTINGS = override(laptop(), {"protocol.folds": 2})
-FACTS = {
+IDENTITY = {
     "settings": SETTINGS.model_dump(mode="json"),
     "arms": ["teacher", "light_unet", "kd", "vpbsd"],
     "seeds": [0, 1],
@@ -46,7 +46,7 @@ def trials(**changes):
 
 
 def test_the_best_student_is_chosen_never_the_teacher():
-    choice = choose(trials(), FACTS)
+    choice = choose(trials(), IDENTITY)
     assert (choice.arm, choice.teacher_seed, choice.left_out) == ("vpbsd", 5, ())
     assert choice.runs == ["vpbsd00", "vpbsd01", "vpbsd10", "vpbsd11"]
     assert choice.scores["dsc"].mean == pytest.approx(0.8)
@@ -64,32 +64,32 @@ def test_the_best_student_is_chosen_never_the_teacher():
     ids=["void", "failed", "killed", "a seed is missing"],
 )
 def test_void_and_partial_arms_are_left_out(change, why):
-    choice = choose(trials(**change), FACTS)
+    choice = choose(trials(**change), IDENTITY)
     assert choice.arm == "kd"
     assert choice.left_out == (why,)
 
 
 def test_a_fold_that_no_arm_has_is_missed():
     with pytest.raises(BadInput, match=r"VpbSD \(not finished\)\): finish the sweep"):
-        choose([t for t in trials() if t.fold == 0], FACTS)
+        choose([t for t in trials() if t.fold == 0], IDENTITY)
 
 
 def test_of_a_search_the_best_complete_trial_is_taken():
-    told = {
+    outcomes = {
         0: TrialOutcome(0, "complete", (0.5, 0.7)),
         1: TrialOutcome(1, "complete", (0.6, 0.8)),
         2: TrialOutcome(2, "stopped", (0.9,)),
     }
-    asked = {n: {"student.gamma": 0.1 * (n + 1)} for n in told}
-    facts = {**FACTS, "arm": "vpbsd"}
-    journal = SimpleNamespace(name="s", facts=facts, told=told, asked=asked)
-    runs = [SimpleNamespace(info=SimpleNamespace(run_id="abc"))]
+    asked = {n: {"student.gamma": 0.1 * (n + 1)} for n in outcomes}
+    facts = {**IDENTITY, "arm": "vpbsd"}
+    journal = SimpleNamespace(name="s", facts=facts, told=outcomes, asked=asked)
+    runs = [SimpleNamespace(run_id="abc")]
     choice = choose_trial(journal, SimpleNamespace(runs=lambda condition: runs))
     assert choice.settings == override(SETTINGS, {"student.gamma": 0.2})
     assert (choice.arm, choice.runs) == ("vpbsd", ["abc"])
     assert choice.scores["dsc"].mean == pytest.approx(0.7)
     assert "never measured on a test fold" in choice.optimism
-    journal.told = {2: told[2]}
+    journal.told = {2: outcomes[2]}
     with pytest.raises(BadInput, match="no trial of search 's' is complete"):
         choose_trial(journal, None)
 
@@ -102,7 +102,7 @@ def test_more_gpus_than_there_can_be_are_refused():
 
 def test_a_pre_training_that_is_to_be_run_takes_all_gpus_asked_for(volumes, tmp_path):
     settings = SETTINGS
-    student = deliverable(settings, "vpbsd", everything(volumes, settings.protocol, set()), 0, 0)
+    student = deliverable(settings, "vpbsd", final_split(volumes, settings.protocol, set()), 0, 0)
     stock = look_up("final", student.lineage(), Store(str(tmp_path / "store")))
     run_on_ranks = _spanning(ON_GPUS, stock, 2)
     assert {f: piece.ranks for f, piece in run_on_ranks.items()} == {

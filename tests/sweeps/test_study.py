@@ -1,4 +1,4 @@
-"""Studies, plans and their differences, without running anything."""
+"""Which stages a setting belongs to: every one changes exactly those."""
 
 from typing import Literal, get_args, get_origin
 
@@ -6,18 +6,6 @@ from vpbsd.config import Section
 from vpbsd.data.folds import make_folds
 from vpbsd.overrides import override
 from vpbsd.pipeline.recipes import trial
-from vpbsd_sweeps.study.identity import first_difference
-
-
-def test_the_first_difference_is_named_with_both_values():
-    before = {"settings": {"student": {"gamma": 1.0, "beta": 1.0}}, "arms": ["a"]}
-    now = {"settings": {"student": {"gamma": 0.5, "beta": 1.0}}, "arms": ["a"]}
-    assert first_difference(now, before) == "settings.student.gamma: 1.0 before, 0.5 now"
-    assert first_difference(now, now) is None
-    assert first_difference({"arms": ["a", "b"]}, {"arms": ["a"]}) == (
-        'arms: ["a"] before, ["a","b"] now'
-    )
-
 
 ARMS = ("light_unet", "vpbsd", "baseline_mid", "kd", "fitnets", "vid", "ab")
 ARMS += ("mt", "uamt", "me", "unetr", "vpbsd_no_pretrain", "vpbsd_cldice")

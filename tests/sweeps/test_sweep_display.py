@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from vpbsd_sweeps.execution.events import StageStatus
-from vpbsd_sweeps.monitor import terminal as screen
+from vpbsd_sweeps.execution.events import StageState, StageStatus
+from vpbsd_sweeps.monitor import terminal
 from vpbsd_sweeps.monitor.accounting import Tally
 from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
 from vpbsd_sweeps.store.results import Store
@@ -15,7 +15,7 @@ from vpbsd_sweeps.study.inventory import Inventory
 PRE, STUDENT, OTHER, SCORED, WORSE = (letter * 64 for letter in "abcde")
 
 
-def told(*before):
+def outline(*before):
     """A pre-training that two trials ask for, a student and an evaluation of each."""
     families = {
         PRE: "pre-training",
@@ -48,12 +48,12 @@ def told(*before):
 def commit(tmp_path):
     store = Store(str(tmp_path / "store"))
 
-    def commit(key, family, seconds=3600.0, dsc=0.5, **facts):
+    def commit(key, family, seconds=3600.0, dsc=0.5, **metadata):
         folder = tmp_path / key
         folder.mkdir()
         (folder / "rows.json").write_text(json.dumps([{"dsc": dsc}, {"dsc": dsc + 0.2}]))
         known = {"family": family, "void": None, "seconds": seconds, "threads": 2.0}
-        store.commit(key, folder, known | facts)
+        store.commit(key, folder, known | metadata)
 
     commit.store = store
     return commit
@@ -63,11 +63,11 @@ def test_hours_are_spent_once_and_saved_by_all_others(commit):
     """Two threads for an hour; the second trial does not train the teacher again."""
     commit(PRE, "pre-training")
     commit(STUDENT, "student", 1800.0)
-    tally = Tally(told(), commit.store)
+    tally = Tally(outline(), commit.store)
     for _ in range(2):  # what was seen counts once
         tally.take([PRE, STUDENT, OTHER])
     assert tally.hours() == "3 core-hours spent, 2 core-hours saved by sharing"
-    again = Tally(told(PRE), commit.store)
+    again = Tally(outline(PRE), commit.store)
     again.take([PRE, STUDENT])
     assert again.hours() == "1 core-hours spent, 4 core-hours saved by sharing"
 
@@ -75,7 +75,7 @@ def test_hours_are_spent_once_and_saved_by_all_others(commit):
 def test_on_gpus_hours_are_shares_of_whole_ones(commit):
     commit(PRE, "pre-training", peak_gpu_memory_gb=8.0)
     commit(STUDENT, "student", peak_gpu_memory_gb=1.0)
-    tally = Tally(told(), commit.store)
+    tally = Tally(outline(), commit.store)
     tally.take([PRE, STUDENT])
     assert tally.hours() == "1.2 GPU-hours spent, 1 GPU-hours saved by sharing"
 
@@ -83,7 +83,7 @@ def test_on_gpus_hours_are_shares_of_whole_ones(commit):
 def test_the_best_arm_so_far_void_ones_left_out(commit):
     commit(SCORED, "evaluation", dsc=0.6)
     commit(WORSE, "evaluation", dsc=0.5)
-    tally = Tally(told(), commit.store)
+    tally = Tally(outline(), commit.store)
     assert tally.best() == ""
     tally.take([SCORED, WORSE])
     assert tally.best() == "best so far: VpbSD, test DSC 0.700 over 1 of its trials"
@@ -94,32 +94,36 @@ def test_the_best_arm_so_far_void_ones_left_out(commit):
     assert "VpbSD" not in tally.best()
 
 
-def view(key, state, share=0.0):
+def status(key, state, share=0.0):
     return StageStatus(key, "student", f"label {key[0]}", state, share, 1, 1.0, "")
 
 
-def test_a_plain_line_tells_all_of_it_and_only_what_is_new(commit, monkeypatch, capsys):
+def test_a_plain_line_holds_all_of_it_and_comes_when_something_is_new(commit, monkeypatch, capsys):
     commit(SCORED, "evaluation", dsc=0.6)
     stages = tuple(
         SimpleNamespace(key=key, family="student", label=key[0])
         for key in (STUDENT, OTHER, WORSE, SCORED)
     )
     absent = dict.fromkeys((STUDENT, OTHER, WORSE), "absent")
-    stock = Inventory("s", stages, absent | {SCORED: "stored"}, {})
+    inventory = Inventory("s", stages, absent | {SCORED: "stored"}, {})
     monkeypatch.setattr(Inventory, "costs", lambda self: {s.key: 60.0 for s in self.stages})
-    monkeypatch.setattr(screen, "PLAIN_EVERY", 0.0)
-    display = SweepDisplay(stock, 2, Tally(told(SCORED), commit.store))
-    views = [view(STUDENT, "running", 0.25), view(OTHER, "queued"), view(WORSE, "queued")]
+    monkeypatch.setattr(terminal, "PLAIN_EVERY", 0.0)
+    display = SweepDisplay(inventory, 2, Tally(outline(SCORED), commit.store))
+    seen = [
+        status(STUDENT, StageState.RUNNING, 0.25),
+        status(OTHER, StageState.QUEUED),
+        status(WORSE, StageState.QUEUED),
+    ]
     with display:
-        display.show(views)
-        display.show(views)
+        display.show(seen)
+        display.show(seen)
     line, *more = capsys.readouterr().err.splitlines()
     assert more == [], "nothing is new"
     assert line.partition("; about")[0] == (
         "[0 s] 0/3 stages; running label b 25%; 2 waiting; best so far: VpbSD, test DSC 0.700 "
         "over 1 of its trials; 0 core-hours spent, 2 core-hours saved by sharing"
     )
-    table = display._table(views)
+    table = display._table(seen)
     row = next(
         row for row in zip(*(c.cells for c in table.columns), strict=True) if row[0] == "student"
     )

@@ -20,7 +20,7 @@ STAGES = 4
 
 @pytest.fixture
 def home(tmp_path):
-    (tmp_path / "diary").touch()
+    (tmp_path / "epochs.log").touch()
     return tmp_path
 
 
@@ -40,7 +40,7 @@ def start(home):
 
 
 def lines(home):
-    return (home / "diary").read_text().splitlines()
+    return (home / "epochs.log").read_text().splitlines()
 
 
 def committed(home):

@@ -1,27 +1,24 @@
-"""Flips and quarter turns, the same for an image, its label and everything said about it."""
+"""Flips and quarter turns, the same for an image, its label and the teacher's targets."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from vpbsd.data.turns import Turn
 from vpbsd.random_streams import generator
 
 
-class Turn(NamedTuple):
-    """One member of the group: which of (z, y, x) are mirrored, then quarter turns in y-x."""
-
-    flips: tuple[int, ...]
-    quarters: int
-
-
-STILL = Turn((), 0)
-
-
 def random_turns(seed: int, purpose: str, step: int, count: int, square: bool) -> list[Turn]:
-    """One turn per sample; patches that are not square in y-x are turned by halves only."""
+    """Draws one turn per sample, each of the group equally likely.
+
+    Args:
+        seed: Of the stage.
+        purpose: Name of the random stream, so that no other draw shifts it.
+        step: The optimiser step.
+        count: Samples.
+        square: Whether patches are as high as wide; if not, they are turned by halves only.
+    """
     stream = generator(seed, purpose, step)
     draws = torch.randint(0, 2, (count, 5), generator=stream).tolist()
     return [
@@ -31,7 +28,12 @@ def random_turns(seed: int, purpose: str, step: int, count: int, square: bool) -
 
 
 def turned(x: Tensor, turn: Turn) -> Tensor:
-    """The tensor (..., z, y, x) mirrored and turned; a grid of features counts as a volume."""
+    """Mirrors and turns a tensor (..., z, y, x); a grid of features counts as a volume.
+
+    >>> turned(torch.tensor([[[1, 2], [3, 4]]]), Turn(flips=(2,), quarters=1))
+    tensor([[[1, 3],
+             [2, 4]]])
+    """
     if turn.flips:
         x = x.flip([axis - 3 for axis in turn.flips])
     return torch.rot90(x, turn.quarters, (-2, -1)) if turn.quarters else x

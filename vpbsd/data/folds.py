@@ -40,14 +40,17 @@ class Fold:
     unlabelled: tuple[Part, ...]
 
 
-def whole(volume: VolumeInfo) -> Part:
-    """All of a volume."""
+def whole_volume(volume: VolumeInfo) -> Part:
+    """Makes the part that is all of a volume."""
     z, y, x = volume.shape
     return Part(volume, ((0, z), (0, y), (0, x)))
 
 
 def make_folds(volumes: tuple[VolumeInfo, ...], protocol: Protocol) -> tuple[Fold, ...]:
-    """The folds of a data set, the same for the same volumes in any order.
+    """Splits a data set into folds, the same for the same volumes in any order.
+
+    Folds by group never test an animal that trained; folds by space test slabs of every volume,
+    and leave a margin of voxels out on either side of them.
 
     Raises:
         BadInput: No labelled volume, fewer groups than folds, an empty label in a training
@@ -63,8 +66,17 @@ def make_folds(volumes: tuple[VolumeInfo, ...], protocol: Protocol) -> tuple[Fol
     return made
 
 
-def everything(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: set[str]) -> Fold:
-    """The split of the final training: every labelled volume trains, only `holdout` is tested."""
+def final_split(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: set[str]) -> Fold:
+    """Splits for the final training: every labelled volume trains, only `holdout` is tested.
+
+    Args:
+        volumes: The data set.
+        protocol: Which volumes a teacher is pre-trained on.
+        holdout: Names of volumes to test on; their groups train nothing. May be empty.
+
+    Raises:
+        BadInput: No labelled volume is left, or the label of one is empty.
+    """
     kept = tuple(v for v in volumes if v.name not in holdout)
     tested = {v.group for v in volumes if v.name in holdout}
     labelled = tuple(v for v in kept if v.labelled and v.group not in tested)
@@ -72,8 +84,8 @@ def everything(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: set
         raise BadInput("no labelled volume is left to train on: hold out fewer groups")
     fold = Fold(
         index=-1,
-        train=_sorted([whole(v) for v in labelled]),
-        test=_sorted([whole(v) for v in volumes if v.name in holdout]),
+        train=_sorted([whole_volume(v) for v in labelled]),
+        test=_sorted([whole_volume(v) for v in volumes if v.name in holdout]),
         unlabelled=_unlabelled(kept, labelled, tested, protocol),
     )
     _refuse_empty_labels(fold)
@@ -81,7 +93,7 @@ def everything(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: set
 
 
 def held_out(fold: Fold) -> Fold:
-    """The split of a search within a fold: one of its training groups is tested instead.
+    """Makes the split of a search within a fold: one of its training groups is tested instead.
 
     No stage sees that group, and the answer no longer holds the fold's own test: what is
     searched on it cannot have read it. Other folds hold other groups out where there are enough.
@@ -127,8 +139,8 @@ def _by_group(
         folds.append(
             Fold(
                 index=k,
-                train=_sorted([whole(v) for v in train]),
-                test=_sorted([whole(v) for v in labelled if v.group in tested]),
+                train=_sorted([whole_volume(v) for v in train]),
+                test=_sorted([whole_volume(v) for v in labelled if v.group in tested]),
                 unlabelled=_unlabelled(volumes, train, tested, protocol),
             )
         )
@@ -141,9 +153,9 @@ def _unlabelled(
     tested: set[str],
     protocol: Protocol,
 ) -> tuple[Part, ...]:
-    """Volumes without label of untested groups; training images join by `pretrain_on`."""
-    without = [whole(v) for v in volumes if not v.labelled and v.group not in tested]
-    return _joined(without, [whole(v) for v in train], protocol)
+    """Selects volumes without label of untested groups; training images join by `pretrain_on`."""
+    without = [whole_volume(v) for v in volumes if not v.labelled and v.group not in tested]
+    return _joined(without, [whole_volume(v) for v in train], protocol)
 
 
 def _joined(without: list[Part], train: list[Part], protocol: Protocol) -> tuple[Part, ...]:
@@ -160,8 +172,8 @@ def _joined(without: list[Part], train: list[Part], protocol: Protocol) -> tuple
 def _by_space(
     volumes: tuple[VolumeInfo, ...], labelled: tuple[VolumeInfo, ...], protocol: Protocol
 ) -> tuple[Fold, ...]:
-    """Fold k tests the k-th slab of every volume along its longer in-plane axis."""
-    without = [whole(v) for v in volumes if not v.labelled]
+    """Makes folds in which fold k tests the k-th slab of every volume, across its longer side."""
+    without = [whole_volume(v) for v in volumes if not v.labelled]
     folds = []
     for k in range(protocol.folds):
         train: list[Part] = []
@@ -175,6 +187,7 @@ def _by_space(
 
 
 def _slabs(volume: VolumeInfo, k: int, protocol: Protocol) -> tuple[Part, list[Part]]:
+    # Never along z: a slab of a thin stack would be a few planes.
     axis = 2 if volume.shape[2] >= volume.shape[1] else 1
     n = volume.shape[axis]
     start, stop = n * k // protocol.folds, n * (k + 1) // protocol.folds
@@ -189,7 +202,7 @@ def _slabs(volume: VolumeInfo, k: int, protocol: Protocol) -> tuple[Part, list[P
 
 
 def _cut(volume: VolumeInfo, axis: int, start: int, stop: int) -> Part:
-    box = list(whole(volume).box)
+    box = list(whole_volume(volume).box)
     box[axis] = (start, stop)
     return Part(volume, (box[0], box[1], box[2]))
 

@@ -29,7 +29,8 @@ from vpbsd.data.stacks import (
     slice_files,
     stem,
 )
-from vpbsd.data.volume_writer import Facts, check_facts, write_volume
+from vpbsd.data.volume_checks import VolumeMetadata, check_metadata
+from vpbsd.data.volume_writer import write_volume
 from vpbsd.data.volumes import SUFFIX, Spacing, VolumeInfo
 from vpbsd.errors import BadInput
 
@@ -55,11 +56,11 @@ class Source:
     name: str
     image: Stack
     label: Stack | None
-    facts: Facts
+    metadata: VolumeMetadata
 
 
 def add_import_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of ``python -m vpbsd import``."""
+    """Adds the arguments of ``vpbsd import`` to a parser."""
     add = parser.add_argument
     add("sources", nargs="+", metavar="SRC", help=".npz, .nii(.gz), .tif, slices, or a folder")
     add("dest", metavar="DEST", help="data folder that the volumes are added to")
@@ -129,7 +130,14 @@ def import_volumes(
 
 
 def parse_spacing(text: str) -> Spacing | Unknown:
-    """Reads "z y x" in micrometres, or "unknown"."""
+    """Reads "z y x" in micrometres, or "unknown".
+
+    >>> parse_spacing("3 1.625 1.625")
+    (3.0, 1.625, 1.625)
+
+    Raises:
+        BadInput: It is neither.
+    """
     if text.strip() == "unknown":
         return "unknown"
     try:
@@ -143,7 +151,11 @@ def parse_spacing(text: str) -> Spacing | Unknown:
 
 
 def read_table(path: Path) -> dict[Path, Stated]:
-    """Reads the table of volumes; keys are absolute paths of its files."""
+    """Reads the table of volumes; keys are absolute paths of its files.
+
+    Raises:
+        BadInput: A column is unknown, or a file is missing or named twice.
+    """
     rows: dict[Path, Stated] = {}
     with reading(path), path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
@@ -183,15 +195,15 @@ def _source(path: Path, label_path: Path | None, row: Stated, default: Stated) -
             "or --spacing unknown"
         )
     z, y, x = image.shape
-    facts = Facts(
+    metadata = VolumeMetadata(
         shape=(z, y, x),
         dtype=image.dtype.name,
         spacing_um=None if spacing == "unknown" else spacing,
         group=row.group or default.group or name,
         channel=row.channel or default.channel,
     )
-    check_facts(name, facts)
-    return Source(name, image, label, facts)
+    check_metadata(name, metadata)
+    return Source(name, image, label, metadata)
 
 
 def _check_label(image: Stack, label: Stack) -> None:
@@ -210,14 +222,14 @@ def _import(source: Source, dest: Path, label_above: float | None, count: str) -
     image = track(
         _slabs(source.image),
         f"{count} {source.name}",
-        source.facts.shape[0],
+        source.metadata.shape[0],
         console=Console(stderr=True),
         transient=True,
         disable=not sys.stderr.isatty(),
     )
     label = None if source.label is None else _slabs(source.label)
     try:
-        info = write_volume(dest, source.name, image, source.facts, label, label_above)
+        info = write_volume(dest, source.name, image, source.metadata, label, label_above)
     except BadInput as error:
         raise BadInput(f"{source.image.path}: {error}") from error
     rate = prod(info.shape) / 1e6 / (time.perf_counter() - start)
@@ -242,7 +254,7 @@ def _slabs(stack: Stack) -> Planes:
 
 
 def _expand(sources: Iterable[str | Path]) -> list[Path]:
-    """The volumes' paths: a folder stands for the volumes in it; each path once, in order."""
+    """Lists the volumes' paths: a folder stands for the volumes in it; each once, in order."""
     found: dict[Path, None] = {}
     for path in map(_absolute, sources):
         if not path.exists():
@@ -265,7 +277,7 @@ def _inside(path: Path) -> list[Path]:
 def _label_path(path: Path, row: Stated) -> Path | None:
     if row.label is not None:
         if not row.label.exists():
-            raise BadInput(f"label {row.label} of {path} does not exist: mend the table")
+            raise BadInput(f"label {row.label} of {path} does not exist: correct the table")
         return row.label
     wanted = f"{stem(path)}_label"
     siblings = [p for p in path.parent.iterdir() if p.name.startswith(wanted)]

@@ -24,7 +24,11 @@ Blocks = Callable[[], Iterable[NDArray[Any]]]
 
 
 def countable(dtype: np.dtype[Any]) -> bool:
-    """Whether every value of this type can be counted on its own (integers up to 16 bits)."""
+    """Tells whether every value of a type can be counted on its own: integers up to 16 bits.
+
+    >>> [countable(np.dtype(name)) for name in ("uint8", "int16", "uint32", "float32")]
+    [True, True, False, False]
+    """
     return dtype.kind in "ui" and dtype.itemsize <= 2
 
 
@@ -41,7 +45,14 @@ class Histogram:
     counts: NDArray[np.int64]
 
     def percentile(self, percentile: float) -> float:
-        """What ``numpy.percentile(voxels, percentile, method="linear")`` gives, to the bit."""
+        """Computes ``numpy.percentile(voxels, percentile, method="linear")``, to the bit.
+
+        Args:
+            percentile: 0 to 100.
+
+        >>> Histogram(np.array([3, 7]), np.array([3, 1])).percentile(75)
+        4.0
+        """
         reached = np.cumsum(self.counts)
         below, above, share = _position(int(reached[-1]), percentile)
         low, high = self.values[np.searchsorted(reached, (below, above), side="right")]
@@ -55,7 +66,7 @@ class Table:
     percentiles: Mapping[float, float]
 
     def percentile(self, percentile: float) -> float:
-        """The tabulated value.
+        """Looks the tabulated value up.
 
         Raises:
             BadInput: Another percentile is asked for.
@@ -88,13 +99,13 @@ class Counter:
             self._counts += np.bincount(piece, minlength=self._counts.size)
 
     def histogram(self) -> Histogram:
-        """What was counted so far."""
+        """Returns what was counted so far."""
         found = np.flatnonzero(self._counts)
         return Histogram(found + self._lowest, self._counts[found])
 
 
 def tabulate(blocks: Blocks, dtype: np.dtype[Any], voxels: int) -> Table:
-    """Exact percentiles of a volume whose values are too many to count.
+    """Computes exact percentiles of a volume whose values are too many to count.
 
     Args:
         blocks: Starts one more pass over all voxels, in blocks of any shape.
@@ -111,10 +122,14 @@ def tabulate(blocks: Blocks, dtype: np.dtype[Any], voxels: int) -> Table:
 
 
 def order_statistics(blocks: Blocks, dtype: np.dtype[Any], ranks: list[int]) -> list[float]:
-    """The values at some ranks (0 = smallest) of the sorted voxels, without sorting them.
+    """Finds the values at some ranks (0 = smallest) of the sorted voxels, without sorting them.
 
     A radix selection: each pass counts the next 16 bits of the keys that begin like a wanted one,
     so the memory is 64K counts per rank, whatever the volume's size.
+
+    >>> voxels = np.array([0.5, -2.0, 8.0], np.float32)
+    >>> order_statistics(lambda: [voxels], voxels.dtype, [0, 2])
+    [-2.0, 8.0]
     """
     begins, rest = [0] * len(ranks), list(ranks)
     for shift in range(8 * dtype.itemsize - DIGIT, -1, -DIGIT):
@@ -137,6 +152,9 @@ def normalise(block: NDArray[Any], low: float, high: float) -> NDArray[np.float3
 
     Returns:
         float32 in [0, 1], same shape; zeros where ``low == high``.
+
+    >>> normalise(np.array([100, 150, 300], np.uint16), 100, 200).tolist()
+    [0.0, 0.5, 1.0]
     """
     work = np.float32 if block.dtype.itemsize <= 2 else np.float64  # exact for the stored values
     bottom, top = work(low), work(high)
@@ -147,13 +165,18 @@ def normalise(block: NDArray[Any], low: float, high: float) -> NDArray[np.float3
 
 
 def ordered_keys(block: NDArray[Any]) -> NDArray[Any]:
-    """Unsigned integers of the same width that sort as the values do; -0.0 counts as 0.0."""
+    """Maps values to unsigned integers of the same width that sort as they do; -0.0 is 0.0.
+
+    >>> ordered_keys(np.array([-1, 0, 1], np.int8)).tolist()
+    [127, 128, 129]
+    """
     kind, width = block.dtype.kind, block.dtype.itemsize
     sign = np.array(1 << 8 * width - 1, f"u{width}")
     if kind == "u":
         return block
     if kind == "i":
         return np.asarray(np.ascontiguousarray(block).view(f"u{width}") ^ sign)
+    # IEEE floats sort as integers but for the sign: negative ones run backwards and lie below.
     bits = np.ascontiguousarray(block + block.dtype.type(0)).view(f"u{width}")
     return np.where(bits & sign, ~bits, bits | sign)
 
@@ -180,7 +203,7 @@ def _count_digits(
 
 
 def _position(voxels: int, percentile: float) -> tuple[int, int, float]:
-    """Ranks below and above a percentile, and its share of the way between them."""
+    """Finds the ranks below and above a percentile, and its share of the way between them."""
     if not 0 <= percentile <= 100:
         raise BadInput(f"percentile {percentile:g} is outside 0 to 100")
     place = (voxels - 1) * (percentile / 100)
@@ -189,6 +212,6 @@ def _position(voxels: int, percentile: float) -> tuple[int, int, float]:
 
 
 def _between(low: float, high: float, share: float) -> float:
-    """Linear interpolation from the nearer end, as numpy rounds it."""
+    """Interpolates linearly from the nearer end, as numpy rounds it."""
     step = high - low
     return low + step * share if share < 0.5 else high - step * (1 - share)

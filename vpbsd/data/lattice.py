@@ -25,7 +25,7 @@ class Cell(NamedTuple):
 
 
 def starts(n: int, patch: int) -> list[int]:
-    """ceil(n / patch) evenly spread first voxels along one axis; overlap instead of padding.
+    """Spreads ceil(n / patch) first voxels evenly along an axis; overlap instead of padding.
 
     >>> starts(500, 64)
     [0, 62, 125, 187, 249, 311, 374, 436]
@@ -37,7 +37,7 @@ def starts(n: int, patch: int) -> list[int]:
 
 
 def cells(parts: Sequence[Part], patch: Grid) -> list[Cell]:
-    """Every lattice cell of the parts, in order."""
+    """Lists every lattice cell of the parts, in order."""
     return [Cell(i, start) for i, part in enumerate(parts) for start in _grid(part.shape, patch)]
 
 
@@ -47,7 +47,7 @@ def _grid(shape: Grid, patch: Grid) -> list[Grid]:
 
 
 def cut(part: Part, start: Grid, patch: Grid) -> tuple[slice, slice, slice]:
-    """Where a cell lies in its volume, ending at the part's border."""
+    """Finds the voxels of a cell in its volume; they end at the part's border."""
     z, y, x = (
         slice(low + s, min(low + s + p, high))
         for (low, high), s, p in zip(part.box, start, patch, strict=True)
@@ -56,7 +56,11 @@ def cut(part: Part, start: Grid, patch: Grid) -> tuple[slice, slice, slice]:
 
 
 def padded(block: NDArray[np.generic], patch: Grid) -> NDArray[np.generic]:
-    """A block (z, y, x) mirrored at its far ends up to the patch."""
+    """Mirrors a block (z, y, x) at its far ends, up to the size of the patch.
+
+    >>> padded(np.array([[[1, 2, 3]]]), (1, 1, 5)).tolist()
+    [[[1, 2, 3, 2, 1]]]
+    """
     missing = [(0, p - n) for n, p in zip(block.shape, patch, strict=True)]
     return np.pad(block, missing, mode="reflect") if any(m for _, m in missing) else block
 
@@ -84,26 +88,30 @@ class PatchSet:
         return len(self.cells)
 
     def image(self, i: int) -> NDArray[np.float32]:
-        """Patch i (z, y, x) in [0, 1], mirrored beyond the part's border."""
+        """Reads patch i (z, y, x), float32 in [0, 1], mirrored beyond the part's border."""
         low, high = self._limits[self.cells[i].part]
         return normalise(padded(self._block(i, label=False), self.data.patch), low, high)
 
     def label(self, i: int) -> NDArray[np.float32]:
-        """Label of patch i (z, y, x), 0 or 1; 0 beyond the part's border, where nothing counts."""
+        """Reads the label of patch i (z, y, x), 0 or 1; 0 in the padding, where nothing counts.
+
+        Raises:
+            BadInput: The volume has no label.
+        """
         block = self._block(i, label=True)
         label = np.zeros(self.data.patch, np.float32)
         label[tuple(slice(n) for n in block.shape)] = block
         return label
 
     def valid(self, i: int) -> NDArray[np.float32]:
-        """1 within the part, 0 in the padding, shape (z, y, x)."""
+        """Marks the voxels of patch i (z, y, x): 1 within the part, 0 in the padding."""
         part, start = self.parts[self.cells[i].part], self.cells[i].start
         valid = np.zeros(self.data.patch, np.float32)
         valid[tuple(slice(n - s) for n, s in zip(part.shape, start, strict=True))] = 1
         return valid
 
     def forget(self) -> None:
-        """Lets go of the patches kept in memory."""
+        """Drops the patches kept in memory; they are read again when needed."""
         self._kept.clear()
 
     def _block(self, i: int, *, label: bool) -> NDArray[np.generic]:
@@ -117,7 +125,7 @@ class PatchSet:
 
 
 def sample(parts: Sequence[Part], data: Data, sampling: Sampling) -> list[Cell]:
-    """The unlabelled cells that all stages share: seeded, few of them background only.
+    """Draws the unlabelled cells that all stages share: seeded, few of them background only.
 
     A cell shows background only if its share of voxels at the clip limit is under a fiftieth of
     a volume's: 1 in 1000 at the 95th percentile. Deterministic in its arguments: pre-training,
@@ -135,6 +143,7 @@ def sample(parts: Sequence[Part], data: Data, sampling: Sampling) -> list[Cell]:
             break
         empty = (every.image(i) >= 1).mean() < least
         every.forget()
+        # Background beyond the share is skipped, not counted: a dark volume takes no more places.
         if empty and allowed == 0:
             continue
         allowed -= int(empty)

@@ -11,23 +11,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vpbsd.data.augment import STILL, Turn, random_turns, turned
+from vpbsd.data.augment import random_turns, turned
 from vpbsd.data.lattice import PatchSet
-from vpbsd.distributed import own
+from vpbsd.data.turns import STILL, Turn
+from vpbsd.distributed import own_slice
 from vpbsd.random_streams import permutation
 
 T = TypeVar("T")
 
 
-class Answers(Protocol):
-    """One array per patch."""
+class PatchArrays(Protocol):
+    """One array per patch, by the number of the patch."""
 
     def __getitem__(self, i: int, /) -> NDArray[np.float32]:
-        """The answer for patch i."""
+        """Gives the array of patch i, without a batch axis."""
 
 
 class TeacherTargets(NamedTuple):
-    """What the frozen teacher said about the plain patches, turned with them; None: not asked."""
+    """What students learn of the frozen teacher, turned with the patches; None: not needed."""
 
     codes: Tensor | None = None
     """Code words (B, d_s, d, h, w) on the bottleneck's grid."""
@@ -42,12 +43,12 @@ class TeacherTargets(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """Patches with a label; all but `said` are (B, 1, D, H, W)."""
+    """Patches with a label; all but `targets` are (B, 1, D, H, W)."""
 
     image: Tensor
     label: Tensor
     valid: Tensor
-    said: TeacherTargets
+    targets: TeacherTargets
 
 
 class Unlabelled(NamedTuple):
@@ -55,7 +56,7 @@ class Unlabelled(NamedTuple):
 
     image: Tensor
     valid: Tensor
-    said: TeacherTargets
+    targets: TeacherTargets
 
 
 class Semi(NamedTuple):
@@ -67,18 +68,28 @@ class Semi(NamedTuple):
 
 @dataclass(frozen=True)
 class PatchesWithTargets:
-    """A patch set and what the teacher said about each patch of it.
+    """A patch set and the teacher's targets for each patch of it.
 
-    `said` maps a field of `Said` to one array per patch, in the order of the patches.
+    Attributes:
+        patches: The patches.
+        targets: Field of `TeacherTargets` -> one array per patch, in the order of the patches.
     """
 
     patches: PatchSet
-    said: Mapping[str, Answers]
+    targets: Mapping[str, PatchArrays]
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Everything a stage may draw from."""
+    """Everything a training may draw from.
+
+    Attributes:
+        labelled: Patches with a label; None where the method draws none.
+        unlabelled: Patches without; None likewise.
+        batch: Patches of each kind in one step, over all processes.
+        seed: Of the order and of the turns.
+        augment: Whether patches are flipped and turned.
+    """
 
     labelled: PatchesWithTargets | None
     unlabelled: PatchesWithTargets | None
@@ -86,15 +97,15 @@ class Pool:
     seed: int
     augment: bool
 
-    def passes(self, draws: Callable[[Self, int], object]) -> int:
-        """Steps that one pass over the patches takes: labelled ones, where they are drawn."""
-        of = self.unlabelled if draws is draw_unlabelled else self.labelled
-        assert of is not None, "a stage draws from patches it was given"
-        return -(-len(of.patches) // self.batch)
+    def steps_per_pass(self, draws: Callable[[Self, int], object]) -> int:
+        """Counts the steps of one pass over the patches: labelled ones, where they are drawn."""
+        drawn = self.unlabelled if draws is draw_unlabelled else self.labelled
+        assert drawn is not None, "a stage draws from patches it was given"
+        return -(-len(drawn.patches) // self.batch)
 
 
 def draw_labelled(pool: Pool, step: int) -> Labelled:
-    """The labelled batch of a step: each patch once per pass, in a fresh order each pass."""
+    """Draws the labelled batch of a step: each patch once per pass, each pass in a fresh order."""
     assert pool.labelled is not None
     chosen, turns = _chosen(pool, pool.labelled, "labelled", step)
     patches = pool.labelled.patches
@@ -102,24 +113,24 @@ def draw_labelled(pool: Pool, step: int) -> Labelled:
         image=_stack(patches.image, chosen, turns),
         label=_stack(patches.label, chosen, turns),
         valid=_stack(patches.valid, chosen, turns),
-        said=_said(pool.labelled, chosen, turns),
+        targets=_targets(pool.labelled, chosen, turns),
     )
 
 
 def draw_unlabelled(pool: Pool, step: int) -> Unlabelled:
-    """The unlabelled batch of a step, from streams of its own."""
+    """Draws the unlabelled batch of a step, from streams of its own."""
     assert pool.unlabelled is not None
     chosen, turns = _chosen(pool, pool.unlabelled, "unlabelled", step)
     patches = pool.unlabelled.patches
     return Unlabelled(
         image=_stack(patches.image, chosen, turns),
         valid=_stack(patches.valid, chosen, turns),
-        said=_said(pool.unlabelled, chosen, turns),
+        targets=_targets(pool.unlabelled, chosen, turns),
     )
 
 
 def draw_semi(pool: Pool, step: int) -> Semi:
-    """Both; the labelled half is the very batch that `draw_labelled` gives at this step.
+    """Draws both; the labelled half is the very batch that `draw_labelled` gives at this step.
 
     A stage that was given no unlabelled patches (an arm without such a term) gets None.
     """
@@ -127,27 +138,29 @@ def draw_semi(pool: Pool, step: int) -> Semi:
     return Semi(draw_labelled(pool, step), unlabelled)
 
 
-def moved(batch: T, device: torch.device) -> T:
-    """The batch with every tensor on a device."""
+def to_device(batch: T, device: torch.device) -> T:
+    """Copies every tensor of a batch to a device; what is None stays None."""
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=True)  # type: ignore[return-value]
     if isinstance(batch, tuple):
-        return type(batch)(*(moved(part, device) for part in batch))
+        return type(batch)(*(to_device(part, device) for part in batch))
     return batch
 
 
 def _chosen(
-    pool: Pool, asked: PatchesWithTargets, purpose: str, step: int
+    pool: Pool, source: PatchesWithTargets, purpose: str, step: int
 ) -> tuple[list[int], list[Turn]]:
-    n = len(asked.patches)
+    """Chooses the patches of a step and their turns: this process's part of the batch."""
+    n = len(source.patches)
+    # Places count on through all passes, so a batch may span two of them and none is short.
     places = range(step * pool.batch, (step + 1) * pool.batch)
     chosen = [int(permutation(pool.seed, f"{purpose} order", p // n, n)[p % n]) for p in places]
-    _, height, width = asked.patches.data.patch
+    _, height, width = source.patches.data.patch
     turns = [STILL] * len(chosen)
     if pool.augment:
         purpose = f"{purpose} turns"
         turns = random_turns(pool.seed, purpose, step, len(chosen), height == width)
-    mine = own(len(chosen))
+    mine = own_slice(len(chosen))
     return chosen[mine], turns[mine]
 
 
@@ -158,11 +171,11 @@ def _stack(
     return torch.stack([turned(x, turn) for x, turn in zip(patches, turns, strict=True)])
 
 
-def _said(asked: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -> TeacherTargets:
+def _targets(source: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -> TeacherTargets:
     def of(name: str) -> Tensor | None:
-        if name not in asked.said:
+        if name not in source.targets:
             return None
-        values = [torch.from_numpy(asked.said[name][i]) for i in chosen]
+        values = [torch.from_numpy(source.targets[name][i]) for i in chosen]
         return torch.stack([turned(x, turn) for x, turn in zip(values, turns, strict=True)])
 
     return TeacherTargets(*(of(name) for name in TeacherTargets._fields))

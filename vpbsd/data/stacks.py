@@ -33,7 +33,7 @@ Planes = Iterator[NDArray[Any]]
 
 @dataclass(frozen=True)
 class Stack:
-    """Planes that a file or folder holds; only headers are read until they are asked for.
+    """Planes that a file or folder holds; only headers are read until planes are.
 
     Attributes:
         path: Where it lies.
@@ -52,7 +52,7 @@ class Stack:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Within, a damaged file is one line.
+    """Turns whatever a damaged file raises within into one line.
 
     Raises:
         BadInput: The file cannot be read; it and the reason are named.
@@ -67,7 +67,11 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def open_stack(path: Path) -> tuple[Stack, Stack | None]:
-    """Image and, where the file itself holds one, label."""
+    """Opens the image and, where the file itself holds one, the label; reads headers only.
+
+    Raises:
+        BadInput: The format is unknown, the file is damaged, or it is no stack of grey planes.
+    """
     with reading(path):
         if path.is_dir():
             return _open_slices(path), None
@@ -129,7 +133,7 @@ def _open_nifti(path: Path) -> Stack:
 
 
 def _nifti_spacing(header: nib.Nifti1Header) -> Spacing | None:
-    """Voxel size, where the unit is stated; 1 x 1 x 1 mm is what other programs write for none."""
+    """Reads the voxel size, if a unit is stated; others write 1 x 1 x 1 mm for an unknown one."""
     unit, zooms = header.get_xyzt_units()[0], header.get_zooms()[2::-1]
     if unit not in UM or (unit == "mm" and all(zoom == 1 for zoom in zooms)):
         return None
@@ -201,7 +205,7 @@ def _open_slices(folder: Path) -> Stack:
 
 
 def slice_files(folder: Path) -> list[Path]:
-    """TIFF files of a folder in natural order, if they are slices (the first one is 2-D)."""
+    """Lists the TIFF files of a folder in natural order, if they are slices (the first is 2-D)."""
     files = sorted((p for p in folder.iterdir() if format_of(p).startswith(".tif")), key=natural)
     return files if files and len(_slice_header(files[0])[0]) < 3 else []
 
@@ -230,7 +234,7 @@ def _three_axes(path: Path, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _positive(sizes: Iterable[Any]) -> Spacing | None:
-    """Sizes to the six digits that headers in float32 hold; None unless all are positive."""
+    """Rounds sizes to the six digits that float32 headers hold; None unless all are positive."""
     rounded = [float(f"{float(size):.6g}") for size in sizes]
     if len(rounded) != 3 or not all(0 < size < np.inf for size in rounded):
         return None
@@ -239,15 +243,27 @@ def _positive(sizes: Iterable[Any]) -> Spacing | None:
 
 
 def format_of(path: Path) -> str:
-    """The suffix among `FORMATS` that a name ends with, or nothing."""
+    """Finds the suffix among `FORMATS` that a name ends with, or nothing.
+
+    >>> format_of(Path("brain.NII.gz")), format_of(Path("notes.txt"))
+    ('.nii.gz', '')
+    """
     return next((suffix for suffix in FORMATS if path.name.lower().endswith(suffix)), "")
 
 
 def stem(path: Path) -> str:
-    """The name without its suffix."""
+    """Gives the name without its suffix.
+
+    >>> stem(Path("a/brain.v2.ome.tif"))
+    'brain.v2'
+    """
     return path.name if path.is_dir() else path.name[: len(path.name) - len(format_of(path))]
 
 
 def natural(path: Path) -> list[tuple[int, str]]:
-    """Sorts slice9 before slice10."""
+    """Makes a key that sorts numbers within names by their value.
+
+    >>> sorted([Path("slice10"), Path("slice9")], key=natural)[0].name
+    'slice9'
+    """
     return [(int(n or 0), text) for n, text in re.findall(r"(\d+)|(\D+)", path.name)]

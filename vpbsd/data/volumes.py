@@ -7,6 +7,7 @@ and what is only ours under the attribute ``vpbsd``. Listing reads metadata, nev
 from __future__ import annotations
 
 import platform
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from vpbsd.cli import invocation
 from vpbsd.data.intensity import TABULATED, Histogram, Table, countable
 from vpbsd.errors import BadInput
 
@@ -75,11 +77,11 @@ class Volume:
         self.label = zarr.open_array(label, mode="r") if info.labelled else None
 
     def image_block(self, slices: Slices) -> NDArray[Any]:
-        """Raw intensities of a block (z, y, x), in the stored type."""
+        """Reads raw intensities of a block (z, y, x), in the stored type."""
         return np.asarray(self.image[slices])
 
     def label_block(self, slices: Slices) -> NDArray[np.uint8]:
-        """Label of a block (z, y, x): 1 in vessels, 0 elsewhere.
+        """Reads the label of a block (z, y, x): 1 in vessels, 0 elsewhere.
 
         Raises:
             BadInput: The volume has no label.
@@ -89,7 +91,10 @@ class Volume:
         return np.asarray(self.label[slices], np.uint8)
 
     def limits(self, percentile: float) -> tuple[float, float]:
-        """The intensities that ``normalise`` maps to 0 and 1: the minimum and a percentile.
+        """Finds the intensities that ``normalise`` maps to 0 and 1: the minimum and a percentile.
+
+        Args:
+            percentile: Of this volume's voxels, 0 to 100.
 
         Raises:
             BadInput: The percentile is not stored, or clipping there would erase all contrast.
@@ -134,16 +139,17 @@ def open_volume(info: VolumeInfo) -> Volume:
             f"volume {info.path} is not on node {platform.node()}: every node must find the data "
             "at the same path, on NFS or as a copy"
         )
+    # A path may hold another volume by now; the key of every stage rests on the fingerprint.
     if read_info(info.path).fingerprint != info.fingerprint:
         raise BadInput(f"volume {info.path} has changed since it was listed: start again")
     return Volume(info)
 
 
 def list_volumes(folder: str | Path) -> tuple[VolumeInfo, ...]:
-    """All volumes of a data set, sorted by name.
+    """Lists all volumes of a data set, sorted by name.
 
     Raises:
-        BadInput: There is no such folder, it holds no volume, or one of them is not whole.
+        BadInput: There is no such folder, it holds no volume, or one of them is not complete.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -152,7 +158,7 @@ def list_volumes(folder: str | Path) -> tuple[VolumeInfo, ...]:
     if not found:
         raise BadInput(
             f"data folder {folder} holds no volumes: "
-            f"import some with python -m vpbsd import SRC... {folder}"
+            f"import some with {invocation('import')} SRC... {shlex.quote(str(folder))}"
         )
     return tuple(sorted((read_info(path) for path in found), key=lambda info: info.name))
 
@@ -177,9 +183,9 @@ def read_info(path: str | Path) -> VolumeInfo:
             path=str(path.absolute()),
             group=ours["group"],
             channel=ours["channel"],
-            shape=_triple(image.shape),
+            shape=triple(image.shape),
             dtype=str(image.dtype),
-            spacing_um=_triple(scale) if ours["spacing_known"] else None,
+            spacing_um=triple(scale) if ours["spacing_known"] else None,
             labelled=ours["label_voxels"] is not None,
             label_voxels=ours["label_voxels"],
             fingerprint=ours["fingerprint"],
@@ -190,6 +196,7 @@ def read_info(path: str | Path) -> VolumeInfo:
         ) from error
 
 
-def _triple(numbers: Iterable[Any]) -> tuple[Any, Any, Any]:
+def triple(numbers: Iterable[Any]) -> tuple[Any, Any, Any]:
+    """Makes a tuple of three of anything that has three."""
     z, y, x = numbers
     return z, y, x

@@ -13,33 +13,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vpbsd.data.augment import Turn, turned
+from vpbsd.data.augment import turned
 from vpbsd.data.lattice import PatchSet
+from vpbsd.data.turns import FLIPS, Turn
 from vpbsd.evaluation.exemplars import Exemplars
 from vpbsd.evaluation.pictures import Picture, code_usage, reconstructions
 from vpbsd.losses.codebook import squared_error
 from vpbsd.losses.segmentation import shrunk
 from vpbsd.losses.weighting import token_share, weighted_mean
 from vpbsd.networks.alignment import ChannelSelection
-from vpbsd.networks.codebook import histogram, perplexity, usage
+from vpbsd.networks.code_usage import histogram, perplexity, usage
 from vpbsd.networks.quantiser import PatternQuantiser
 from vpbsd.networks.swin_unetr import SKIPS, SwinTeacher
 from vpbsd.random_streams import permutation
 
 TOKENS_PER_CODE = 50
 GAP_PATCHES = 16
-FLIPS = [Turn(flips, quarters) for quarters in (0, 2) for flips in ((), (0,), (1,), (0, 1))]
 
 
 @dataclass
 class StageSummary:
-    """What an examination of a trained method found."""
+    """What a stage ends with beside its weights.
+
+    Attributes:
+        numbers: Name -> value; all finite.
+        void: Why the run does not count, or None.
+        pictures: Name -> picture (height, width, 3).
+    """
 
     numbers: dict[str, float] = field(default_factory=dict)
     void: str | None = None
-    """Why the run does not count, or None."""
     pictures: dict[str, Picture] = field(default_factory=dict)
-    """Name -> picture (height, width, 3)."""
 
 
 @torch.no_grad()
@@ -53,7 +57,7 @@ def settle_codebook(teacher: SwinTeacher, patches: PatchSet) -> None:
 
 @torch.no_grad()
 def start_codebook(teacher: SwinTeacher, patches: PatchSet, seed: int) -> StageSummary:
-    """Gives a finished teacher the codebook that no pre-training made, and looks at it.
+    """Gives a finished teacher the codebook that no pre-training made, and examines it.
 
     The alignment stays as it was drawn (channels are selected by variance); codes are the k-means
     centres of the tokens of all patches and their flips. The decoder knows nothing of them, so
@@ -81,28 +85,42 @@ def start_codebook(teacher: SwinTeacher, patches: PatchSet, seed: int) -> StageS
 def examine_codebook(
     teacher: SwinTeacher, patches: PatchSet, scale: int = 1, *, skips: bool = True
 ) -> StageSummary:
-    """Numbers, verdict and pictures of a pre-trained teacher.
+    """Measures and judges the codebook of a pre-trained teacher.
 
     As `examine_usage`, and the bypass gap: the MSE with codes shuffled between samples less the
-    MSE with the right codes, all skips zeroed, at the scale that was rebuilt.
+    MSE with the right codes, all skips zeroed.
+
+    Args:
+        teacher: With a settled codebook; put in eval mode.
+        patches: What it was pre-trained on.
+        scale: 1 or 2: the image's side over that of what the teacher rebuilds.
+        skips: Whether a picture shows what skips add.
+
+    Returns:
+        ``perplexity``, ``code_usage``, ``quant_mse``, ``tokens_examined``, ``mse_codes``,
+        ``mse_shuffled_codes`` and ``bypass_gap``; void as `verdict` has it.
     """
-    found = examine_usage(teacher, patches)
+    summary = examine_usage(teacher, patches)
     right, shuffled, picture = _gap(teacher, patches, scale, skips)
-    found.numbers |= {
+    summary.numbers |= {
         "mse_codes": right,
         "mse_shuffled_codes": shuffled,
         "bypass_gap": shuffled - right,
     }
-    found.pictures["reconstructions"] = picture
-    found.void = verdict(found.numbers, len(_quantiser(teacher).codebook.vectors))
-    return found
+    summary.pictures["reconstructions"] = picture
+    summary.void = verdict(summary.numbers, len(_quantiser(teacher).codebook.vectors))
+    return summary
 
 
 @torch.no_grad()
 def examine_usage(teacher: SwinTeacher, patches: PatchSet) -> StageSummary:
-    """Argmin perplexity, usage and distance of codes, and whether they collapsed.
+    """Measures argmin perplexity, usage and distance of codes, and whether they collapsed.
 
     Over at least 50 tokens per code word, or all that the patches and their flips give.
+
+    Returns:
+        ``perplexity`` (1 to N), ``code_usage`` (0 to 1), ``quant_mse`` and ``tokens_examined``;
+        void as `collapse` has it.
     """
     teacher.eval()
     counts, quant_mse, exemplars = _usage(teacher, patches)
@@ -119,7 +137,16 @@ def examine_usage(teacher: SwinTeacher, patches: PatchSet) -> StageSummary:
 
 
 def collapse(numbers: dict[str, float], size: int) -> str | None:
-    """Whether too few of this many codes are in use: why, or None."""
+    """Says why too few of this many codes are in use, or None if enough are.
+
+    Args:
+        numbers: With the argmin ``perplexity``.
+        size: N; max(2, N / 10) codes must be in effective use.
+
+    >>> collapse({"perplexity": 12.0}, 16)
+    >>> collapse({"perplexity": 1.5}, 16)
+    'codebook collapsed: argmin perplexity 1.5 of 16 codes, at least 2.0 needed'
+    """
     least = max(2.0, 0.1 * size)
     if numbers["perplexity"] >= least:
         return None
@@ -130,7 +157,14 @@ def collapse(numbers: dict[str, float], size: int) -> str | None:
 
 
 def verdict(numbers: dict[str, float], size: int) -> str | None:
-    """Why a codebook of this size makes a run void, or None."""
+    """Says why a codebook of this size makes a run void, or None if it does not.
+
+    It does if it has collapsed, or if shuffled codes raise the reconstruction's error by less
+    than a tenth: then the decoder does without them.
+
+    >>> verdict({"perplexity": 9.0, "mse_shuffled_codes": 0.02, "bypass_gap": 0.001}, 16)
+    'codebook bypassed: shuffled codes raise the error by 0.0010, at least 0.0020 needed'
+    """
     if collapsed := collapse(numbers, size):
         return collapsed
     needed = 0.1 * numbers["mse_shuffled_codes"]
@@ -144,7 +178,11 @@ def verdict(numbers: dict[str, float], size: int) -> str | None:
 
 @torch.no_grad()
 def code_drift(before: SwinTeacher, after: SwinTeacher, patches: PatchSet) -> dict[str, float]:
-    """Share of tokens whose nearest code changed between two stages of a teacher."""
+    """Measures the share of tokens whose nearest code changed between two stages of a teacher.
+
+    Returns:
+        ``code_drift`` in [0, 1]; padding counts for nothing.
+    """
     changed = weight = 0.0
     before.eval()
     after.eval()
@@ -156,7 +194,7 @@ def code_drift(before: SwinTeacher, after: SwinTeacher, patches: PatchSet) -> di
 
 
 def _usage(teacher: SwinTeacher, patches: PatchSet) -> tuple[Tensor, float, Exemplars]:
-    """Usage of codes (N,) by argmin, mean squared distance of tokens to their code, exemplars."""
+    """Counts codes (N,) by argmin; averages tokens' squared distance; gathers exemplars."""
     quantiser = _quantiser(teacher)
     size = len(quantiser.codebook.vectors)
     counts = torch.zeros(size, dtype=torch.float64)
@@ -177,7 +215,7 @@ def _usage(teacher: SwinTeacher, patches: PatchSet) -> tuple[Tensor, float, Exem
 def _gap(
     teacher: SwinTeacher, patches: PatchSet, scale: int, skips: bool
 ) -> tuple[float, float, Picture]:
-    """MSE with the right and with shuffled codes, no skips; and a picture of both."""
+    """Measures the MSE with the right and with shuffled codes, no skips; shows both."""
     order = permutation(0, "examined", 0, len(patches))[:GAP_PATCHES].tolist()
     x, valid = (
         torch.from_numpy(np.stack([read(i) for i in order]))[:, None].to(_device(teacher))
@@ -187,6 +225,7 @@ def _gap(
         [_quantiser(teacher)(teacher.encode(one)[-1])[0] for one in torch.split(x, 1)]
     )
     none, all_on = x.new_zeros(len(x), SKIPS), x.new_ones(len(x), SKIPS)
+    # Skips off: through them the decoder would rebuild the image whatever the codes are.
     right = _rebuilt(teacher, x, codes, none, scale)
     shuffled = _rebuilt(teacher, x, codes.roll(1, 0), none, scale)
     shown = {"codes, no skips": right, "shuffled codes": shuffled}
@@ -200,7 +239,7 @@ def _gap(
 
 
 def _rebuilt(teacher: SwinTeacher, x: Tensor, codes: Tensor, keep: Tensor, scale: int) -> Tensor:
-    """Reconstructions, one patch at a time so that memory stays that of one."""
+    """Rebuilds one patch at a time, so that memory stays that of one."""
     parts = zip(*(torch.split(t, 1) for t in (x, codes, keep)), strict=True)
     return torch.cat([teacher.reconstruct(a, teacher.encode(a), c, k, scale) for a, c, k in parts])
 
@@ -208,7 +247,7 @@ def _rebuilt(teacher: SwinTeacher, x: Tensor, codes: Tensor, keep: Tensor, scale
 def _images(
     patches: PatchSet, order: list[int], teacher: SwinTeacher, turn: Turn = FLIPS[0]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Single patches (1, 1, D, H, W) and the valid share (T,) of their tokens."""
+    """Yields single patches (1, 1, D, H, W) and the valid share (T,) of their tokens."""
     device = _device(teacher)
     for i in order:
         x, valid = (

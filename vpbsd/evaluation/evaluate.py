@@ -21,8 +21,17 @@ def evaluate(
 ) -> Iterator[tuple[Row, dict[str, Picture]]]:
     """Measures a network on each part: metrics, the best threshold's Dice (the floor), pictures.
 
-    The floor is chosen with the label, on the image as the network sees it: no trained model
-    that falls below it has learned anything of use.
+    The floor is chosen with the label, on raw intensities: no trained model that falls below it
+    has learned anything of use.
+
+    Args:
+        network: Answers with a `SegOutput`; put in eval mode.
+        parts: Labelled.
+        data: Patch size and clip percentile that the network was trained with.
+        precision: bf16 runs the network under autocast.
+
+    Yields:
+        A row (``volume``, ``group``, `metrics.measure`, ``threshold_dsc``) and pictures by name.
     """
     for part in parts:
         probability = predict_part(network, part, data.clip_percentile, data.patch, precision)

@@ -57,6 +57,10 @@ class Exemplars:
                 del kept[MOST:]
 
     def picture(self, counts: NDArray[np.float64]) -> Picture:
-        """All codes by how often they are used; those that nothing uses are named."""
+        """Draws all codes by how often they are used; those that nothing uses are named.
+
+        Args:
+            counts: (N,), how often each code is the nearest one.
+        """
         pieces = {c: [e.projection for e in kept] for c, kept in self.of_code.items()}
         return code_patches(pieces, counts, MOST)

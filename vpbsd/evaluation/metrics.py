@@ -26,7 +26,7 @@ Spacing = tuple[float, float, float]
 
 
 def measure(truth: Mask, prediction: Mask, spacing_um: Spacing | None) -> dict[str, float]:
-    """All metrics of one volume.
+    """Measures one volume with all metrics.
 
     Args:
         truth: the label, ``(z, y, x)``, bool, without padding.
@@ -41,6 +41,11 @@ def measure(truth: Mask, prediction: Mask, spacing_um: Spacing | None) -> dict[s
     Raises:
         BadInput: masks that are not boolean, not 3-D, without voxels or of different shapes; a
             spacing that is not three positive numbers.
+
+    >>> mask = np.ones((4, 4, 4), bool)
+    >>> row = measure(mask, mask, (3.0, 1.6, 1.6))
+    >>> row["dsc"], row["cldice"], row["hd95_um"], row["smd"] < 1e-3
+    (1.0, 1.0, 0.0, True)
     """
     _check_masks(truth, prediction)
     spacings: dict[str, Spacing] = {"vox": (1.0, 1.0, 1.0)}
@@ -79,10 +84,15 @@ def _checked(spacing_um: Spacing) -> Spacing:
 
 
 def overlap(truth: Mask, prediction: Mask) -> dict[str, float]:
-    """Voxel-wise agreement in [0, 1], without smoothing.
+    """Measures voxel-wise agreement in [0, 1], without smoothing.
 
     ``dsc`` is also the foreground's F1; ``jaccard = dsc / (2 - dsc)``; ``f1_macro`` is the mean of
     the F1 of foreground and background.
+
+    >>> truth, prediction = np.array([1, 1, 0, 0], bool), np.array([1, 0, 1, 0], bool)
+    >>> scores = overlap(truth, prediction)
+    >>> scores["dsc"], scores["jaccard"], scores["accuracy"]
+    (0.5, 0.3333333333333333, 0.5)
     """
     hits = int(np.count_nonzero(truth & prediction))
     true, predicted = int(np.count_nonzero(truth)), int(np.count_nonzero(prediction))
@@ -112,11 +122,16 @@ class SurfaceDistances:
 
 
 def surface_distances(truth: Mask, prediction: Mask, spacing: Spacing) -> SurfaceDistances:
-    """Distances between the surfaces of two ``(z, y, x)`` masks, in the unit of ``spacing``.
+    """Measures distances between the surfaces of two ``(z, y, x)`` masks, in units of ``spacing``.
 
     A surface voxel is a foreground voxel with a face neighbour that is background; outside the
     volume is background. Both masks empty: a single 0 each way. One empty: a single distance each
     way, from the first to the last voxel of the volume, which no real distance exceeds.
+
+    >>> truth, prediction = np.zeros((2, 1, 1, 9), bool)
+    >>> truth[0, 0, 2], prediction[0, 0, 5] = True, True
+    >>> surface_distances(truth, prediction, (3.0, 1.6, 1.6)).to_truth.round(6).tolist()
+    [4.8]
     """
     if truth.any() and prediction.any():
         box = _bounding_box(truth | prediction)
@@ -164,7 +179,7 @@ def _between(truth: Mask, prediction: Mask, spacing: Spacing) -> SurfaceDistance
 
 
 def _nearest(voxels: Mask, surface: Mask, spacing: Spacing) -> Distances:
-    """Distance of each of some voxels to the nearest one of a surface.
+    """Measures the distance of each of some voxels to the nearest one of a surface.
 
     Most are near: steps are tried in order of their length, for all voxels still without an
     answer at once. What is left asks a tree.
@@ -185,7 +200,7 @@ def _nearest(voxels: Mask, surface: Mask, spacing: Spacing) -> Distances:
 
 
 def _steps(shape: tuple[int, ...], spacing: Spacing) -> Iterator[tuple[int, float]]:
-    """Steps in a flat array and their lengths, the shortest first; none shorter is left out."""
+    """Yields steps in a flat array and their lengths, the shortest first, none left out."""
     reach = range(-REACH, REACH + 1)
     steps = np.array(list(product(reach, reach, reach)))
     lengths = np.linalg.norm(steps * spacing, axis=1)
@@ -197,34 +212,42 @@ def _steps(shape: tuple[int, ...], spacing: Spacing) -> Iterator[tuple[int, floa
 
 
 def _places(flat: NDArray[np.intp], shape: tuple[int, ...], spacing: Spacing) -> Distances:
-    """Coordinates ``(n, 3)`` of flat indices, in the unit of the spacing."""
+    """Computes coordinates ``(n, 3)`` of flat indices, in the unit of the spacing."""
     places: Distances = np.stack(np.unravel_index(flat, shape), 1) * np.asarray(spacing)
     return places
 
 
 def hd95(distances: SurfaceDistances) -> float:
-    """95th percentile of the distances of both directions pooled (medpy's convention)."""
+    """Computes the 95th percentile of both directions' distances pooled (medpy's convention).
+
+    >>> hd95(SurfaceDistances(np.arange(100.0), np.array([0.0])))
+    94.0
+    """
     return float(np.percentile(_pooled(distances), 95))
 
 
 def hd95_max(distances: SurfaceDistances) -> float:
-    """Larger of the 95th percentiles of the two directions (MONAI's convention)."""
+    """Takes the larger of the 95th percentiles of the two directions (MONAI's convention)."""
     directions = distances.to_truth, distances.to_prediction
     return max(float(np.percentile(direction, 95)) for direction in directions)
 
 
 def hd_max(distances: SurfaceDistances) -> float:
-    """Hausdorff distance: the largest distance of either direction."""
+    """Takes the largest distance of either direction: the Hausdorff distance."""
     return float(_pooled(distances).max())
 
 
 def asd(distances: SurfaceDistances) -> float:
-    """Mean distance from the prediction's surface to the truth's; directed."""
+    """Averages the distances from the prediction's surface to the truth's; directed."""
     return float(distances.to_truth.mean())
 
 
 def assd(distances: SurfaceDistances) -> float:
-    """Mean of the distances of both directions pooled; symmetric."""
+    """Averages the distances of both directions pooled; symmetric.
+
+    >>> assd(SurfaceDistances(np.array([0.0, 3.0]), np.array([0.0])))
+    1.0
+    """
     return float(_pooled(distances).mean())
 
 
@@ -233,7 +256,7 @@ def _pooled(distances: SurfaceDistances) -> Distances:
 
 
 def best_threshold(image: NDArray[np.generic], truth: Mask) -> tuple[float, float]:
-    """Best Dice that one global threshold reaches when chosen with the label, and the threshold.
+    """Finds the global threshold of best Dice when chosen with the label, and that Dice.
 
     It is exact: every distinct value is tried. A model that has learned anything beats it. Among
     equal ones the lowest wins. An empty truth is met best by an infinite threshold.
@@ -247,6 +270,9 @@ def best_threshold(image: NDArray[np.generic], truth: Mask) -> tuple[float, floa
 
     Raises:
         BadInput: shapes differ, or the image holds NaN.
+
+    >>> best_threshold(np.array([1, 5, 9, 7]), np.array([False, False, True, True]))
+    (7.0, 1.0)
     """
     if image.shape != truth.shape:
         raise BadInput(f"image {image.shape} and truth {truth.shape} differ in shape: align them")

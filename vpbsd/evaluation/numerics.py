@@ -7,4 +7,4 @@ METRICS = 2
 """Of `metrics.measure`, in the key of every evaluation."""
 
 VALIDATION = 1
-"""Of the look at a student while it is trained, in the keys of the stages that are looked at."""
+"""Of the validation of a student while it is trained, in the keys of stages that have one."""

@@ -29,7 +29,7 @@ def overlay(
     prediction: NDArray[np.bool_],
     title: str,
 ) -> Picture:
-    """Three planes through the places with most vessel: image, and the verdict in two palettes.
+    """Draws three planes where most vessel is: the image, and the verdict in two palettes.
 
     Args:
         image: (z, y, x) in [0, 1].
@@ -59,10 +59,15 @@ def projections(
     prediction: NDArray[np.bool_],
     title: str,
 ) -> Picture:
-    """The whole volume along z: maximum of image and label, and the verdict twice.
+    """Projects the whole volume along z: maximum of image and label, and the verdict twice.
 
     A ray has the colour of what most of its vessel voxels are; of an error, where there is a tie.
-    Arguments as of `overlay`.
+
+    Args:
+        image: (z, y, x) in [0, 1].
+        truth: The label, same shape.
+        prediction: The segmentation, same shape.
+        title: Written above.
     """
     figure = Figure(figsize=(10, 10), layout="constrained")
     figure.suptitle(f"{title}\nmaximum-intensity projections along z", fontsize=10)
@@ -84,7 +89,12 @@ def projections(
 def reconstructions(
     inputs: NDArray[np.float32], answers: dict[str, NDArray[np.float32]]
 ) -> Picture:
-    """Middle slices of patches (n, z, y, x) beside what came back for them, by name."""
+    """Draws middle slices of patches beside their reconstructions.
+
+    Args:
+        inputs: (n, z, y, x) in [0, 1]; the first four are drawn.
+        answers: Name -> reconstructions (n, z, y, x).
+    """
     n = min(len(inputs), 4)
     rows = {"input": inputs, **answers}
     figure = Figure(figsize=(2.2 * n + 1, 2.2 * len(rows)), layout="constrained")
@@ -100,7 +110,12 @@ def reconstructions(
 
 
 def code_usage(histogram: NDArray[np.float64], title: str) -> Picture:
-    """How often each code word is the nearest one, most used first."""
+    """Draws how often each code word is the nearest one, most used first.
+
+    Args:
+        histogram: (N,), tokens of each code.
+        title: Written above.
+    """
     figure = Figure(figsize=(7, 3), layout="constrained")
     at = figure.subplots()
     share = np.sort(histogram)[::-1] / max(histogram.sum(), 1)
@@ -116,7 +131,7 @@ def code_usage(histogram: NDArray[np.float64], title: str) -> Picture:
 def code_patches(
     pieces: dict[int, list[NDArray[np.float32]]], histogram: NDArray[np.float64], most: int
 ) -> Picture:
-    """Pieces of images, each row of up to `most` those nearest to one code; most used code first.
+    """Draws a row of image pieces for each code, those nearest to it; most used code first.
 
     Args:
         pieces: Code -> squares of one size, in [0, 1].
@@ -152,19 +167,24 @@ def code_patches(
 
 
 def save_png(path: Path, picture: Picture) -> None:
-    """Writes a picture (height, width, 3)."""
+    """Writes a picture (height, width, 3) as PNG."""
     from matplotlib.image import imsave
 
     imsave(path, picture)
 
 
 def _some(numbers: list[int], most: int = 12) -> str:
+    """Lists numbers, the first dozen of them if there are more.
+
+    >>> _some([3, 5, 8], most=2)
+    '3, 5 and 1 more'
+    """
     shown = ", ".join(map(str, numbers[:most]))
     return f"{shown} and {len(numbers) - most} more" if len(numbers) > most else shown
 
 
 def _planes(truth: NDArray[np.bool_]) -> dict[str, tuple[slice | int, ...]]:
-    """An index per plane, where that plane cuts most vessel."""
+    """Finds, along each axis, the plane that cuts most vessel; name -> index."""
     names = ("z plane (y-x)", "y plane (z-x)", "x plane (z-y)")
     planes: dict[str, tuple[slice | int, ...]] = {}
     for axis, name in enumerate(names):
@@ -176,7 +196,7 @@ def _planes(truth: NDArray[np.bool_]) -> dict[str, tuple[slice | int, ...]]:
 
 
 def _verdicts(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> Masks:
-    """Correct, missed, false."""
+    """Sorts voxels into correct, missed and false ones."""
     return truth & prediction, truth & ~prediction, ~truth & prediction
 
 

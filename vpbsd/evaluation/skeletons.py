@@ -31,18 +31,23 @@ _KERNEL = np.exp(-_COST / _EPSILON)  # at least 3.7e-44, so float64 needs no log
 
 
 def skeleton(mask: Mask) -> Mask:
-    """Centre lines of a ``(z, y, x)`` mask by Lee's thinning, one voxel wide.
+    """Thins a ``(z, y, x)`` mask to its centre lines, one voxel wide, by Lee's method.
 
     Source: Lee, Kashyap and Chu, 1994, as in scikit-image. The ends of a tube come out shorter by
     about its radius. A blob of even size, such as 2 x 2 x 2, can be thinned away altogether; where
     that leaves nothing, the mask is its own skeleton, so that only empty masks have empty ones.
+
+    >>> tube = np.zeros((5, 5, 9), bool)
+    >>> tube[1:4, 1:4] = True
+    >>> np.argwhere(skeleton(tube)[:, :, 4]).tolist()
+    [[2, 2]]
     """
     lines = np.asarray(skeletonize(mask)) > 0
     return lines if lines.any() else mask
 
 
 def cldice(truth: Mask, prediction: Mask) -> dict[str, float]:
-    """Hard centre-line Dice in [0, 1], and its two parts.
+    """Measures the hard centre-line Dice in [0, 1], and its two parts.
 
     ``cl_precision`` is the share of the prediction's skeleton inside the truth, ``cl_sensitivity``
     the share of the truth's skeleton inside the prediction, ``cldice`` their harmonic mean. Both
@@ -63,7 +68,7 @@ def _inside(lines: Mask, mask: Mask, empty: float) -> float:
 
 
 def skeleton_matching(truth: Mask, prediction: Mask) -> dict[str, float]:
-    """Skeleton matching distances of two ``(z, y, x)`` masks; 0 is best, lower is better.
+    """Measures skeleton matching distances of two ``(z, y, x)`` masks; 0 is best.
 
     Both columns are means over the 64^3 tiles in which at least one mask has foreground (0.0 where
     there is none). A tile is skeletonised on its own. At the border tiles may be smaller; their
@@ -109,7 +114,7 @@ def _order(points: NDArray[np.float32]) -> tuple[int, bytes]:
 
 
 def skeleton_points(mask: Mask) -> NDArray[np.float32]:
-    """Index coordinates ``(n, 3)`` of a tile's skeleton, 1 <= n <= 3000."""
+    """Lists index coordinates ``(n, 3)`` of a tile's skeleton, 1 <= n <= 3000."""
     points = np.argwhere(skeleton(mask)).astype(np.float32)
     if len(points) > _POINTS:
         # One seed for both masks: equal masks keep equal points, swapping changes nothing.
@@ -119,7 +124,11 @@ def skeleton_points(mask: Mask) -> NDArray[np.float32]:
 
 
 def squared_distances(rows: NDArray[np.float32], columns: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Squared distances ``(n, m)`` of index coordinates in a tile, 0 to 3 * 63^2, exact."""
+    """Computes squared distances ``(n, m)`` of coordinates in a tile, 0 to 3 * 63^2, exactly.
+
+    >>> squared_distances(np.zeros((1, 3), np.float32), np.array([[1, 2, 2]], np.float32)).item()
+    9
+    """
     # All terms are integers below 2^24, which float32 holds exactly: the product may run in BLAS.
     squares = (rows**2).sum(1)[:, None] + (columns**2).sum(1)
     squared: NDArray[np.float32] = squares - 2 * (rows @ columns.T)
@@ -127,7 +136,7 @@ def squared_distances(rows: NDArray[np.float32], columns: NDArray[np.float32]) -
 
 
 def matching(squared: NDArray[np.intp]) -> tuple[float, float]:
-    """Entropic transport cost of two clouds from their squared distances ``(n, m)``.
+    """Computes the entropic transport cost of two clouds of squared distances ``(n, m)``.
 
     Sinkhorn's iteration (Cuturi 2013) with eps = .01 and uniform weights, for 200 iterations or
     until the value changes by less than 1e-5 in 20. The value is ``sum(plan * C)``, without the
@@ -135,6 +144,10 @@ def matching(squared: NDArray[np.intp]) -> tuple[float, float]:
 
     Returns:
         The value in [0, 1], and the summed error of the row marginals (columns are exact).
+
+    >>> value, error = matching(np.array([[0, 4], [4, 0]]))
+    >>> round(value, 6), round(error, 6)
+    (0.0, 0.0)
     """
     n, m = squared.shape
     kernel, priced = _KERNEL.take(squared), (_KERNEL * _COST).take(squared)
@@ -150,7 +163,7 @@ def matching(squared: NDArray[np.intp]) -> tuple[float, float]:
 
 
 def matching_ref(squared: NDArray[np.intp]) -> float:
-    """The masked variant of the authors of SMD, rows = prediction, columns = truth.
+    """Computes the masked variant of SMD's authors, rows = prediction, columns = truth.
 
     Transport is allowed from each predicted point to its 24 nearest true points, and to each true
     point from the 24 predicted points *farthest* from it; elsewhere plan and cost are 0. eps is
@@ -184,7 +197,7 @@ def matching_ref(squared: NDArray[np.intp]) -> float:
 
 
 def _allowed(squared: NDArray[np.intp]) -> Mask:
-    """The entries ``(n, m)`` through which `matching_ref` may transport."""
+    """Marks the entries ``(n, m)`` through which `matching_ref` may transport."""
     allowed = np.zeros(squared.shape, bool)
     np.put_along_axis(allowed, _smallest(squared), values=True, axis=1)
     np.put_along_axis(allowed.T, _smallest(-squared.T), values=True, axis=1)
@@ -192,7 +205,7 @@ def _allowed(squared: NDArray[np.intp]) -> Mask:
 
 
 def _smallest(values: NDArray[np.intp]) -> NDArray[np.int32]:
-    """Columns ``(n, 24)`` of each row's smallest values, ties to the lower column."""
+    """Finds the columns ``(n, 24)`` of each row's smallest values, ties to the lower column."""
     columns = np.arange(values.shape[1], dtype=np.int32)
     if len(columns) <= _NEIGHBOURS:
         return np.broadcast_to(columns, values.shape)

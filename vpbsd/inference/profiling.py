@@ -11,13 +11,21 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vpbsd.config import Grid, Precision
 
-BLOCKS, FIRST = 100, 3
-"""Blocks that are averaged over, as in the paper, and blocks before them that are not."""
+FIRST = 3
+"""Blocks before those that are timed."""
 CUBE = 64**3
 
 
 def size_of(network: nn.Module, patch: Grid) -> dict[str, float]:
-    """Parameters and multiply-accumulates of one patch, counted by torch's FlopCounterMode / 2."""
+    """Counts parameters and multiply-accumulates of one patch.
+
+    Args:
+        network: Put in eval mode.
+        patch: Sides (z, y, x) in voxels.
+
+    Returns:
+        ``params_deploy``, and ``gmac_torch``: 1e9 MACs, torch's FlopCounterMode / 2.
+    """
     network.eval()
     device = next(network.parameters()).device
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -29,21 +37,24 @@ def size_of(network: nn.Module, patch: Grid) -> dict[str, float]:
 
 
 @torch.no_grad()
-def block_times(network: nn.Module, patch: Grid, precision: Precision) -> Iterator[float]:
-    """Milliseconds of one patch after another, batch of one, the first three not told.
+def block_times(
+    network: nn.Module, patch: Grid, precision: Precision, blocks: int
+) -> Iterator[float]:
+    """Yields the milliseconds of patches one after another, batch of one, after a warm-up.
 
     Args:
         network: In eval mode, where it is to be measured.
         patch: Sides (z, y, x) in voxels.
         precision: bf16 runs under autocast.
+        blocks: How many are timed.
     """
     device = next(network.parameters()).device
     x = torch.rand(1, 1, *patch, device=device)
-    for i in range(FIRST + BLOCKS):
+    for i in range(FIRST + blocks):
         began = time.perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             network(x)
-        if device.type == "cuda":
+        if device.type == "cuda":  # calls return before the GPU has finished
             torch.cuda.synchronize(device)
         if i >= FIRST:
             yield 1000 * (time.perf_counter() - began)

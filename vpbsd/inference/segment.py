@@ -12,72 +12,59 @@ import numpy as np
 import torch
 import zarr
 
-from vpbsd.config import Grid, canonical
-from vpbsd.data.folds import whole
-from vpbsd.data.volumes import AXES, VolumeInfo, read_info
+from vpbsd.config import canonical
+from vpbsd.data.folds import whole_volume
+from vpbsd.data.volume_writer import multiscale
+from vpbsd.data.volumes import VolumeInfo, read_info
 from vpbsd.errors import BadInput
+from vpbsd.inference.model import SIDE, THRESHOLD, load_model, read_settings
 from vpbsd.inference.sliding_window import blocks, predict_block, reader
-from vpbsd.networks.build import NETWORK, WEIGHTS, load_network
 
-SETTINGS = "segment.json"
-SIDE = 256
 Stored = zarr.Array[Any]
 
 
-def write_settings(folder: Path, patch: Grid, clip_percentile: float) -> None:
-    """Beside the weights: how the network wants to see a volume."""
-    settings = {"patch": patch, "clip_percentile": clip_percentile}
-    (folder / SETTINGS).write_text(canonical(settings))
-
-
-def segment(model: Path, volume: Path, out: Path) -> None:
+def segment(model: str | Path, volume: str | Path, out: str | Path) -> None:
     """Writes the vessels of an OME-Zarr volume as an OME-Zarr mask (uint8, 0 or 1).
 
     Blocks that an interrupted run has finished are not computed again.
 
     Args:
-        model: A folder that `sweeps/final.py` made.
+        model: A folder that `vpbsd final` wrote.
         volume: An imported volume.
         out: The mask; made, or continued.
 
     Raises:
         BadInput: No such model or volume, or `out` is something else.
     """
-    _refuse_missing_model(model)
-    info = read_info(volume)
-    settings = json.loads((model / SETTINGS).read_text())
+    settings, info = read_settings(Path(model)), read_info(volume)
+    out = Path(out)
     mask, done = _open_out(out, info, settings)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = load_network(model).to(device)
-    read = reader(whole(info), settings["clip_percentile"])
-    z, y, x = settings["patch"]
+    student = load_model(model, device)
+    read = reader(whole_volume(info), student.clip_percentile)
     places = blocks(info.shape, SIDE)
     began, skipped = time.monotonic(), int(np.count_nonzero(done[:]))
     for number, place in enumerate(places):
         if done[number]:
             continue
-        answer = predict_block(network, read, info.shape, (z, y, x), place)
-        mask[place] = (answer > 0.5).astype(np.uint8)
+        probability = predict_block(student.network, read, info.shape, student.patch, place)
+        # The mask first: a stop between the two lines repeats a block and never skips one.
+        mask[place] = (probability > THRESHOLD).astype(np.uint8)
         done[number] = 1
-        _tell(number + 1, len(places), skipped, began)
+        _show_progress(number + 1, len(places), skipped, began)
     print(f"vessels of {info.name} are in {out}", file=sys.stderr)
 
 
-def _refuse_missing_model(model: Path) -> None:
-    for name in (WEIGHTS, NETWORK, SETTINGS):
-        if not (model / name).is_file():
-            raise BadInput(
-                f"{model} is no model folder ({name} is missing): give the folder that "
-                "`python sweeps/final.py` wrote"
-            )
-
-
 def _open_out(out: Path, info: VolumeInfo, settings: object) -> tuple[Stored, Stored]:
-    """The mask and its record of finished blocks; an earlier run's if it was the same work."""
+    """Opens the mask and its record of finished blocks; an earlier run's if it was the same work.
+
+    Raises:
+        BadInput: Something else is in its place.
+    """
     source = {"fingerprint": info.fingerprint, "settings": json.loads(canonical(settings))}
     if out.exists() and _source(out) != source:
         raise BadInput(f"{out} exists and is no mask of {info.name}: choose another name")
-    attributes: Any = {"vpbsd_source": source, "ome": _ome(info)}
+    attributes: Any = {"vpbsd_source": source, "ome": multiscale(info.name, info.spacing_um)}
     group = zarr.open_group(out, mode="a", attributes=attributes)
     count = len(blocks(info.shape, SIDE))
     mask = group.require_array("0", shape=info.shape, chunks=(64, 64, 64), dtype="uint8")
@@ -86,22 +73,14 @@ def _open_out(out: Path, info: VolumeInfo, settings: object) -> tuple[Stored, St
 
 
 def _source(out: Path) -> object:
-    """What an earlier run noted that it segments; None if `out` is something else."""
+    """Reads what an earlier run noted that it segments; None if `out` is something else."""
     try:
         return zarr.open_group(out, mode="r").attrs.get("vpbsd_source")
     except (OSError, ValueError):
         return None
 
 
-def _ome(info: VolumeInfo) -> dict[str, object]:
-    unit = {"unit": "micrometer"} if info.spacing_um else {}
-    axes = [{"name": name, "type": "space", **unit} for name in AXES]
-    scale = {"type": "scale", "scale": list(info.spacing_um or (1.0, 1.0, 1.0))}
-    data = [{"path": "0", "coordinateTransformations": [scale]}]
-    return {"version": "0.5", "multiscales": [{"axes": axes, "datasets": data}]}
-
-
-def _tell(number: int, count: int, skipped: int, began: float) -> None:
+def _show_progress(number: int, count: int, skipped: int, began: float) -> None:
     spent = time.monotonic() - began
     left = spent / max(number - skipped, 1) * (count - number)
     print(f"block {number}/{count}, about {left:.0f} s left", file=sys.stderr)

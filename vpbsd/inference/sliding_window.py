@@ -29,14 +29,22 @@ Read = Callable[[Slices], NDArray[np.float32]]
 
 
 def window_starts(n: int, patch: int) -> list[int]:
-    """First voxels of half-overlapping windows along an axis; the last one ends at the border."""
+    """Lists first voxels of half-overlapping windows along an axis; the last ends at the border.
+
+    >>> window_starts(150, 64)
+    [0, 32, 64, 86]
+    """
     if n <= patch:
         return [0]
     return [*range(0, n - patch, patch // 2), n - patch]
 
 
 def blocks(shape: Grid, side: int) -> list[Slices]:
-    """A volume cut in blocks of at most `side` voxels per axis, in order."""
+    """Cuts a volume in blocks of at most `side` voxels per axis, in order.
+
+    >>> [x for z, y, x in blocks((4, 4, 6), 4)]
+    [slice(0, 4, None), slice(4, 6, None)]
+    """
     firsts = [range(0, n, side) for n in shape]
     return [
         (
@@ -56,7 +64,7 @@ def predict(
     precision: Precision = "fp32",
     side: int = 256,
 ) -> Iterator[tuple[Slices, NDArray[np.float32]]]:
-    """Vessel probability of a volume, one block after the other.
+    """Predicts the vessel probability of a volume, one block after the other.
 
     Args:
         network: Answers with a `SegOutput`; put in eval mode.
@@ -83,7 +91,19 @@ def predict_block(
     block: Slices,
     precision: Precision = "fp32",
 ) -> NDArray[np.float32]:
-    """Vessel probability of one block: every window of the volume that touches it, blended."""
+    """Predicts the vessel probability of one block from every window that touches it, blended.
+
+    Args:
+        network: In eval mode.
+        read: Gives the normalised image of a box of the volume.
+        shape: The volume's.
+        patch: The window.
+        block: Where.
+        precision: bf16 runs the network under autocast.
+
+    Returns:
+        float32 in [0, 1], of the block's shape.
+    """
     device = next(network.parameters()).device
     importance = compute_importance_map(patch, mode="gaussian", sigma_scale=0.125).numpy()
     size = tuple(b.stop - b.start for b in block)
@@ -97,9 +117,10 @@ def predict_block(
         x = torch.from_numpy(np.ascontiguousarray(image))[None, None].to(device)
         with autocast if precision == "bf16" else nullcontext():
             logits = network(x).logits
-        run_main = vessel_probability(logits)[0, 0].float().cpu().numpy()
+        probability = vessel_probability(logits)[0, 0].float().cpu().numpy()
         here, there = _overlap(window, block)
-        total[there] += importance[here] * run_main[here]
+        # One order of windows for every block: sums of floats must not depend on the block.
+        total[there] += importance[here] * probability[here]
         weight[there] += importance[here]
     return (total / weight).astype(np.float32, copy=False)
 
@@ -107,14 +128,19 @@ def predict_block(
 def predict_part(
     network: nn.Module, part: Part, percentile: float, patch: Grid, precision: Precision
 ) -> NDArray[np.float32]:
-    """Vessel probability (z, y, x) of one part, held in memory: one block, no window twice."""
-    everything, read = max(part.shape), reader(part, percentile)
-    ((_, whole),) = predict(network, read, part.shape, patch, precision, everything)
-    return whole
+    """Predicts the vessel probability (z, y, x) of a part in one block: no window twice."""
+    side, read = max(part.shape), reader(part, percentile)
+    ((_, probability),) = predict(network, read, part.shape, patch, precision, side)
+    return probability
 
 
 def reader(part: Part, percentile: float) -> Read:
-    """Reads the normalised image of a part, in the part's own coordinates."""
+    """Makes a function that reads the normalised image of a part, in the part's own coordinates.
+
+    Args:
+        part: A part of a volume on this node.
+        percentile: Intensities above it are clipped, as in training.
+    """
     volume = open_volume(part.volume)
     low, high = volume.limits(percentile)
     firsts = [a for a, _ in part.box]
@@ -135,7 +161,7 @@ def _windows_touching(block: Slices, shape: Grid, patch: Grid) -> Iterator[Grid]
 
 
 def _overlap(window: tuple[slice, ...], block: Slices) -> tuple[Any, Any]:
-    """Where the two meet: in the window's coordinates, and in the block's."""
+    """Finds where the two meet: in the window's coordinates, and in the block's."""
     meet = [
         (max(w.start, b.start), min(w.stop, b.stop)) for w, b in zip(window, block, strict=True)
     ]

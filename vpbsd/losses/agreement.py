@@ -1,4 +1,4 @@
-"""Losses on voxels without label: agreement with another answer, and how sure an answer is."""
+"""Losses on voxels without label: consistency of two predictions, and entropy of one."""
 
 from math import log
 
@@ -13,7 +13,7 @@ FLOOR = 1e-6
 
 
 def consistency_loss(probability: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean squared difference of two answers; the target takes no gradient.
+    """Averages (p - t)^2 of two predictions; the target takes no gradient.
 
     Tarvainen and Valpola 2017, Mean teachers. Of two classes both differ by the same amount, so
     the mean over the softmax is that over the vessel channel.
@@ -22,22 +22,32 @@ def consistency_loss(probability: Tensor, target: Tensor, weight: Tensor | None 
         probability: (B, 1, D, H, W) of vessel, in [0, 1].
         target: same shape.
         weight: same shape, 0 on padded and on uncertain voxels; 0 is returned if all are.
+
+    >>> consistency_loss(torch.tensor([0.5, 1.0]), torch.tensor([0.0, 1.0]))
+    tensor(0.1250)
     """
     return weighted_mean((probability.float() - target.detach().float()).square(), weight)
 
 
 def entropy_loss(probability: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean entropy of two classes in units of ln 2, so 0 to 1 (Vu et al. 2019, ADVENT, eq. 2-3).
+    """Averages the entropy of two classes in units of ln 2, so 0 to 1 (ADVENT, eq. 2-3).
+
+    Vu et al. 2019, the direct form; unlabelled voxels are to be decided on.
 
     Args:
         probability: (B, 1, D, H, W) of vessel, in [0, 1].
         weight: same shape, 0 on padded voxels.
+
+    >>> entropy_loss(torch.tensor([0.5])), entropy_loss(torch.tensor([1.0])).round(decimals=4)
+    (tensor(1.0000), tensor(-0.))
     """
     return weighted_mean(entropy(probability), weight) / log(2)
 
 
 def entropy(probability: Tensor) -> Tensor:
-    """-sum_c p_c ln(p_c + 1e-6) of two classes, voxel by voxel, in nats (Yu et al. 2019, eq. 3).
+    """Computes -sum_c p_c ln(p_c + 1e-6) of two classes, by voxel, in nats (UA-MT, eq. 3).
+
+    Yu et al. 2019; at most ln 2.
 
     Args:
         probability: of vessel, any shape, in [0, 1].
@@ -47,7 +57,7 @@ def entropy(probability: Tensor) -> Tensor:
 
 
 def certainty_threshold(t: float, length: float, start: float = 0.75) -> float:
-    """Entropy below which a voxel counts as certain: rises from about start * ln 2 to ln 2.
+    """Computes the entropy below which a voxel counts as certain: start * ln 2, then up to ln 2.
 
     Yu et al. 2019, UA-MT, section 2.3. At its end every voxel passes.
 
@@ -55,5 +65,11 @@ def certainty_threshold(t: float, length: float, start: float = 0.75) -> float:
         t: time.
         length: of the ramp, in the unit of t.
         start: share of ln 2, in [0, 1].
+
+    Returns:
+        Nats. (start + (1 - start) * ramp(t, length)) * ln 2.
+
+    >>> round(certainty_threshold(10, 10) / log(2), 4)
+    1.0
     """
     return (start + (1 - start) * ramp(t, length)) * log(2)

@@ -11,15 +11,20 @@ AXES = ((3, 1, 1), (1, 3, 1), (1, 1, 3))
 def cldice_loss(
     probability: Tensor, target: Tensor, weight: Tensor | None = None, iterations: int = 10
 ) -> Tensor:
-    """One minus the soft clDice of a batch (Shit et al. 2021, eq. 1-2, algorithm 1).
+    """Computes one minus the soft clDice of a batch (Shit et al. 2021, eq. 1-2, algorithm 1).
 
-    Padded voxels count as background in both, so that what is said of them changes nothing.
+    2 Tp Ts / (Tp + Ts), with Tp the share of the prediction's skeleton inside the truth, and Ts
+    that of the truth's skeleton inside the prediction. Padded voxels count as background in both,
+    so that no prediction there changes anything.
 
     Args:
         probability: (B, 1, D, H, W) of vessel, in [0, 1].
         target: same shape, 0 or 1.
         weight: same shape, 0 on padded voxels.
         iterations: at least the largest radius in voxels, or thick vessels have no skeleton.
+
+    Returns:
+        Scalar in [0, 1].
     """
     w = torch.ones_like(target) if weight is None else weight.float()
     p, g = w * probability.float(), w * target.float()
@@ -29,11 +34,16 @@ def cldice_loss(
 
 
 def soft_skeleton(x: Tensor, iterations: int) -> Tensor:
-    """What erosion peels away and opening does not give back, gathered over all depths.
+    """Gathers over all depths what erosion peels away and opening does not give back.
 
     Args:
         x: (B, 1, D, H, W) in [0, 1].
         iterations: erosions.
+
+    >>> bar = torch.zeros(1, 1, 5, 5, 9)
+    >>> bar[..., 1:4, 1:4, :] = 1  # three voxels thick
+    >>> soft_skeleton(bar, 2)[0, 0, 2, :, 4].tolist()
+    [0.0, 0.0, 1.0, 0.0, 0.0]
     """
     skeleton = _ridge(x)
     for _ in range(iterations):
@@ -48,11 +58,11 @@ def _share_within(skeleton: Tensor, mask: Tensor) -> Tensor:
 
 
 def _ridge(x: Tensor) -> Tensor:
-    """What an opening removes."""
+    """Keeps what an opening removes."""
     return F.relu(x - F.max_pool3d(_eroded(x), 3, stride=1, padding=1))
 
 
 def _eroded(x: Tensor) -> Tensor:
-    """The least of a voxel and its six neighbours."""
+    """Takes the least of a voxel and its six neighbours."""
     z, y, x_ = (-F.max_pool3d(-x, axis, stride=1, padding=[n // 2 for n in axis]) for axis in AXES)
     return torch.minimum(torch.minimum(z, y), x_)

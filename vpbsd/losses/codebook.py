@@ -8,7 +8,7 @@ from vpbsd.losses.weighting import weighted_mean
 def codebook_loss(
     tokens: Tensor, chosen: Tensor, commitment: float = 0.25, weights: Tensor | None = None
 ) -> Tensor:
-    """||sg[e] - v||^2 + lambda * ||e - sg[v]||^2, mean over tokens and channels.
+    """Computes ||sg[e] - v||^2 + lambda * ||e - sg[v]||^2, mean over tokens and channels.
 
     VpbSD, eqs. 3 and 9 (van den Oord et al. 2017, eq. 3). The row that was chosen is used, not
     the soft mixture: a mixture would let the first term's gradient into the encoder.
@@ -18,6 +18,10 @@ def codebook_loss(
         chosen: (T, d), rows v of the codebook.
         commitment: lambda, not printed in VpbSD; .25 as in VQ-VAE.
         weights: (T,), valid share of each token.
+
+    >>> import torch
+    >>> codebook_loss(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 0.0]]))
+    tensor(0.6250)
     """
     pull = squared_error(tokens.detach(), chosen, weights)
     commit = squared_error(tokens, chosen.detach(), weights)
@@ -25,7 +29,7 @@ def codebook_loss(
 
 
 def squared_error(tokens: Tensor, codes: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean squared difference of tokens (T, d) and codes (T, d); with nearest codes, quant_mse.
+    """Averages (e - v)^2 of tokens (T, d) and codes (T, d); with nearest codes, quant_mse.
 
     Raises:
         ValueError: if the shapes differ.

@@ -1,4 +1,4 @@
-"""Losses on features and logits: the student's against what the teacher says."""
+"""Losses on features and logits: the student's against the teacher's targets."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,7 +7,7 @@ from vpbsd.losses.weighting import weighted_mean
 
 
 def feature_l1(z: Tensor, target: Tensor, share: Tensor | None = None) -> Tensor:
-    """Mean absolute difference of features; the target takes no gradient.
+    """Averages |z - t| of features; the target takes no gradient.
 
     With code vectors as target it is L_dis, VpbSD eq. 12; with a regressor's output for z and
     the teacher's continuous state as target it is L_mid, the paper's form of FitNets.
@@ -19,14 +19,30 @@ def feature_l1(z: Tensor, target: Tensor, share: Tensor | None = None) -> Tensor
 
     Raises:
         ValueError: if the shapes differ.
+
+    >>> import torch
+    >>> feature_l1(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 2.0]]))
+    tensor(0.5000)
     """
     return weighted_mean(_difference(z, target).abs(), share)
 
 
 def feature_l2(z: Tensor, target: Tensor, share: Tensor | None = None) -> Tensor:
-    """Half the mean squared difference: the original hint (Romero et al. 2015, eq. 3).
+    """Averages (z - t)^2 / 2: the original hint (Romero et al. 2015, FitNets, eq. 3).
 
-    Arguments as for ``feature_l1``; the paper sums over elements, we average.
+    The paper sums over elements; we average, or the scale would depend on the volume.
+
+    Args:
+        z: as for ``feature_l1``: a regressor's output.
+        target: same shape; takes no gradient.
+        share: valid share of each token.
+
+    Raises:
+        ValueError: if the shapes differ.
+
+    >>> import torch
+    >>> feature_l2(torch.tensor([[0.0, 2.0]]), torch.tensor([[2.0, 2.0]]))
+    tensor(1.)
     """
     return weighted_mean(_difference(z, target).square(), share) / 2
 
@@ -34,7 +50,7 @@ def feature_l2(z: Tensor, target: Tensor, share: Tensor | None = None) -> Tensor
 def softened_kl(
     margin: Tensor, target: Tensor, temperature: float, share: Tensor | None = None
 ) -> Tensor:
-    """T^2 KL(p_T || p_S) of two classes with p = softmax(f / T), mean over voxels.
+    """Computes T^2 KL(p_T || p_S) of two classes, p = softmax(f / T), mean over voxels.
 
     Hinton et al. 2015, section 2. With two classes only the logits' difference m = f_1 - f_0
     counts: p = sigmoid(m / T). The gradient is T (p_S - p_T) per voxel; for a large T the loss
@@ -49,6 +65,10 @@ def softened_kl(
 
     Raises:
         ValueError: if the shapes differ.
+
+    >>> import torch
+    >>> softened_kl(torch.tensor([0.0]), torch.tensor([2.0]), temperature=4.0)  # near 2^2 / 8
+    tensor(0.4848)
     """
     _same_shape(margin, target)
     ours, theirs = margin.float() / temperature, target.detach().float() / temperature
@@ -61,7 +81,7 @@ def softened_kl(
 def gaussian_vid(
     mean: Tensor, variance: Tensor, target: Tensor, share: Tensor | None = None
 ) -> Tensor:
-    """Mean of ((t - mu)^2 / var + log var) / 2: the loss of Ahn et al. 2019, VID.
+    """Averages ((t - mu)^2 / var + log var) / 2: the loss of Ahn et al. 2019, VID.
 
     The negative log-likelihood of the teacher's feature without its constant, so it can be
     negative; each channel's best variance is its mean squared error.
@@ -83,10 +103,10 @@ def gaussian_vid(
 def boundary_loss(
     z: Tensor, target: Tensor, margin: float = 1.0, share: Tensor | None = None
 ) -> Tensor:
-    """How far the student is from the teacher's side of zero, squared: Heo et al. 2019, AB.
+    """Averages the squared distance from the margin on the teacher's side of zero (AB).
 
-    (s + m)^2 where t <= 0 and s > -m, (s - m)^2 where t > 0 and s < m, else 0. The paper sums
-    over elements; we average, or the scale would depend on the volume.
+    Heo et al. 2019: (s + m)^2 where t <= 0 and s > -m, (s - m)^2 where t > 0 and s < m, else 0.
+    The paper sums over elements; we average, or the scale would depend on the volume.
 
     Args:
         z: (B, d, z, y, x), s: the connected feature of the student, before any activation.
@@ -103,7 +123,7 @@ def boundary_loss(
 
 
 def agreement(z: Tensor, target: Tensor, share: Tensor | None = None) -> Tensor:
-    """Share of elements on the teacher's side of zero, in [0, 1]; what AB is after.
+    """Computes the share of elements on the teacher's side of zero, in [0, 1]; what AB is after.
 
     Args:
         z: (B, d, z, y, x), s: as ``boundary_loss`` takes it.

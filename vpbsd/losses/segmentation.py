@@ -6,19 +6,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vpbsd.config import Supervision
 from vpbsd.losses.weighting import weighted_mean
 
 SMOOTH = 1e-5
-Supervision = Literal["dice", "dice_ce"]
 
 
 def vessel_probability(logits: Tensor) -> Tensor:
-    """(B, 2, D, H, W) logits -> (B, 1, D, H, W) softmax of the vessel channel, full precision."""
+    """Computes the softmax of the vessel channel, (B, 2, D, H, W) -> (B, 1, D, H, W), float32.
+
+    >>> vessel_probability(torch.zeros(1, 2, 1, 1, 1)).item()
+    0.5
+    """
     return torch.softmax(logits.float(), dim=1)[:, 1:]
 
 
 def dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """One minus the soft Dice coefficient, summed over the whole batch.
+    """Computes 1 - 2 sum(p g) / (sum p + sum g), summed over the whole batch.
 
     VpbSD, eqs. 7 and 11 print the coefficient; what is minimised is one minus it. The denominator
     is linear, as set sizes are in eq. 13. Milletari et al. 2016 square it.
@@ -33,6 +37,9 @@ def dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = None)
 
     Raises:
         ValueError: if the shapes differ.
+
+    >>> dice_loss(torch.tensor([1.0, 1.0, 0.0]), torch.tensor([1.0, 0.0, 0.0]))  # 1 - 2/3
+    tensor(0.3333)
     """
     _same_shape(probability, target)
     p, g = probability.float(), target.float()
@@ -42,7 +49,7 @@ def dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = None)
 
 
 def dice_ce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Half cross entropy (mean over valid voxels), half Dice loss, as UA-MT supervises.
+    """Computes half cross entropy (mean over valid voxels), half Dice loss, as UA-MT does.
 
     Args:
         logits: (B, 2, D, H, W).
@@ -55,11 +62,11 @@ def dice_ce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Ten
 
 
 def soft_dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Dice loss against a probability: sum |p - g| / (sum p + sum g), 0 where both are equal.
+    """Computes sum |p - g| / (sum p + sum g), the Dice loss against a probability.
 
     Wang et al. 2023, Dice semimetric losses, DML1. The product of the plain loss rewards a soft
     target of .6 most with an answer of 1, and the target itself costs .4; here the overlap is the
-    smaller of the two, which is the product where the target is 0 or 1.
+    smaller of the two, which is the product where the target is 0 or 1. 0 where both are equal.
 
     Args:
         probability: (B, 1, D, H, W) of vessel, in [0, 1].
@@ -68,6 +75,9 @@ def soft_dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = 
 
     Raises:
         ValueError: if the shapes differ.
+
+    >>> soft_dice_loss(torch.tensor([0.6]), torch.tensor([0.6]))
+    tensor(0.)
     """
     _same_shape(probability, target)
     p, g = probability.float(), target.float()
@@ -78,7 +88,7 @@ def soft_dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = 
 def supervised_loss(
     kind: Supervision, logits: Tensor, target: Tensor, weight: Tensor | None = None
 ) -> Tensor:
-    """The supervised term of an arm: VpbSD's Dice loss, or UA-MT's half Dice, half cross entropy.
+    """Computes an arm's supervised term: VpbSD's Dice loss, or UA-MT's with cross entropy.
 
     Args:
         kind: ``dice`` or ``dice_ce``.
@@ -97,7 +107,7 @@ def reconstruction_loss(
     weight: Tensor | None = None,
     kind: Literal["mse", "l1"] = "mse",
 ) -> Tensor:
-    """How far a reconstruction is from the image, mean over valid voxels.
+    """Averages the error of a reconstruction over valid voxels: L_rec.
 
     VpbSD, eq. 5 names the squared error; eq. 6 prints the absolute one.
 
@@ -116,7 +126,7 @@ def reconstruction_loss(
 
 
 def shrunk(x: Tensor, weight: Tensor, scale: int) -> tuple[Tensor, Tensor]:
-    """An image by its means over cubes of scale^3 voxels; cubes with any padding do not count.
+    """Shrinks an image to means over cubes of scale^3 voxels; cubes with padding do not count.
 
     Args:
         x: (B, 1, D, H, W), sides multiples of the scale.
@@ -125,6 +135,10 @@ def shrunk(x: Tensor, weight: Tensor, scale: int) -> tuple[Tensor, Tensor]:
 
     Returns:
         Means and weights, (B, 1, D/scale, H/scale, W/scale).
+
+    >>> x = torch.arange(8.0).view(1, 1, 2, 2, 2)
+    >>> [one.item() for one in shrunk(x, torch.ones_like(x), 2)]
+    [3.5, 1.0]
     """
     return F.avg_pool3d(x, scale), (F.avg_pool3d(weight, scale) == 1).to(weight.dtype)
 

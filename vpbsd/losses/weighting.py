@@ -7,11 +7,15 @@ from torch import Tensor
 
 
 def weighted_mean(values: Tensor, weight: Tensor | None = None) -> Tensor:
-    """sum(weight * values) / sum(weight) in full precision; 0 where all weights are 0.
+    """Computes sum(weight * values) / sum(weight) in float32; 0 where all weights are 0.
 
     Args:
         values: any shape.
         weight: broadcastable to ``values``, not negative; a plain mean if not given.
+
+    >>> import torch
+    >>> weighted_mean(torch.tensor([1.0, 5.0, 9.0]), torch.tensor([1.0, 1.0, 0.0]))
+    tensor(3.)
     """
     values = values.float()
     if weight is None:
@@ -21,7 +25,7 @@ def weighted_mean(values: Tensor, weight: Tensor | None = None) -> Tensor:
 
 
 def token_share(valid: Tensor, grid: Sequence[int]) -> Tensor:
-    """How much of each token of a feature grid lies on real voxels.
+    """Computes how much of each token of a feature grid lies on real voxels.
 
     Args:
         valid: (B, 1, D, H, W), 1 on voxels of the volume and 0 on padding.
@@ -32,6 +36,12 @@ def token_share(valid: Tensor, grid: Sequence[int]) -> Tensor:
 
     Raises:
         ValueError: if the grid does not divide the patch.
+
+    >>> import torch
+    >>> valid = torch.ones(1, 1, 64, 64, 64)
+    >>> valid[:, :, 48:] = 0  # a volume of 48 planes
+    >>> token_share(valid, (2, 1, 1)).flatten().tolist()
+    [1.0, 0.5]
     """
     sides = valid.shape[2:]
     if any(side % cells for side, cells in zip(sides, grid, strict=True)):

@@ -10,82 +10,43 @@ The decoder stays as it was initialised.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.config import LightNet, Section
-from vpbsd.data.patches import Semi, draw_semi
+from vpbsd.data.patches import Semi
 from vpbsd.losses.distillation import agreement, boundary_loss
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import asked, encoder_only, seen_by, together
-from vpbsd.networks.build import build_network
+from vpbsd.methods.distilling_configs import AbConfig
+from vpbsd.methods.method import Clock
+from vpbsd.methods.student import StudentMethod, seen_by, together, train_encoder_only
 from vpbsd.networks.heads import Connector
 from vpbsd.random_streams import initialising
 
 
-class Ab(Section):
-    """How much the boundaries of two layers count, and how far from them is far enough."""
-
-    weight: float = Field(10.0, gt=0)
-    """Of the deepest layer."""
-    factor16: float = Field(0.5, ge=0)
-    """Times `weight`: of the layer at 1/16; 0 leaves that layer and its features out."""
-    margin: float = Field(1.0, gt=0)
-
-
-class AbConfig(Section):
-    """The student, the term, the teacher's width, and the patches the term is taken over."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["ab"] = "ab"
-    network: LightNet = LightNet()
-    teacher_width: int = Field(768, ge=2, multiple_of=2)
-    ab: Ab = Ab()
-    distil_on: Literal["both", "labelled"] = "labelled"
-
-    @property
-    def asks(self) -> tuple[tuple[str, str], ...]:
-        """What the teacher must say, as (field, role)."""
-        shallower = asked("features16", self.distil_on) if self.ab.factor16 else ()
-        return (*asked("features", self.distil_on), *shallower)
-
-    def build(self, seed: int) -> ActivationBoundaries:
-        """The method; the student first and from its own stream, then the connectors."""
-        return ActivationBoundaries(self, seed)
-
-
 @final
-class ActivationBoundaries(Method[Semi]):
+class ActivationBoundaries(StudentMethod[AbConfig]):
     """A student's encoder, connectors that are dropped afterwards, and how often they agreed."""
 
-    draws = draw_semi
     agreed: Tensor
 
     def __init__(self, config: AbConfig, seed: int) -> None:
-        super().__init__()
+        super().__init__(config, seed)
         self.ab, width = config.ab, config.network.widths[-1]
-        self.student = encoder_only(build_network(config.network, seed))
+        train_encoder_only(self.student)
         with initialising(seed, "connectors"):
             self.deepest = Connector(width, config.teacher_width)
             if self.ab.factor16:
                 self.shallower = Connector(width, config.teacher_width // 2)
         self.register_buffer("agreed", torch.zeros(2))
 
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student, for the second phase."""
-        return self.student
-
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`boundary` and, with a factor, `boundary16`."""
         seen = seen_by(self.student, batch)
-        pairs = [(self.deepest(s.deepest), s.said.features, s.valid) for s in seen]
+        pairs = [(self.deepest(s.deepest), s.targets.features, s.valid) for s in seen]
         terms = {"boundary": self._loss(0, *together(pairs))}
         if self.ab.factor16:
-            states = [(s.answer.stages[-2], s.said.features16, s.valid) for s in seen]
+            states = [(s.answer.stages[-2], s.targets.features16, s.valid) for s in seen]
             pairs = [(self.shallower(z), target, valid) for z, target, valid in states]
             terms["boundary16"] = self._loss(1, *together(pairs))
         return terms

@@ -7,55 +7,28 @@ unlabelled patches only, as in ADVENT. One network, no teacher, no noise; answer
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.data.patches import Semi, draw_semi
+from vpbsd.data.patches import Semi
 from vpbsd.losses.agreement import entropy_loss
-from vpbsd.losses.segmentation import supervised_loss, vessel_probability
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.semi import SemiConfig, semi_weights
-from vpbsd.networks.build import build_network
-
-
-class EntropyConfig(SemiConfig):
-    """The shared settings are all there are."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["me"] = "me"
-
-    def build(self, seed: int) -> Entropy:
-        """The method with its student initialised from the seed."""
-        return Entropy(self, seed)
+from vpbsd.methods.configs import EntropyConfig
+from vpbsd.methods.method import Clock
+from vpbsd.methods.semi import semi_weights, supervised_terms
+from vpbsd.methods.student import StudentMethod
 
 
 @final
-class Entropy(Method[Semi]):
+class Entropy(StudentMethod[EntropyConfig]):
     """A student that is to be sure of itself."""
-
-    draws = draw_semi
-
-    def __init__(self, config: EntropyConfig, seed: int) -> None:
-        super().__init__()
-        self.config = config
-        self.student = build_network(config.network, seed)
-
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student."""
-        return self.student
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`sup` on labels and, with a weight, `entropy` over valid unlabelled voxels."""
-        labelled, unlabelled = batch
-        logits = self.student(labelled.image).logits
-        sup = supervised_loss(self.config.sup, logits, labelled.label, labelled.valid)
-        if not self.config.weight:
-            return {"sup": sup}
-        assert unlabelled is not None, "unlabelled patches come with the batch"
-        guess = vessel_probability(self.student(unlabelled.image).logits)
-        return {"sup": sup, "entropy": entropy_loss(guess, unlabelled.valid)}
+        terms, guess = supervised_terms(self.student, self.config, batch)
+        if guess is None:
+            return terms
+        return {**terms, "entropy": entropy_loss(guess.vessel, guess.valid)}
 
     def weights(self, clock: Clock) -> dict[str, float]:
         """1 and w(t)."""

@@ -8,68 +8,31 @@ no ReLU follows the regressor.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.config import LightNet, Section
-from vpbsd.data.patches import Semi, draw_semi
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import deepest_l1, student_terms, student_weights
-from vpbsd.networks.build import build_network
+from vpbsd.data.patches import Semi
+from vpbsd.methods.distilling_configs import FitNetsConfig
+from vpbsd.methods.method import Clock
+from vpbsd.methods.student import StudentMethod, deepest_l1, student_terms, student_weights
 from vpbsd.networks.heads import Regressor
 from vpbsd.random_streams import initialising
 
 
-class FitNetsConfig(Section):
-    """Weights, the teacher's width, and the patches the hint is taken over."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["fitnets"] = "fitnets"
-    network: LightNet = LightNet()
-    teacher_width: int = Field(768, ge=1)
-    """Channels d_t of the teacher's deepest state: 16 * feature_size."""
-    beta: float = Field(0.0, ge=0)
-    ramp_epochs: float = Field(80, ge=0)
-    gamma: float = Field(1.0, gt=0)
-    """Weight of L_mid."""
-    distil_on: Literal["both", "labelled"] = "labelled"
-
-    @property
-    def asks(self) -> tuple[tuple[str, str], ...]:
-        """What the teacher must say, as (field, role)."""
-        asked = [("features", "labelled")]
-        asked += [("features", "unlabelled")] if self.distil_on == "both" else []
-        return (*asked, *([("pseudo", "unlabelled")] if self.beta else []))
-
-    def build(self, seed: int) -> FitNets:
-        """The method; the student first and from its own stream, then the regressor."""
-        return FitNets(self, seed)
-
-
 @final
-class FitNets(Method[Semi]):
+class FitNets(StudentMethod[FitNetsConfig]):
     """A student, a regressor that is dropped afterwards, and the teacher's deepest state."""
 
-    draws = draw_semi
-
     def __init__(self, config: FitNetsConfig, seed: int) -> None:
-        super().__init__()
-        self.config = config
-        self.student = build_network(config.network, seed)
+        super().__init__(config, seed)
         with initialising(seed, "regressor"):
             self.regressor = Regressor(config.network.widths[-1], config.teacher_width)
-
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student alone."""
-        return self.student
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`sup`, `mid` and, with beta, `semi`."""
         terms, seen = student_terms(self.student, batch, semi=self.config.beta > 0)
-        hints = [(self.regressor(s.deepest), s.said.features, s.valid) for s in seen]
+        hints = [(self.regressor(s.deepest), s.targets.features, s.valid) for s in seen]
         return {**terms, "mid": deepest_l1(hints)}
 
     def weights(self, clock: Clock) -> dict[str, float]:

@@ -8,61 +8,33 @@ one phase and another norm, see `fitnets`.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.config import LightNet, Section
-from vpbsd.data.patches import Semi, draw_semi
+from vpbsd.data.patches import Semi
 from vpbsd.losses.distillation import feature_l2
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import asked, encoder_only, seen_by, together
-from vpbsd.networks.build import build_network
+from vpbsd.methods.distilling_configs import HintsConfig
+from vpbsd.methods.method import Clock
+from vpbsd.methods.student import StudentMethod, seen_by, together, train_encoder_only
 from vpbsd.networks.heads import Regressor
 from vpbsd.random_streams import initialising
 
 
-class HintsConfig(Section):
-    """The student, the teacher's width, and the patches the hint is taken over."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["hints"] = "hints"
-    network: LightNet = LightNet()
-    teacher_width: int = Field(768, ge=1)
-    distil_on: Literal["both", "labelled"] = "labelled"
-
-    @property
-    def asks(self) -> tuple[tuple[str, str], ...]:
-        """What the teacher must say, as (field, role)."""
-        return asked("features", self.distil_on)
-
-    def build(self, seed: int) -> Hints:
-        """The method; the student first and from its own stream, then the regressor."""
-        return Hints(self, seed)
-
-
 @final
-class Hints(Method[Semi]):
+class Hints(StudentMethod[HintsConfig]):
     """A student's encoder and a regressor to the teacher's deepest state."""
 
-    draws = draw_semi
-
     def __init__(self, config: HintsConfig, seed: int) -> None:
-        super().__init__()
-        self.student = encoder_only(build_network(config.network, seed))
+        super().__init__(config, seed)
+        train_encoder_only(self.student)
         with initialising(seed, "regressor"):
             self.regressor = Regressor(config.network.widths[-1], config.teacher_width)
-
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student, for the second phase."""
-        return self.student
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`hint` alone."""
         seen = seen_by(self.student, batch)
-        pairs = [(self.regressor(s.deepest), s.said.features, s.valid) for s in seen]
+        pairs = [(self.regressor(s.deepest), s.targets.features, s.valid) for s in seen]
         return {"hint": feature_l2(*together(pairs))}
 
     def weights(self, clock: Clock) -> dict[str, float]:

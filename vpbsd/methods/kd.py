@@ -9,67 +9,28 @@ decaying weight.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.config import LightNet, Section
-from vpbsd.data.patches import Semi, draw_semi
+from vpbsd.data.patches import Semi
 from vpbsd.losses.distillation import softened_kl
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import asked, student_terms, together
-from vpbsd.networks.build import build_network
-
-
-class Kd(Section):
-    """How much the teacher's probabilities count, and how soft they are."""
-
-    weight: float = Field(1.0, ge=0)
-    """0 leaves the term and the margins out."""
-    temperature: float = Field(4.0, gt=0)
-
-
-class KdConfig(Section):
-    """The student, the term, and the patches it is taken over."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["kd"] = "kd"
-    network: LightNet = LightNet()
-    kd: Kd = Kd()
-    distil_on: Literal["both", "labelled"] = "labelled"
-
-    @property
-    def asks(self) -> tuple[tuple[str, str], ...]:
-        """What the teacher must say, as (field, role)."""
-        return asked("margin", self.distil_on) if self.kd.weight else ()
-
-    def build(self, seed: int) -> Distillation:
-        """The method with its student initialised from the seed."""
-        return Distillation(self, seed)
+from vpbsd.methods.distilling_configs import KdConfig
+from vpbsd.methods.method import Clock
+from vpbsd.methods.student import StudentMethod, student_terms, together
 
 
 @final
-class Distillation(Method[Semi]):
+class Distillation(StudentMethod[KdConfig]):
     """A student and the teacher's margins (B, 1, D, H, W)."""
-
-    draws = draw_semi
-
-    def __init__(self, config: KdConfig, seed: int) -> None:
-        super().__init__()
-        self.config = config
-        self.student = build_network(config.network, seed)
-
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student."""
-        return self.student
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`sup` and, with a weight, `kd`."""
         terms, seen = student_terms(self.student, batch, semi=False)
         if self.config.kd.weight:
-            pairs = [(s.answer.logits.float().diff(dim=1), s.said.margin, s.valid) for s in seen]
+            pairs = [
+                (s.answer.logits.float().diff(dim=1), s.targets.margin, s.valid) for s in seen
+            ]
             margin, target, share = together(pairs)
             terms["kd"] = softened_kl(margin, target, self.config.kd.temperature, share)
         return terms

@@ -8,65 +8,38 @@ students' decaying rate instead of SGD. Answers are (B, 1, D, H, W).
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.data.patches import Semi, draw_semi
+from vpbsd.data.patches import Semi
 from vpbsd.losses.agreement import consistency_loss
-from vpbsd.losses.segmentation import supervised_loss, vessel_probability
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.semi import SemiConfig, perturbed, semi_weights
-from vpbsd.networks.build import build_network
+from vpbsd.losses.segmentation import vessel_probability
+from vpbsd.methods.configs import MeanTeacherConfig
+from vpbsd.methods.method import Clock
+from vpbsd.methods.semi import perturbed, semi_weights, supervised_terms
+from vpbsd.methods.student import StudentMethod
 from vpbsd.networks.roles import Ema
 from vpbsd.random_streams import generator
 
 
-class MeanTeacherConfig(SemiConfig):
-    """The shared settings, the average and the noise it sees."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["mt"] = "mt"
-    decay: float = Field(0.99, ge=0, lt=1)
-    noise: float = Field(0.1, ge=0)
-    """In deviations of the patch; clipped at twice that."""
-
-    def build(self, seed: int) -> MeanTeacher:
-        """The method with its student, and its average as a copy of it."""
-        return MeanTeacher(self, seed)
-
-
 @final
-class MeanTeacher(Method[Semi]):
+class MeanTeacher(StudentMethod[MeanTeacherConfig]):
     """A student and the moving average of it."""
 
-    draws = draw_semi
-
     def __init__(self, config: MeanTeacherConfig, seed: int) -> None:
-        super().__init__()
-        self.config, self.seed = config, seed
-        self.student = build_network(config.network, seed)
+        super().__init__(config, seed)
         self.mean = Ema(self.student, config.decay)
-
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student, which the reference evaluates too."""
-        return self.student
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`sup` on labels and, with a weight, `cons` over valid unlabelled voxels."""
-        labelled, unlabelled = batch
-        logits = self.student(labelled.image).logits
-        sup = supervised_loss(self.config.sup, logits, labelled.label, labelled.valid)
-        if not self.config.weight:
-            return {"sup": sup}
-        assert unlabelled is not None, "unlabelled patches come with the batch"
-        guess = vessel_probability(self.student(unlabelled.image).logits)
+        terms, guess = supervised_terms(self.student, self.config, batch)
+        if guess is None:
+            return terms
         stream = generator(self.seed, "noise", clock.step)
-        target = self.mean(perturbed(unlabelled.image, self.config.noise, stream)).logits
-        cons = consistency_loss(guess, vessel_probability(target), unlabelled.valid)
-        return {"sup": sup, "cons": cons}
+        target = self.mean(perturbed(guess.image, self.config.noise, stream)).logits
+        cons = consistency_loss(guess.vessel, vessel_probability(target), guess.valid)
+        return {**terms, "cons": cons}
 
     def weights(self, clock: Clock) -> dict[str, float]:
         """1 and w(t)."""

@@ -7,21 +7,19 @@ or it collapses to a few codes.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from vpbsd.config import Codebook as CodebookConfig
-from vpbsd.config import Section, SwinNet
 from vpbsd.data.patches import Pool, Unlabelled, draw_unlabelled
-from vpbsd.distributed import own, shared, together
+from vpbsd.distributed import gather, own_slice, rescale_mean
 from vpbsd.evaluation.codebook_health import StageSummary, examine_codebook, settle_codebook
 from vpbsd.losses.codebook import codebook_loss
 from vpbsd.losses.schedule import temperature
 from vpbsd.losses.segmentation import reconstruction_loss, shrunk
 from vpbsd.losses.weighting import token_share
+from vpbsd.methods.configs import TOKENS_PER_CODE, PatternsConfig
 from vpbsd.methods.method import Clock, Method
 from vpbsd.methods.tokens import RecentTokens, Usage
 from vpbsd.networks.alignment import ChannelSelection
@@ -30,48 +28,8 @@ from vpbsd.networks.codebook import Selection, gumbel
 from vpbsd.networks.swin_unetr import SKIPS, SwinTeacher
 from vpbsd.random_streams import generator
 
-TOKENS_PER_CODE = 20
-"""k-means starts from this many recent tokens per code word."""
-
 UNTRAINED = {1: ("net.out",), 2: ("net.out", "net.encoder1", "net.decoder1")}
 """What is left to fine-tuning: the segmentation head and, at half the resolution, the full one."""
-
-
-class PatternsConfig(Section):
-    """The teacher with its codebook, and the weights of pre-training."""
-
-    numerics: ClassVar[int] = 2
-    name: Literal["patterns"] = "patterns"
-    network: SwinNet
-    alpha: float = Field(0.1, ge=0)
-    reconstruction: Literal["mse", "l1"] = "mse"
-    skip_drop: float = Field(0.5, ge=0, le=1)
-    """Chance that a sample loses all its skips; 0 lets the decoder bypass the codebook.
-
-    All at once: dropped one by one, all five are gone in 1 of 32 samples only, and after 200
-    steps the codes carried nothing (bypass gap -6e-6 of .058, measured on the phantom).
-    """
-
-    rebuilt_at: Literal[1, 2] = 1
-    """2: half the resolution is rebuilt, three to four times faster on a CPU
-    (``benchmarks/half_resolution.py``). Where all skips are dropped little is lost: a code stands
-    for 32 x 32 x 32 voxels and says nothing of single ones.
-    """
-
-    def build(self, seed: int) -> Patterns:
-        """The method with its teacher initialised from the seed."""
-        return Patterns(self, seed)
-
-    def warm_steps(self, total: int) -> int:
-        """Steps without quantisation."""
-        return max(1, round(self.book.warm * total))
-
-    @property
-    def book(self) -> CodebookConfig:
-        """The codebook, which this method cannot do without."""
-        if self.network.codebook is None:
-            raise ValueError("pre-training with patterns needs a network with a codebook")
-        return self.network.codebook
 
 
 @final
@@ -109,19 +67,21 @@ class Patterns(Method[Unlabelled]):
         assert quantiser is not None
         hidden = self.teacher.encode(batch.image)
         if clock.step == 0:
-            self.teacher.start_head(together(batch.image), together(batch.valid))
-        z = together(hidden[-1])
-        share = together(token_share(batch.valid, z.shape[2:])).flatten()
+            self.teacher.start_head(gather(batch.image), gather(batch.valid))
+        z = gather(hidden[-1])
+        share = gather(token_share(batch.valid, z.shape[2:])).flatten()
         if clock.step == 0 and isinstance(quantiser.dn, ChannelSelection):
             quantiser.dn.select(z.detach().float().var((0, 2, 3, 4)))
         tau = self._temperature(clock)
         noise, mode = self._noise(len(share), clock), self._mode(clock)
         u, record = quantiser(z, noise, tau, mode, settled=False)
-        mine, scale = own(len(z)), self.config.rebuilt_at
+        mine, scale = own_slice(len(z)), self.config.rebuilt_at
         keep = self._keep(len(z), clock)[mine]
         rebuilt = self.teacher.reconstruct(batch.image, hidden, u[mine], keep, scale)
         image, valid = shrunk(batch.image, batch.valid, scale)
-        rec = shared(reconstruction_loss(image, rebuilt, valid, self.config.reconstruction), valid)
+        rec = rescale_mean(
+            reconstruction_loss(image, rebuilt, valid, self.config.reconstruction), valid
+        )
         if self._warming(clock):
             self.recent.add(record.tokens.detach(), share)
             return {"rec": rec}

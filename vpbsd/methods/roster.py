@@ -1,27 +1,58 @@
-"""The roster: every method's config, as one type that is checked and searchable."""
+"""The roster: which method a config describes."""
 
-from vpbsd.methods.ab import AbConfig
-from vpbsd.methods.entropy import EntropyConfig
-from vpbsd.methods.fitnets import FitNetsConfig
-from vpbsd.methods.hints import HintsConfig
-from vpbsd.methods.kd import KdConfig
-from vpbsd.methods.mean_teacher import MeanTeacherConfig
-from vpbsd.methods.patterns import PatternsConfig
-from vpbsd.methods.supervised import SupervisedConfig
-from vpbsd.methods.uncertain_teacher import UncertainTeacherConfig
-from vpbsd.methods.vid import VidConfig
-from vpbsd.methods.vpbsd import VpbSDConfig
+from __future__ import annotations
 
-MethodConfig = (
-    PatternsConfig
-    | SupervisedConfig
-    | VpbSDConfig
-    | FitNetsConfig
-    | MeanTeacherConfig
-    | UncertainTeacherConfig
-    | EntropyConfig
-    | HintsConfig
-    | KdConfig
-    | VidConfig
-    | AbConfig
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vpbsd.config import MethodSection
+from vpbsd.methods.ab import ActivationBoundaries
+from vpbsd.methods.configs import (
+    EntropyConfig,
+    MeanTeacherConfig,
+    PatternsConfig,
+    SupervisedConfig,
+    UncertainTeacherConfig,
 )
+from vpbsd.methods.distilling_configs import (
+    AbConfig,
+    FitNetsConfig,
+    HintsConfig,
+    KdConfig,
+    VidConfig,
+    VpbSDConfig,
+)
+from vpbsd.methods.entropy import Entropy
+from vpbsd.methods.fitnets import FitNets
+from vpbsd.methods.hints import Hints
+from vpbsd.methods.kd import Distillation
+from vpbsd.methods.mean_teacher import MeanTeacher
+from vpbsd.methods.method import Method
+from vpbsd.methods.patterns import Patterns
+from vpbsd.methods.supervised import Supervised
+from vpbsd.methods.uncertain_teacher import UncertainTeacher
+from vpbsd.methods.vid import VariationalDistillation
+from vpbsd.methods.vpbsd import VpbSD
+
+METHODS: Mapping[type[MethodSection], Callable[[Any, int], Method[Any]]] = {
+    PatternsConfig: Patterns,
+    SupervisedConfig: Supervised,
+    VpbSDConfig: VpbSD,
+    FitNetsConfig: FitNets,
+    MeanTeacherConfig: MeanTeacher,
+    UncertainTeacherConfig: UncertainTeacher,
+    EntropyConfig: Entropy,
+    HintsConfig: Hints,
+    KdConfig: Distillation,
+    VidConfig: VariationalDistillation,
+    AbConfig: ActivationBoundaries,
+}
+
+
+def build_method(config: MethodSection, seed: int) -> Method[Any]:
+    """Makes a method with its networks freshly initialised, each from its own stream of the seed.
+
+    The student is built first and from a stream that all methods share, so that every arm of a
+    study starts from one student.
+    """
+    return METHODS[type(config)](config, seed)

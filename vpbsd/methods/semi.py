@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import torch
-from pydantic import Field
-from torch import Tensor
+from typing import NamedTuple
 
-from vpbsd.config import LightNet, Section
+import torch
+from torch import Tensor, nn
+
+from vpbsd.data.patches import Semi
 from vpbsd.losses.schedule import ramp
-from vpbsd.losses.segmentation import Supervision
+from vpbsd.losses.segmentation import supervised_loss, vessel_probability
+from vpbsd.methods.configs import SemiConfig
 from vpbsd.methods.method import Clock
 
 
-class SemiConfig(Section):
-    """A student, how labels supervise it, and the weight of what unlabelled patches teach."""
+class Guess(NamedTuple):
+    """The student's probability of vessel on unlabelled patches; all (B, 1, D, H, W)."""
 
-    network: LightNet = LightNet()
-    sup: Supervision = "dice_ce"
-    weight: float = Field(0.1, ge=0)
-    """Largest weight of the unlabelled term; 0 leaves it and the unlabelled patches out."""
-    ramp_share: float = Field(1.0, gt=0, le=1)
-    """Share of all steps over which the weight rises: the whole run, as in the papers' code."""
+    vessel: Tensor
+    image: Tensor
+    valid: Tensor
 
-    @property
-    def unlabelled(self) -> bool:
-        """Whether unlabelled patches are drawn; the teacher is asked nothing about them."""
-        return self.weight > 0
+
+def supervised_terms(
+    student: nn.Module, config: SemiConfig, batch: Semi
+) -> tuple[dict[str, Tensor], Guess | None]:
+    """Returns `sup` on labels and, with a weight, the student's guess on unlabelled patches."""
+    labelled, unlabelled = batch
+    logits = student(labelled.image).logits
+    terms = {"sup": supervised_loss(config.sup, logits, labelled.label, labelled.valid)}
+    if not config.weight:
+        return terms, None
+    assert unlabelled is not None, "unlabelled patches come with the batch"
+    vessel = vessel_probability(student(unlabelled.image).logits)
+    return terms, Guess(vessel, unlabelled.image, unlabelled.valid)
 
 
 def semi_weights(clock: Clock, config: SemiConfig, name: str) -> dict[str, float]:

@@ -1,29 +1,55 @@
-"""What the distilling methods share: terms on labels and pseudo-labels, the deepest answers."""
+"""What methods that train a student share: the student, terms on labels and pseudo-labels."""
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from vpbsd.data.patches import Semi, TeacherTargets
+from vpbsd.config import StudentSection
+from vpbsd.data.patches import Semi, TeacherTargets, draw_semi
 from vpbsd.losses.distillation import feature_l1
 from vpbsd.losses.schedule import ramp
 from vpbsd.losses.segmentation import dice_loss, soft_dice_loss, vessel_probability
 from vpbsd.losses.weighting import token_share
-from vpbsd.methods.method import Clock
+from vpbsd.methods.method import Clock, Method
+from vpbsd.networks.build import build_network
 from vpbsd.networks.output import SegOutput
 
+C = TypeVar("C", bound=StudentSection)
 Pair = tuple[Tensor, Tensor | None, Tensor]
 """z (B, c, d, h, w), target of that shape or None, validity (B, 1, D, H, W)."""
+
+
+class StudentMethod(Method[Semi], Generic[C]):
+    """A method that trains a student on labelled patches and maybe others, and delivers it.
+
+    Attributes:
+        config: Of the method.
+        seed: Of all its random streams.
+        student: Initialised first and from its own stream, so that all arms of a study begin
+            alike; what a method adds to it comes after.
+    """
+
+    draws = draw_semi
+
+    def __init__(self, config: C, seed: int) -> None:
+        super().__init__()
+        self.config, self.seed = config, seed
+        self.student = build_network(config.network, seed)
+
+    @property
+    def deliverable(self) -> nn.Module:
+        """The student alone."""
+        return self.student
 
 
 class Seen(NamedTuple):
     """The student's answer to some patches, beside what the teacher said of them."""
 
     answer: SegOutput
-    said: TeacherTargets
+    targets: TeacherTargets
     valid: Tensor
 
     @property
@@ -37,22 +63,16 @@ class Seen(NamedTuple):
         return vessel_probability(self.answer.logits)
 
 
-def asked(field: str, on: Literal["both", "labelled"]) -> tuple[tuple[str, str], ...]:
-    """A field of what the teacher says, of the labelled patches or of both kinds."""
-    return tuple((field, role) for role in ("labelled", "unlabelled")[: 1 + (on == "both")])
-
-
 def seen_by(student: nn.Module, batch: Semi) -> list[Seen]:
     """The student's answers where no label is needed; in two calls, as below."""
     parts = [part for part in batch if part is not None]
-    return [Seen(student(part.image), part.said, part.valid) for part in parts]
+    return [Seen(student(part.image), part.targets, part.valid) for part in parts]
 
 
-def encoder_only(student: nn.Module) -> nn.Module:
-    """The student with only its encoder trained: losses on its stages reach nothing else."""
+def train_encoder_only(student: nn.Module) -> None:
+    """Leaves only the student's encoder to train: losses on its stages reach nothing else."""
     for name, parameter in student.named_parameters():
         parameter.requires_grad_(name.startswith("encoder."))
-    return student
 
 
 def student_terms(
@@ -65,23 +85,23 @@ def student_terms(
     """
     labelled, unlabelled = batch
     answer = student(labelled.image)
-    seen = [Seen(answer, labelled.said, labelled.valid)]
+    seen = [Seen(answer, labelled.targets, labelled.valid)]
     terms = {"sup": dice_loss(seen[0].vessel, labelled.label, labelled.valid)}
     if unlabelled is None:
         return terms, seen
     answer = student(unlabelled.image)
-    seen.append(Seen(answer, unlabelled.said, unlabelled.valid))
+    seen.append(Seen(answer, unlabelled.targets, unlabelled.valid))
     if semi:
-        terms["semi"] = pseudo_loss(seen[-1].vessel, unlabelled.said, unlabelled.valid)
+        terms["semi"] = pseudo_loss(seen[-1].vessel, unlabelled.targets, unlabelled.valid)
     return terms, seen
 
 
-def pseudo_loss(guess: Tensor, said: TeacherTargets, valid: Tensor) -> Tensor:
+def pseudo_loss(guess: Tensor, targets: TeacherTargets, valid: Tensor) -> Tensor:
     """Dice loss against the mask the teacher gave or, without one, against its probability."""
-    if said.pseudo is not None:
-        return dice_loss(guess, said.pseudo, valid)
-    assert said.margin is not None, "pseudo-labels come with the batch"
-    return soft_dice_loss(guess, said.margin.float().sigmoid(), valid)
+    if targets.pseudo is not None:
+        return dice_loss(guess, targets.pseudo, valid)
+    assert targets.margin is not None, "pseudo-labels come with the batch"
+    return soft_dice_loss(guess, targets.margin.float().sigmoid(), valid)
 
 
 def student_weights(clock: Clock, beta: float, ramp_epochs: float) -> dict[str, float]:

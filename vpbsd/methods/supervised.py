@@ -5,34 +5,17 @@ VpbSD (S0) eq. 7, with 1 - Dice as the loss. Source: section 3.3.2 and the Light
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
-from pydantic import Field
 from torch import Tensor, nn
 
-from vpbsd.config import Network, Section
 from vpbsd.data.patches import Labelled, Pool, draw_labelled
 from vpbsd.evaluation.codebook_health import StageSummary, start_codebook
 from vpbsd.losses.segmentation import dice_loss, vessel_probability
+from vpbsd.methods.configs import SupervisedConfig
 from vpbsd.methods.method import Clock, Method
 from vpbsd.networks.build import build_network
 from vpbsd.networks.swin_unetr import SwinTeacher
-
-
-class SupervisedConfig(Section):
-    """A network and which of its parts stay as they are."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["supervised"] = "supervised"
-    network: Network = Field(discriminator="name")
-    frozen: tuple[str, ...] = ()
-    """Prefixes of parameters that are not trained (the teacher's codebook and alignment)."""
-    starts_codebook: bool = False
-    """Whether k-means starts the codebook at the end, for a teacher without pre-training."""
-
-    def build(self, seed: int) -> Supervised:
-        """The method with its network initialised from the seed."""
-        return Supervised(self, seed)
 
 
 @final

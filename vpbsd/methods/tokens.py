@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from vpbsd.networks.codebook import histogram, perplexity
+from vpbsd.networks.code_usage import histogram, perplexity
 
 
 @final

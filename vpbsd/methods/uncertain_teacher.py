@@ -9,73 +9,43 @@ comes from input noise alone; both ramps span the whole run; else as `mean_teach
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
 import torch
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.data.patches import Semi, Unlabelled, draw_semi
+from vpbsd.data.patches import Semi
 from vpbsd.losses.agreement import certainty_threshold, consistency_loss, entropy
-from vpbsd.losses.segmentation import supervised_loss, vessel_probability
+from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.losses.weighting import weighted_mean
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.semi import SemiConfig, perturbed, ramped, semi_weights
-from vpbsd.networks.build import build_network
+from vpbsd.methods.configs import UncertainTeacherConfig
+from vpbsd.methods.method import Clock
+from vpbsd.methods.semi import Guess, perturbed, ramped, semi_weights, supervised_terms
+from vpbsd.methods.student import StudentMethod
 from vpbsd.networks.roles import Ema
 from vpbsd.random_streams import generator
 
 
-class UncertainTeacherConfig(SemiConfig):
-    """The shared settings, the average, its noise, and what counts as certain."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["uamt"] = "uamt"
-    decay: float = Field(0.99, ge=0, lt=1)
-    noise: float = Field(0.1, ge=0)
-    """In deviations of the patch; clipped at twice that."""
-    passes: int = Field(8, ge=1)
-    """Noisy passes that uncertainty is read from."""
-    certain: float = Field(0.75, ge=0, le=1)
-    """The first threshold, as a share of ln 2."""
-
-    def build(self, seed: int) -> UncertainTeacher:
-        """The method with its student, and its average as a copy of it."""
-        return UncertainTeacher(self, seed)
-
-
 @final
-class UncertainTeacher(Method[Semi]):
+class UncertainTeacher(StudentMethod[UncertainTeacherConfig]):
     """A student, the moving average of it, and the share of voxels that was certain lately."""
 
-    draws = draw_semi
     certain_share: Tensor
 
     def __init__(self, config: UncertainTeacherConfig, seed: int) -> None:
-        super().__init__()
-        self.config, self.seed = config, seed
-        self.student = build_network(config.network, seed)
+        super().__init__(config, seed)
         self.mean = Ema(self.student, config.decay)
         self.register_buffer("certain_share", torch.zeros(()))
 
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student."""
-        return self.student
-
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`sup` on labels and, with a weight, `cons` over valid and certain unlabelled voxels."""
-        labelled, unlabelled = batch
-        logits = self.student(labelled.image).logits
-        sup = supervised_loss(self.config.sup, logits, labelled.label, labelled.valid)
-        if not self.config.weight:
-            return {"sup": sup}
-        assert unlabelled is not None, "unlabelled patches come with the batch"
-        guess = vessel_probability(self.student(unlabelled.image).logits)
-        (target,) = self._answers(unlabelled.image, "noise", 1, clock)
+        terms, guess = supervised_terms(self.student, self.config, batch)
+        if guess is None:
+            return terms
+        (target,) = self._answers(guess.image, "noise", 1, clock)
         return {
-            "sup": sup,
-            "cons": consistency_loss(guess, target, self._certain(unlabelled, clock)),
+            **terms,
+            "cons": consistency_loss(guess.vessel, target, self._certain(guess, clock)),
         }
 
     def weights(self, clock: Clock) -> dict[str, float]:
@@ -91,12 +61,12 @@ class UncertainTeacher(Method[Semi]):
         share = {"certain_share": float(self.certain_share)} if self.config.weight else {}
         return {"threshold": self._threshold(clock), **share}
 
-    def _certain(self, unlabelled: Unlabelled, clock: Clock) -> Tensor:
+    def _certain(self, guess: Guess, clock: Clock) -> Tensor:
         """1 on valid voxels whose entropy is below the threshold, (B, 1, D, H, W)."""
-        passes = self._answers(unlabelled.image, "passes", self.config.passes, clock)
+        passes = self._answers(guess.image, "passes", self.config.passes, clock)
         below = (entropy(passes.mean(0)) < self._threshold(clock)).float()
-        self.certain_share.copy_(weighted_mean(below, unlabelled.valid))
-        return below * unlabelled.valid
+        self.certain_share.copy_(weighted_mean(below, guess.valid))
+        return below * guess.valid
 
     def _answers(self, image: Tensor, purpose: str, copies: int, clock: Clock) -> Tensor:
         """The average's answers on freshly noisy copies, (copies, B, 1, D, H, W), in one call."""

@@ -9,77 +9,36 @@ ten times the student.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, final
+from typing import final
 
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from vpbsd.config import LightNet, Section
-from vpbsd.data.patches import Semi, draw_semi
+from vpbsd.data.patches import Semi
 from vpbsd.losses.distillation import gaussian_vid
-from vpbsd.methods.method import Clock, Method
-from vpbsd.methods.student import asked, student_terms, together
-from vpbsd.networks.build import build_network
+from vpbsd.methods.distilling_configs import VidConfig
+from vpbsd.methods.method import Clock
+from vpbsd.methods.student import StudentMethod, student_terms, together
 from vpbsd.networks.heads import Gaussian
 from vpbsd.random_streams import initialising
 
 
-class Vid(Section):
-    """How much the prediction of the teacher counts, and what predicts it."""
-
-    weight: float = Field(1.0, ge=0)
-    """0 leaves the term, its head and the features out."""
-    hidden: int = Field(384, ge=1)
-    """Channels inside the head."""
-    variance: float = Field(5.0, gt=1e-3)
-    """Of every channel at the start."""
-
-
-class VidConfig(Section):
-    """The student, the term, the teacher's width, and the patches the term is taken over."""
-
-    numerics: ClassVar[int] = 1
-    name: Literal["vid"] = "vid"
-    network: LightNet = LightNet()
-    teacher_width: int = Field(768, ge=1)
-    vid: Vid = Vid()
-    distil_on: Literal["both", "labelled"] = "labelled"
-
-    @property
-    def asks(self) -> tuple[tuple[str, str], ...]:
-        """What the teacher must say, as (field, role)."""
-        return asked("features", self.distil_on) if self.vid.weight else ()
-
-    def build(self, seed: int) -> VariationalDistillation:
-        """The method; the student first and from its own stream, then the head."""
-        return VariationalDistillation(self, seed)
-
-
 @final
-class VariationalDistillation(Method[Semi]):
+class VariationalDistillation(StudentMethod[VidConfig]):
     """A student, a head that is dropped afterwards, and the teacher's deepest state."""
 
-    draws = draw_semi
-
     def __init__(self, config: VidConfig, seed: int) -> None:
-        super().__init__()
-        self.config, vid = config, config.vid
-        self.student = build_network(config.network, seed)
+        super().__init__(config, seed)
+        vid = config.vid
         if vid.weight:
             with initialising(seed, "gaussian"):
                 widths = config.network.widths[-1], config.teacher_width
                 self.head = Gaussian(*widths, vid.hidden, vid.variance)
 
-    @property
-    def deliverable(self) -> nn.Module:
-        """The student alone."""
-        return self.student
-
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """`sup` and, with a weight, `vid`."""
         terms, seen = student_terms(self.student, batch, semi=False)
         if self.config.vid.weight:
-            z, target, share = together([(s.deepest, s.said.features, s.valid) for s in seen])
+            z, target, share = together([(s.deepest, s.targets.features, s.valid) for s in seen])
             mean, variance = self.head(z)
             terms["vid"] = gaussian_vid(mean, variance, target, share)
         return terms

@@ -28,7 +28,7 @@ class Linear(nn.Linear):
     """One linear layer, applied to every token of the grid."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, d_in, z, y, x) -> (B, d_out, z, y, x)."""
+        """Maps every token, (B, d_in, z, y, x) -> (B, d_out, z, y, x)."""
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
@@ -41,7 +41,7 @@ class LinearFlat(nn.Module):
         self.linear = nn.Linear(in_channels * prod(grid), out_channels * prod(grid))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, d_in, *grid) -> (B, d_out, *grid).
+        """Maps the grid as one vector, (B, d_in, *grid) -> (B, d_out, *grid).
 
         Raises:
             BadInput: if the grid is not the one the layer was built for.
@@ -56,7 +56,11 @@ class LinearFlat(nn.Module):
 
 
 class ChannelSelection(nn.Module):
-    """Keeps a fixed set of channels: the first ones until ``select`` is told the variances."""
+    """Keeps a fixed set of channels: the first ones until ``select`` has chosen others.
+
+    Attributes:
+        index: (d_s,), numbers of the channels kept, ascending.
+    """
 
     index: Tensor
 
@@ -71,12 +75,17 @@ class ChannelSelection(nn.Module):
 
         Args:
             variance: (d_t,), measured once over a calibration set.
+
+        >>> selection = ChannelSelection(4, 2)
+        >>> selection.select(torch.tensor([0.1, 2.0, 0.3, 1.0]))
+        >>> selection.index.tolist()
+        [1, 3]
         """
         ranked = torch.argsort(variance, descending=True, stable=True)
         self.index.copy_(ranked[: len(self.index)].sort().values)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, d_t, z, y, x) -> (B, d_s, z, y, x)."""
+        """Selects channels, (B, d_t, z, y, x) -> (B, d_s, z, y, x)."""
         return x.index_select(1, self.index)
 
 
@@ -91,7 +100,7 @@ class ChannelScatter(nn.Module):
         self._selection = (selection,)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, d_s, z, y, x) -> (B, d_t, z, y, x)."""
+        """Scatters channels, (B, d_s, z, y, x) -> (B, d_t, z, y, x)."""
         empty = x.new_zeros(x.shape[0], self.out_channels, *x.shape[2:])
         return empty.index_copy(1, self._selection[0].index, x)
 
@@ -99,7 +108,7 @@ class ChannelScatter(nn.Module):
 def alignment(
     kind: Kind, teacher_channels: int, student_channels: int, grid: Grid
 ) -> tuple[nn.Module, nn.Module]:
-    """Both directions of one alignment.
+    """Builds both directions of one alignment.
 
     Args:
         kind: ``conv1`` and ``linear`` mix channels per token, ``linear_flat`` over the whole
@@ -113,6 +122,10 @@ def alignment(
 
     Raises:
         BadInput: if d_s channels cannot be selected among d_t.
+
+    >>> dn, up = alignment("conv1", 192, 32, (2, 2, 2))
+    >>> up(dn(torch.zeros(1, 192, 2, 2, 2))).shape
+    torch.Size([1, 192, 2, 2, 2])
     """
     if kind == "chsel":
         selection = ChannelSelection(teacher_channels, student_channels)

@@ -23,7 +23,7 @@ WEIGHTS, NETWORK = "weights.safetensors", "network.json"
 
 
 def build_network(config: Network, seed: int) -> nn.Module:
-    """The network, initialised from the seed's own stream: the same in every arm of a study."""
+    """Builds a network from the seed's own random stream: the same in every arm of a study."""
     with initialising(seed, "network"):
         if isinstance(config, LightNet):
             return LightUNet(config.widths)
@@ -34,22 +34,21 @@ def build_network(config: Network, seed: int) -> nn.Module:
 
 
 def save_network(folder: Path, network: nn.Module, config: Network) -> None:
-    """Weights and config side by side; `load_network` needs nothing else."""
+    """Writes weights and config side by side; `load_network` needs nothing else."""
     (folder / NETWORK).write_text(canonical(config))
     save_weights(folder / WEIGHTS, network)
 
 
 def load_network(folder: Path) -> nn.Module:
-    """A stored network in eval mode; names and shapes must fit exactly."""
+    """Loads a stored network, on the CPU and in eval mode.
+
+    Raises:
+        RuntimeError: Names or shapes of weights and config do not fit exactly.
+    """
     text = json.loads((folder / NETWORK).read_text())
     network = build_network(TypeAdapter(Network).validate_python(text), seed=0)
     load_weights(folder / WEIGHTS, network)
     return network.eval()
-
-
-def teacher_width(config: SwinNet) -> int:
-    """Channels d_t of the deepest state."""
-    return 16 * config.feature_size
 
 
 def _teacher(config: SwinNet) -> SwinTeacher:
@@ -65,6 +64,6 @@ def _teacher(config: SwinNet) -> SwinTeacher:
 
 
 def _quantiser(config: SwinNet, book: described.Codebook) -> PatternQuantiser:
-    dn, up = alignment(book.alignment, teacher_width(config), book.width, book.grid)
+    dn, up = alignment(book.alignment, config.deepest_width, book.width, book.grid)
     kappa = 1.0 if book.kappa == "auto" else book.kappa
     return PatternQuantiser(dn, up, Codebook(book.size, book.width, kappa))

@@ -44,6 +44,12 @@ class Codebook(nn.Module):
     kappa times the squared distance; selection is a hard straight-through Gumbel-softmax while
     training (Baevski et al. 2020, vq-wav2vec) and the nearest code in eval mode. Temperature is
     an argument, not state.
+
+    Attributes:
+        vectors: (N, d), the code words V.
+        kappa: scalar, what squared distances are multiplied by in the logits.
+        centre: (d,), mean of each channel that ``settle`` found.
+        spread: (d,), its deviation, positive.
     """
 
     kappa: Tensor
@@ -108,7 +114,8 @@ class Codebook(nn.Module):
         return e.movedim(1, -1).flatten(0, -2).to(self.vectors.dtype)
 
     def squared_distances(self, tokens: Tensor) -> Tensor:
-        """(T, d) -> (T, N); by differences, so that a token on a code has distance 0."""
+        """Computes ||e - v||^2, (T, d) -> (T, N); exactly 0 where a token lies on a code."""
+        # By differences: |e|^2 - 2 ev + |v|^2 would round to something else than 0 there.
         mode = "donot_use_mm_for_euclid_dist"
         return torch.cdist(tokens, self.vectors.to(tokens.dtype), compute_mode=mode).square()
 
@@ -136,6 +143,7 @@ class Codebook(nn.Module):
         Raises:
             ValueError: if noise is needed and missing.
         """
+        # What is stored and deployed must not depend on a draw.
         if not self.training and mode != "continuous":
             mode = "argmin"
         with torch.autocast(tokens.device.type, enabled=False):
@@ -159,9 +167,8 @@ class Codebook(nn.Module):
     def _vectors(self, tokens: Tensor, chosen: Tensor, weights: Tensor, mode: Selection) -> Tensor:
         if mode == "continuous":
             return tokens
-        if (
-            mode == "copy"
-        ):  # the bracket is exactly 0: the value stays that of the code, bit for bit
+        if mode == "copy":
+            # The bracket is exactly 0: the value stays that of the code, bit for bit.
             return chosen.detach() + (tokens - tokens.detach())
         return chosen if mode == "argmin" else weights @ self.vectors
 
@@ -231,7 +238,7 @@ class Codebook(nn.Module):
 
 
 def gumbel(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Standard Gumbel noise (mean .577, std 1.283) on the generator's device."""
+    """Draws standard Gumbel noise (mean .577, std 1.283) on the generator's device."""
     uniform = torch.empty(tuple(shape), device=generator.device)
     return -uniform.exponential_(generator=generator).log()
 
@@ -239,7 +246,9 @@ def gumbel(shape: Sequence[int], generator: torch.Generator) -> Tensor:
 def hard_gumbel(
     logits: Tensor, noise: Tensor, tau: float, mode: Literal["post", "pre"] = "post"
 ) -> Tensor:
-    """One-hot choice with the gradient of the soft one (Jang et al. 2017, straight-through).
+    """Chooses one-hot with the gradient of the soft choice (Jang et al. 2017, straight-through).
+
+    softmax((l + g) / tau), rounded to its largest entry in the forward pass (VpbSD, eq. 8).
 
     Args:
         logits: (T, N).
@@ -250,6 +259,9 @@ def hard_gumbel(
 
     Returns:
         (T, N), one-hot in value.
+
+    >>> hard_gumbel(torch.tensor([[0.0, 2.0, 1.0]]), torch.tensor([[0.0, 0.0, 3.0]]), tau=1.0)
+    tensor([[0., 0., 1.]])
     """
     noisy = logits + noise if mode == "post" else logits / tau + noise
     soft = torch.softmax(noisy / tau if mode == "post" else noisy, dim=1)
@@ -257,31 +269,12 @@ def hard_gumbel(
     return hard + (soft - soft.detach())
 
 
-def histogram(indices: Tensor, size: int, weights: Tensor | None = None) -> Tensor:
-    """How often each code was used, (T,) -> (N,) float64; tokens count their valid share."""
-    share = torch.ones_like(indices) if weights is None else weights
-    return torch.bincount(indices, share.double(), minlength=size)
-
-
-def usage(counts: Tensor) -> float:
-    """Share of codes that were used at all, in [0, 1]."""
-    return float((counts > 0).double().mean())
-
-
-def perplexity(counts: Tensor) -> float:
-    """Codes in effective use: exp(entropy), 1 to N; 0 where nothing was counted."""
-    if not counts.any():
-        return 0.0
-    shares = counts.double() / counts.double().sum()
-    return float(torch.special.entr(shares).sum().exp())
-
-
 def _random_rows(size: int, width: int, generator: torch.Generator | None = None) -> Tensor:
     return F.layer_norm(torch.randn(size, width, generator=generator), (width,))
 
 
 def _moments(flat: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each channel, (T, d) -> (d,) and (d,); deviations are not 0."""
+    """Computes mean and deviation of each channel, (T, d) -> (d,) and (d,); no deviation is 0."""
     return flat.mean(0), flat.std(0, correction=0).clamp_min(1e-5)
 
 

@@ -55,7 +55,7 @@ class Gaussian(nn.Module):
         return F.softplus(self.rho.float()) + LEAST_VARIANCE
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, d_s, z, y, x) -> mean (B, d_t, z, y, x) and variance (1, d_t, 1, 1, 1)."""
+        """Guesses the teacher, (B, d_s, z, y, x) -> (B, d_t, z, y, x) and (1, d_t, 1, 1, 1)."""
         return self.mean(z), self.variance.view(1, -1, 1, 1, 1)
 
 
@@ -74,6 +74,6 @@ class Connector(nn.Module):
         self.norm = nn.LayerNorm(teacher_channels)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(B, d_s, z, y, x) -> (B, d_t, z, y, x)."""
+        """Maps a feature, (B, d_s, z, y, x) -> (B, d_t, z, y, x)."""
         tokens: Tensor = self.norm(self.conv(z).movedim(1, -1))
         return tokens.movedim(-1, 1)

@@ -83,7 +83,7 @@ class LightUNet(nn.Module):
 
 
 def conv_pair(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
-    """Two convolutions with GroupNorm; the second one's activation is left to the caller.
+    """Stacks two convolutions with GroupNorm; the last activation is left to the caller.
 
     The convolutions have no bias: where a group is one channel, the norm would cancel it.
     """
@@ -97,5 +97,5 @@ def conv_pair(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequen
 
 
 def enlarge(x: Tensor) -> Tensor:
-    """Trilinear x2."""
+    """Doubles every side of (B, C, D, H, W), trilinearly."""
     return F.interpolate(x, scale_factor=2, mode="trilinear", align_corners=False)

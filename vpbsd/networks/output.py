@@ -1,4 +1,4 @@
-"""What every network takes and answers."""
+"""What every network takes and returns."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -25,7 +25,11 @@ class SegOutput(NamedTuple):
 
 
 def shape_text(sides: Sequence[int]) -> str:
-    """Sides as people write them: ``64x64x64``."""
+    """Writes sides as people do.
+
+    >>> shape_text((32, 64, 64))
+    '32x64x64'
+    """
     return "x".join(str(side) for side in sides)
 
 

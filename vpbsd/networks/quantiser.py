@@ -26,11 +26,11 @@ class PatternQuantiser(nn.Module):
         self.codebook = codebook
 
     def align(self, z: Tensor, *, settled: bool = True) -> Tensor:
-        """(B, d_t, z, y, x) -> normalised tokens (T, d_s) in the order b, z, y, x."""
+        """Aligns a state, (B, d_t, z, y, x) -> standardised tokens (T, d_s), order b, z, y, x."""
         return self.codebook.tokens(self.dn(z), settled=settled)
 
     def project(self, vectors: Tensor, grid: tuple[int, ...]) -> Tensor:
-        """(T, d_s) -> (B, d_t, *grid), what the decoder takes."""
+        """Projects codes back, (T, d_s) -> (B, d_t, *grid), for the decoder."""
         projected: Tensor = self.up(grid_of(vectors, grid))
         return projected
 
@@ -60,5 +60,10 @@ class PatternQuantiser(nn.Module):
 
 
 def grid_of(tokens: Tensor, grid: tuple[int, ...]) -> Tensor:
-    """Tokens (T, d) in the order b, z, y, x -> (B, d, *grid)."""
+    """Arranges tokens (T, d) in the order b, z, y, x as (B, d, *grid).
+
+    >>> import torch
+    >>> grid_of(torch.zeros(16, 32), (2, 2, 2)).shape
+    torch.Size([2, 32, 2, 2, 2])
+    """
     return tokens.reshape(-1, *grid, tokens.shape[-1]).movedim(-1, 1)

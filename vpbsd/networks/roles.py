@@ -29,7 +29,7 @@ class Frozen(nn.Module, Generic[M]):
         return self._inner[0]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (whatever inner takes)
-        """What the module answers, without gradient."""
+        """Calls the module, without gradient."""
         with torch.no_grad():
             return self.inner(*args, **kwargs)
 
@@ -57,7 +57,12 @@ class Ema(nn.Module, Generic[M]):
         self.cap = cap
 
     def decay(self, step: int) -> float:
-        """min(1 - 1/(step + 1), cap): the first update copies, the next ones average evenly."""
+        """Computes a = min(1 - 1/(step + 1), cap): the first update copies, later ones average.
+
+        >>> mean = Ema(nn.Linear(1, 1), cap=0.75)
+        >>> [mean.decay(step) for step in (0, 1, 3, 100)]
+        [0.0, 0.5, 0.75, 0.75]
+        """
         return min(1 - 1 / (step + 1), self.cap)
 
     @torch.no_grad()
@@ -75,7 +80,7 @@ class Ema(nn.Module, Generic[M]):
             kept.copy_(buffer)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (whatever inner takes)
-        """What the averaged module answers, without gradient."""
+        """Calls the averaged module, without gradient."""
         with torch.no_grad():
             return self.inner(*args, **kwargs)
 

@@ -65,7 +65,7 @@ class SwinTeacher(nn.Module):
         self.decode_codes = decode_codes
 
     def encode(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The Swin encoder alone.
+        """Runs the Swin encoder alone.
 
         Args:
             x: (B, 1, D, H, W).
@@ -109,10 +109,18 @@ class SwinTeacher(nn.Module):
         keep_skips: Tensor | None = None,
         scale: int = 1,
     ) -> Tensor:
-        """As ``decode``, but gives the image back: (B, 1, D, H, W), unbounded.
+        """Decodes as ``decode`` does, but gives the image back.
 
-        At scale 2 the last decoder block is left out, with the skip that it alone takes:
-        (B, 1, D/2, H/2, W/2), to be compared with means of 2 x 2 x 2 voxels.
+        Args:
+            x: as for ``decode``, as are the next three.
+            hidden: states from ``encode``.
+            bottleneck: takes the place of the deepest state.
+            keep_skips: skips of each sample that are kept.
+            scale: 1, or 2 to leave the last decoder block out, with the skip that it alone takes.
+
+        Returns:
+            (B, 1, D, H, W), unbounded; at scale 2 (B, 1, D/2, H/2, W/2), to be compared with
+            means of 2 x 2 x 2 voxels.
         """
         y = self._decoded(x, hidden, bottleneck, keep_skips, scale)
         image: Tensor = self.reconstruction(y)
@@ -120,7 +128,7 @@ class SwinTeacher(nn.Module):
 
     @torch.no_grad()
     def start_head(self, image: Tensor, valid: Tensor) -> None:
-        """The reconstruction begins at the mean brightness, with a tenth of its weights.
+        """Sets the reconstruction to begin at the mean brightness, with a tenth of its weights.
 
         Else the first steps teach a dark data set's decoder to answer with a constant, and it
         never leaves it: bypass gap 0.0000 of .0184 on real volumes, .0050 of .0211 with this.
@@ -170,7 +178,7 @@ class SwinTeacher(nn.Module):
     def _skip(
         self, level: int, x: Tensor, hidden: tuple[Tensor, ...], keep_skips: Tensor | None
     ) -> Tensor:
-        """The skip at 1/2^level of the resolution, zero in samples that do not keep it."""
+        """Computes the skip at 1/2^level of the resolution, zero in samples that drop it."""
         net = self.net
         source = centred(x) if level == 0 else hidden[level - 1]
         kept = None if keep_skips is None else keep_skips[:, level]
@@ -201,7 +209,7 @@ def check_patch(patch: Sequence[int]) -> None:
 
 
 def centred(x: Tensor) -> Tensor:
-    """An image in [0, 1] about zero: 4 x - 1.
+    """Maps an image in [0, 1] to 4 x - 1, about zero.
 
     On plain images, which are all positive, a fresh Swin encoder tells patches apart eight times
     less (deviation of its deepest state .08 against .66 on standardised ones, measured).

@@ -46,5 +46,5 @@ class Unetr(nn.Module):
             block.norm_cross_attn = nn.Identity()
 
     def forward(self, x: Tensor) -> SegOutput:
-        """(B, 1, *patch) -> logits (B, 2, *patch), no stages."""
+        """Segments patches, (B, 1, *patch) -> logits (B, 2, *patch); no stages."""
         return SegOutput(self.net(centred(x)), ())

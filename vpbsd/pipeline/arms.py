@@ -3,85 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TypeVar
 
-from vpbsd.methods.ab import AbConfig
-from vpbsd.methods.entropy import EntropyConfig
-from vpbsd.methods.fitnets import FitNetsConfig
-from vpbsd.methods.hints import HintsConfig
-from vpbsd.methods.kd import KdConfig
-from vpbsd.methods.mean_teacher import MeanTeacherConfig
-from vpbsd.methods.roster import MethodConfig
-from vpbsd.methods.supervised import SupervisedConfig
-from vpbsd.methods.uncertain_teacher import UncertainTeacherConfig
-from vpbsd.methods.vid import VidConfig
-from vpbsd.methods.vpbsd import VpbSDConfig
-from vpbsd.networks.build import teacher_width
+from vpbsd.config import MethodSection, derive
+from vpbsd.methods.configs import (
+    EntropyConfig,
+    MeanTeacherConfig,
+    MethodConfig,
+    SemiConfig,
+    SupervisedConfig,
+    UncertainTeacherConfig,
+)
+from vpbsd.methods.distilling_configs import (
+    AbConfig,
+    FitNetsConfig,
+    HintsConfig,
+    KdConfig,
+    VidConfig,
+    VpbSDConfig,
+)
 from vpbsd.settings import Settings
 
 Change = Callable[[Settings], MethodConfig | None]
 """From settings to the student's method; None: a reference, see `recipes.REFERENCES`."""
+Older = TypeVar("Older", bound=MethodSection)
+Semi = TypeVar("Semi", bound=SemiConfig)
 
 
 def _vpbsd(s: Settings, **changes: object) -> VpbSDConfig:
-    student = s.student
-    if student.cldice:  # else the number of iterations is nobody's, and retrains nothing
-        changes |= {"cldice": student.cldice, "cldice_iterations": student.cldice_iterations}
-    return VpbSDConfig(
-        network=student.network,
-        beta=student.beta,
-        ramp_epochs=student.ramp_epochs,
-        gamma=student.gamma,
-        distil_on=student.distil_on,
-        pseudo=student.pseudo,
-    ).model_copy(update=changes)
+    """Takes the student's weights; the iterations of soft-clDice only where it is used."""
+    if not s.student.cldice:  # else its iterations would be in the key, and retrain for nothing
+        changes["cldice_iterations"] = VpbSDConfig().cldice_iterations
+    return derive(VpbSDConfig, s.student, **changes)
 
 
-def _fitnets(s: Settings, beta: float, on: Literal["both", "labelled"]) -> FitNetsConfig:
-    return FitNetsConfig(
-        network=s.student.network,
-        teacher_width=teacher_width(s.pretrain.network),
-        beta=beta,
-        ramp_epochs=s.student.ramp_epochs,
-        gamma=s.student.mid,
-        distil_on=on,
-    )
+def _fitnets(s: Settings, **changes: object) -> FitNetsConfig:
+    width = s.pretrain.network.deepest_width
+    return derive(FitNetsConfig, s.student, teacher_width=width, gamma=s.student.mid, **changes)
 
 
-def _mean_teacher(s: Settings) -> MeanTeacherConfig:
-    c = s.consistency
-    return MeanTeacherConfig(
-        network=s.student.network,
-        weight=c.weight,
-        ramp_share=c.ramp_share,
-        decay=c.decay,
-        noise=c.noise,
-    )
-
-
-def _uncertain_teacher(s: Settings) -> UncertainTeacherConfig:
-    shared = _mean_teacher(s).model_dump(exclude={"name"})
-    c = s.consistency
-    return UncertainTeacherConfig(**shared, passes=c.passes, certain=c.certain)
-
-
-def _entropy(s: Settings) -> EntropyConfig:
-    c = s.consistency
-    return EntropyConfig(network=s.student.network, weight=c.weight, ramp_share=c.ramp_share)
+def _baseline_mid(s: Settings) -> FitNetsConfig:
+    return _fitnets(s, beta=0.0, distil_on="labelled")
 
 
 def _kd(s: Settings) -> KdConfig:
-    student = s.student
-    return KdConfig(network=student.network, kd=student.kd, distil_on=student.others_on)
+    return derive(KdConfig, s.student, distil_on=s.student.others_on)
 
 
-def _of_states(s: Settings) -> dict[str, Any]:
-    """What the methods share that learn from the teacher's states."""
-    return {
-        "network": s.student.network,
-        "teacher_width": teacher_width(s.pretrain.network),
-        "distil_on": s.student.others_on,
-    }
+def _from_states(target: type[Older], s: Settings) -> Older:
+    """Makes the config of an older method that learns from the teacher's states."""
+    width = s.pretrain.network.deepest_width
+    return derive(target, s.student, teacher_width=width, distil_on=s.student.others_on)
+
+
+def _semi(target: type[Semi], s: Settings) -> Semi:
+    return derive(target, s.consistency, network=s.student.network)
 
 
 def _light_unet(s: Settings) -> SupervisedConfig:
@@ -93,19 +69,19 @@ ARMS: dict[str, Change] = {
     "light_unet": _light_unet,
     "vpbsd_wo_dis": lambda s: _vpbsd(s, gamma=0.0),
     "vpbsd_wo_semi": lambda s: _vpbsd(s, beta=0.0, distil_on="labelled"),
-    "baseline_mid": lambda s: _fitnets(s, 0.0, "labelled"),
-    "baseline_mid_semi": lambda s: _fitnets(s, s.student.beta, "both"),
+    "baseline_mid": _baseline_mid,
+    "baseline_mid_semi": lambda s: _fitnets(s, distil_on="both"),
     "vpbsd": _vpbsd,
     "teacher_no_pretrain": lambda s: None,
     "unetr": lambda s: None,
     "kd": _kd,
-    "fitnets": lambda s: _fitnets(s, 0.0, "labelled"),  # the very run of baseline_mid
+    "fitnets": _baseline_mid,  # the very run of baseline_mid
     "fitnets_two_stage": _kd,
-    "vid": lambda s: VidConfig(vid=s.student.vid, **_of_states(s)),
+    "vid": lambda s: _from_states(VidConfig, s),
     "ab": _light_unet,
-    "mt": _mean_teacher,
-    "uamt": _uncertain_teacher,
-    "me": _entropy,
+    "mt": lambda s: _semi(MeanTeacherConfig, s),
+    "uamt": lambda s: _semi(UncertainTeacherConfig, s),
+    "me": lambda s: _semi(EntropyConfig, s),
     "da_conv1": _vpbsd,
     "da_linear": _vpbsd,
     "da_chsel": _vpbsd,
@@ -163,8 +139,8 @@ HEADINGS = {
 }
 
 FIRST_PHASES: dict[str, Change] = {
-    "fitnets_two_stage": lambda s: HintsConfig(**_of_states(s)),
-    "ab": lambda s: AbConfig(ab=s.student.ab, **_of_states(s)),
+    "fitnets_two_stage": lambda s: _from_states(HintsConfig, s),
+    "ab": lambda s: _from_states(AbConfig, s),
 }
 """What an arm's student goes through before, for a share of the epochs of one schedule."""
 

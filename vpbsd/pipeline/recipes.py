@@ -8,17 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from vpbsd.config import Codebook, Optim, Sampling, SwinNet
+from vpbsd.config import Codebook, Optim, Sampling, SwinNet, TargetField, derive
 from vpbsd.data.folds import Fold
 from vpbsd.data.lattice import cells
+from vpbsd.data.turns import FLIPS
 from vpbsd.errors import BadInput
-from vpbsd.evaluation.codebook_health import FLIPS
-from vpbsd.methods.patterns import TOKENS_PER_CODE, PatternsConfig
-from vpbsd.methods.roster import MethodConfig
-from vpbsd.methods.supervised import SupervisedConfig
+from vpbsd.methods.configs import (
+    TOKENS_PER_CODE,
+    MethodConfig,
+    PatternsConfig,
+    SupervisedConfig,
+)
 from vpbsd.overrides import override
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED
-from vpbsd.pipeline.stage_config import Evaluate, SaidField, Targets, Train
+from vpbsd.pipeline.stage_config import Evaluate, Targets, Train
 from vpbsd.pipeline.stages import Role, Stage
 from vpbsd.settings import Settings, Student
 
@@ -55,13 +58,7 @@ def pretraining(s: Settings, fold: Fold, seed: int) -> Stage:
     Raises:
         BadInput: The warm-up sees too few tokens to start the codebook from.
     """
-    config = PatternsConfig(
-        network=_gridded(s),
-        alpha=s.pretrain.alpha,
-        reconstruction=s.pretrain.reconstruction,
-        skip_drop=s.pretrain.skip_drop,
-        rebuilt_at=s.pretrain.rebuilt_at,
-    )
+    config = derive(PatternsConfig, s.pretrain, network=_gridded(s))
     _refuse_short_warm_up(s, config, fold)
     train = _train(s, config, s.pretrain.optim, s.sampling)
     return Stage(train, {"unlabelled": fold.unlabelled}, {}, seed, "pre-training")
@@ -95,18 +92,18 @@ def student(
     s: Settings, method: MethodConfig, fold: Fold, seed: int, spoken: Stage, arm: str
 ) -> Stage:
     """Stage 3; only what a weight makes use of becomes an upstream stage."""
-    asks = getattr(method, "asks", ())
-    upstream = {f"{says}_{role}": said(s, spoken, says, role, fold) for says, role in asks}
+    wanted = method.needs_targets
+    upstream = {f"{says}_{role}": said(s, spoken, says, role, fold) for says, role in wanted}
     parts: dict[Role, tuple[object, ...]] = {"labelled": fold.train}
-    asked = any(role == "unlabelled" for _, role in asks)
-    unlabelled = asked or getattr(method, "unlabelled", False)
+    targets = any(role == "unlabelled" for _, role in wanted)
+    unlabelled = targets or method.draws_unlabelled
     if unlabelled:
         parts["unlabelled"] = fold.unlabelled
     train = _train(s, method, s.student.optim, s.sampling if unlabelled else None)
     return Stage(train, parts, upstream, seed, arm)  # type: ignore[arg-type]
 
 
-def said(s: Settings, spoken: Stage, says: SaidField, role: Role, fold: Fold) -> Stage:
+def said(s: Settings, spoken: Stage, says: TargetField, role: Role, fold: Fold) -> Stage:
     """One field of what the teacher says about the patches of one role."""
     parts = fold.train if role == "labelled" else fold.unlabelled
     sampling = s.sampling if role == "unlabelled" else None

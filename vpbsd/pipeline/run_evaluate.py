@@ -13,7 +13,7 @@ import torch
 
 from vpbsd.evaluation.codebook_health import StageSummary
 from vpbsd.evaluation.evaluate import Row, evaluate
-from vpbsd.inference.profiling import BLOCKS, CUBE, block_times, size_of
+from vpbsd.inference.profiling import CUBE, block_times, size_of
 from vpbsd.networks.build import build_network, load_network
 from vpbsd.pipeline.stage_config import Evaluate, Timing
 from vpbsd.pipeline.stages import StageSpec
@@ -29,6 +29,11 @@ def run_evaluate(
     resume: Path | None,
     device: torch.device,
 ) -> Iterator[Step]:
+    """Measures a stored network on every test part.
+
+    Yields:
+        A step after every part, with all rows so far.
+    """
     network = load_network(inputs["network"]).to(device)
     rows: list[Row] = []
     pictures: dict[str, np.ndarray] = {}
@@ -47,14 +52,20 @@ def run_evaluate(
 
 
 def run_timing(config: Timing, out: Path, device: torch.device) -> Iterator[Step]:
-    """Milliseconds per 64^3 voxels; weights do not matter, and a few seconds need no resuming."""
+    """Measures milliseconds per 64^3 voxels, and size; weights do not matter.
+
+    It takes a few seconds, which need no resuming.
+
+    Yields:
+        A step after every ten blocks.
+    """
     network = build_network(config.network, 0).to(device).eval()
     scale = CUBE / math.prod(config.patch)
     rows: list[Row] = []
-    for i, ms in enumerate(block_times(network, config.patch, config.precision)):
+    for i, ms in enumerate(block_times(network, config.patch, config.precision, config.blocks)):
         rows.append({"block": i + 1.0, "ms_per_block": scale * ms, "time": time.time()})
         if len(rows) % 10 == 0:
-            yield Step(rows, len(rows) / BLOCKS, lambda path: save_rows(path, rows, {}))
+            yield Step(rows, len(rows) / config.blocks, lambda path: save_rows(path, rows, {}))
     times = np.array([row["ms_per_block"] for row in rows], float)
     numbers = {"ms_per_block": float(times.mean()), "ms_sd": float(times.std(ddof=1))}
     numbers |= size_of(network, config.patch)

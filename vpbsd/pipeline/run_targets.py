@@ -1,24 +1,26 @@
-"""Runs a targets stage: the frozen teacher speaks once about every patch."""
+"""Runs a targets stage: the frozen teacher is applied once to every patch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vpbsd.evaluation.codebook_health import StageSummary
 from vpbsd.networks.build import load_network
 from vpbsd.networks.swin_unetr import SwinTeacher
-from vpbsd.pipeline import targets
 from vpbsd.pipeline.stage_config import Targets
 from vpbsd.pipeline.stages import StageSpec
 from vpbsd.pipeline.steps import Inputs, Step, conclude, patch_set
+from vpbsd.pipeline.targets import compute_targets, write_targets
 from vpbsd.random_streams import generator
 from vpbsd.safetensors_io import read_tensors, write_tensors
 
-PATCHES_PER_STEP = 64  # that a teacher speaks about between two checkpoints
+PATCHES_PER_STEP = 64  # that a teacher is applied to between two checkpoints
+SAVED = "said"  # the array of a checkpoint
 
 
 def run_targets(
@@ -29,6 +31,11 @@ def run_targets(
     resume: Path | None,
     device: torch.device,
 ) -> Iterator[Step]:
+    """Computes and stores one field of targets for every patch of the stage's one role.
+
+    Yields:
+        A step after every 64 patches.
+    """
     teacher = load_network(inputs["teacher"])
     assert isinstance(teacher, SwinTeacher)
     if config.random_codes:
@@ -37,21 +44,20 @@ def run_targets(
     teacher.to(device)
     (role,) = stage.parts
     patches = patch_set(stage.parts[role], role, config)
-    said = [] if resume is None else list(read_tensors(resume)[0]["said"].numpy())
-    for i in range(len(said), len(patches)):
+    targets = [] if resume is None else list(read_tensors(resume)[0][SAVED].numpy())
+    for i in range(len(targets), len(patches)):
         image = torch.from_numpy(patches.image(i))[None, None].to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            said.append(targets.say(teacher, image, config.says)[0].cpu().numpy())
+            targets.append(compute_targets(teacher, image, config.says)[0].cpu().numpy())
         patches.forget()
-        if len(said) % PATCHES_PER_STEP == 0:
-            yield Step([], len(said) / len(patches), lambda path: _save_said(path, said))
-    targets.write(out, config.says, said)
-    conclude(out, [], StageSummary({"patches": float(len(said)), **_said_numbers(config, said)}))
+        if len(targets) % PATCHES_PER_STEP == 0:
+            yield Step([], len(targets) / len(patches), lambda path: _save(path, targets))
+    write_targets(out, config.says, targets)
+    numbers = {"patches": float(len(targets))}
+    if config.says == "pseudo":
+        numbers["pseudo_vessel_share"] = float(np.mean(targets))
+    conclude(out, [], StageSummary(numbers))
 
 
-def _said_numbers(config: Targets, said: list[np.ndarray]) -> dict[str, float]:
-    return {"pseudo_vessel_share": float(np.mean(said))} if config.says == "pseudo" else {}
-
-
-def _save_said(path: Path, said: list[np.ndarray]) -> None:
-    write_tensors(path, {"said": torch.from_numpy(np.stack(said))}, {})
+def _save(path: Path, targets: Sequence[NDArray[np.generic]]) -> None:
+    write_tensors(path, {SAVED: torch.from_numpy(np.stack(targets))}, {})

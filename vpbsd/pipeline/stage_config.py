@@ -1,4 +1,4 @@
-"""What the four kinds of stage do: train, say targets, evaluate, time; all that changes a result."""
+"""Configs of the four kinds of stage: all that changes what one trains, stores or measures."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, Section
-from vpbsd.methods.roster import MethodConfig
-
-SaidField = Literal["codes", "pseudo", "features", "features16", "margin"]
+from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, Section, TargetField
+from vpbsd.methods.configs import MethodConfig
 
 
 class Train(Section):
-    """Trains a method; upstream `start` gives its first weights, the others what was said."""
+    """Trains a method; upstream `start` gives its first weights, the others its targets."""
 
     kind: Literal["train"] = "train"
     method: MethodConfig = Field(discriminator="name")
@@ -30,11 +28,11 @@ class Train(Section):
 
 
 class Targets(Section):
-    """One field of what the frozen teacher says about every patch of one role, said once."""
+    """Computes one field of the frozen teacher's answer to every patch of one role, once."""
 
     numerics: ClassVar[int] = 1
     kind: Literal["targets"] = "targets"
-    says: SaidField
+    says: TargetField
     random_codes: bool = False
     """Whether code words are random rows, drawn from the stage's seed, not the learned ones."""
     data: Data
@@ -56,6 +54,8 @@ class Timing(Section):
 
     numerics: ClassVar[int] = 1
     kind: Literal["timing"] = "timing"
+    blocks: ClassVar[int] = 100
+    """Blocks that are averaged over, as in the paper."""
     network: Network = Field(discriminator="name")
     patch: Grid
     precision: Precision

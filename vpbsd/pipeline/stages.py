@@ -20,7 +20,7 @@ from vpbsd.data.folds import Part
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.evaluation.numerics import METRICS, VALIDATION
-from vpbsd.methods.patterns import PatternsConfig
+from vpbsd.methods.configs import PatternsConfig
 from vpbsd.pipeline.stage_config import Evaluate, StageConfig, Targets, Timing, Train
 
 Role = Literal["labelled", "unlabelled", "test", "validation"]

@@ -39,7 +39,7 @@ class Step:
 
 
 def patch_set(parts: tuple[Part, ...], role: Role, config: Train | Targets) -> PatchSet:
-    """All lattice cells of labelled parts, the shared sample of unlabelled ones."""
+    """Opens the patches of a role: all cells of labelled parts, a sample of unlabelled ones."""
     if role == "labelled":
         return PatchSet(parts, config.data)
     assert config.sampling is not None, "stages with unlabelled patches say which"
@@ -47,14 +47,15 @@ def patch_set(parts: tuple[Part, ...], role: Role, config: Train | Targets) -> P
 
 
 def save_rows(path: Path, rows: list[Row], pictures: dict[str, np.ndarray]) -> None:
+    """Writes a checkpoint of a stage whose whole state is its rows and pictures."""
     tensors = {name: torch.from_numpy(picture) for name, picture in pictures.items()}
     write_tensors(path, tensors, {"rows": json.dumps(rows)})
 
 
-def conclude(out: Path, rows: list[Row], found: StageSummary) -> None:
-    """Rows, numbers, verdict and pictures of a finished stage."""
+def conclude(out: Path, rows: list[Row], summary: StageSummary) -> None:
+    """Writes rows, numbers, verdict and pictures of a finished stage."""
     (out / "rows.json").write_text(json.dumps(rows))
-    summary = {"numbers": found.numbers, "void": found.void}
-    (out / "summary.json").write_text(json.dumps(summary))
-    for name, picture in found.pictures.items():
+    verdict = {"numbers": summary.numbers, "void": summary.void}
+    (out / "summary.json").write_text(json.dumps(verdict))
+    for name, picture in summary.pictures.items():
         save_png(out / f"{name}.png", picture)

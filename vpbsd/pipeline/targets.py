@@ -1,7 +1,7 @@
-"""What a frozen teacher says about every patch, said once and stored; students never load it.
+"""Targets: what students learn of a frozen teacher, computed once per patch and stored.
 
-One patch at a time and untransformed: the answer depends on nothing but the patch, and the turn
-of an augmentation is applied to image and answer alike.
+One patch at a time and untransformed: a target depends on nothing but the patch, and the turn of
+an augmentation is applied to image and target alike. Students never load the teacher.
 """
 
 from __future__ import annotations
@@ -27,16 +27,19 @@ LARGEST_MARGIN = 30.0
 
 
 @torch.no_grad()
-def say(teacher: SwinTeacher, image: Tensor, field: str) -> Tensor:
-    """The teacher's word on patches (B, 1, D, H, W).
+def compute_targets(teacher: SwinTeacher, image: Tensor, field: str) -> Tensor:
+    """Computes one field of the teacher's answer to patches.
 
     Args:
         teacher: In eval mode.
-        image: Untransformed patches.
+        image: Untransformed patches (B, 1, D, H, W) in [0, 1].
         field: `codes`: the nearest code words (B, d_s, d, h, w); `pseudo`: the argmax mask
             (B, 1, D, H, W) of 0 and 1; `features`: the deepest state (B, d_t, d, h, w);
             `features16`: the state at 1/16 of the resolution (B, d_t / 2, 2 d, 2 h, 2 w);
-            `margin`: the logits' difference f_1 - f_0 (B, 1, D, H, W), clamped, in float16.
+            `margin`: the logits' difference f_1 - f_0 (B, 1, D, H, W), clamped to [-30, 30].
+
+    Returns:
+        float32, but margins in float16.
     """
     if field in ("pseudo", "margin"):
         logits = teacher(image).logits.float()
@@ -52,9 +55,9 @@ def say(teacher: SwinTeacher, image: Tensor, field: str) -> Tensor:
     return grid_of(record.chosen, tuple(features.shape[2:])).float()
 
 
-def write(folder: Path, field: str, said: Sequence[NDArray[np.generic]]) -> None:
-    """Stores one answer per patch; masks as bits, margins as float16, the rest as float32."""
-    values = np.stack(said)
+def write_targets(folder: Path, field: str, targets: Sequence[NDArray[np.generic]]) -> None:
+    """Stores one target per patch; masks as bits, margins as float16, the rest as float32."""
+    values = np.stack(targets)
     with ZipStore(folder / FILE, mode="w") as store:
         group = zarr.create_group(store, attributes={"field": field, "shape": values.shape[1:]})
         plain = np.packbits(values.reshape(len(values), -1) > 0, axis=1)
@@ -63,8 +66,8 @@ def write(folder: Path, field: str, said: Sequence[NDArray[np.generic]]) -> None
         group.create_array(field, data=kept, chunks=(min(len(kept), 64), *kept.shape[1:]))
 
 
-class StoredAnswers:
-    """The stored answers of one field, in the order of the patches.
+class StoredTargets:
+    """The stored targets of one field, in the order of the patches.
 
     Args:
         folder: The result of a targets stage.
@@ -84,7 +87,7 @@ class StoredAnswers:
         return len(self._kept)
 
     def __getitem__(self, i: int) -> NDArray[np.float32]:
-        """Patch i's answer, float32."""
+        """Reads the target of patch i, float32, without a batch axis."""
         if not self._bits:
             return np.asarray(self._kept[i], np.float32)
         count = int(np.prod(self._shape))

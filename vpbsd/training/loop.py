@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from vpbsd.config import Optim, Precision
-from vpbsd.data.patches import Pool, moved
-from vpbsd.distributed import average_gradients, averaged, ranks
+from vpbsd.data.patches import Pool, to_device
+from vpbsd.distributed import average, average_gradients, ranks
 from vpbsd.losses.schedule import learning_rate
 from vpbsd.methods.method import Clock, Method
 
@@ -27,7 +27,16 @@ class Diverged(RuntimeError):
 
 @dataclass
 class Training:
-    """All state of a run; a checkpoint holds this and nothing else is needed to go on."""
+    """All state of a run; a checkpoint holds this and nothing else is needed to go on.
+
+    Attributes:
+        method: Networks and losses.
+        optim: The optimiser and its budget.
+        steps_per_epoch: Optimiser steps that count as one epoch.
+        optimiser: Made of the two.
+        step: Steps done, of the whole schedule.
+        sums: Reported scalar -> its sum over the epoch so far, and from how many steps.
+    """
 
     method: Method[Any]
     optim: Optim
@@ -35,7 +44,6 @@ class Training:
     optimiser: torch.optim.Optimizer = field(init=False)
     step: int = field(init=False)
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
-    """Of each reported scalar over the epoch so far, and from how many steps."""
 
     def __post_init__(self) -> None:
         self.optimiser = _optimiser(self.method, self.optim)
@@ -71,10 +79,19 @@ def fit(
 ) -> Iterator[Progress]:
     """Trains until the budget is spent, from wherever `training` stands.
 
+    Args:
+        training: Fresh, or as a checkpoint left it.
+        pool: What batches are drawn from.
+        device: Where to train.
+        precision: bf16 computes losses under autocast; weights stay float32.
+
+    Yields:
+        Progress at each epoch's end, with its row, and every five minutes within one, without.
+
     Raises:
         Diverged: A loss or the gradient is not finite.
         ValueError: The method's losses and weights have different names, or several processes
-            train a method that must have its batch whole.
+            train a method that must see its whole batch.
     """
     method = training.method.train()
     if ranks() > 1 and not method.spans:
@@ -85,15 +102,16 @@ def fit(
     while not training.done:
         clock = training.clock
         _set_rates(training, math.floor(clock.epoch))
-        batch = moved(type(method).draws(pool, training.step), device)
+        batch = to_device(type(method).draws(pool, training.step), device)
         with _autocast(device, precision):
             terms = method.losses(batch, clock)
-        seen = {name: float(averaged(term)) for name, term in terms.items()}
-        norm = _descend(training, terms, seen, method.weights(clock), clock)
+        values = {name: float(average(term)) for name, term in terms.items()}
+        norm = _descend(training, terms, values, method.weights(clock), clock)
         training.step += 1
         method.after_step(clock)
-        _add(training.sums, {f"loss/{name}": value for name, value in seen.items()})
+        _add(training.sums, {f"loss/{name}": value for name, value in values.items()})
         _add(training.sums, {"grad_norm": norm})
+        # The clock given to `yield` is the new one, the row is of the step that was done.
         if training.step % training.steps_per_epoch == 0:
             yield Progress(training.clock, _close_epoch(training, clock))
             began = time.monotonic()
@@ -105,14 +123,15 @@ def fit(
 def _descend(
     training: Training,
     terms: dict[str, Tensor],
-    seen: dict[str, float],
+    values: dict[str, float],
     weights: dict[str, float],
     clock: Clock,
 ) -> float:
-    """One weighted sum, one backward, one clipped step; the gradient's norm before clipping."""
+    """Takes one clipped step down the weighted sum; returns the gradient's norm before that."""
     if terms.keys() != weights.keys():
         raise ValueError(f"losses {sorted(terms)} and weights {sorted(weights)} differ in name")
-    for name, value in seen.items():
+    # Checked term by term and before the backward pass: the message can name the culprit.
+    for name, value in values.items():
         if not math.isfinite(value):
             raise Diverged(f"loss '{name}' is {value} at step {clock.step}")
     total: Any = sum(weights[name] * terms[name] for name in terms)
@@ -128,7 +147,7 @@ def _descend(
 
 
 def _optimiser(method: nn.Module, optim: Optim) -> torch.optim.Optimizer:
-    """One group of parameters per learning rate; the longest matching prefix decides."""
+    """Makes one group of parameters per learning rate; the longest matching prefix decides."""
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in method.named_parameters():
         if parameter.requires_grad:
@@ -157,7 +176,7 @@ def _add(sums: dict[str, tuple[float, int]], values: dict[str, float]) -> None:
 
 
 def _close_epoch(training: Training, clock: Clock) -> dict[str, float]:
-    """The epoch's row: mean terms, their last weights, rate, readings; empties the sums."""
+    """Makes the epoch's row: mean terms, their last weights, rate, readings; empties the sums."""
     means = {name: total / steps for name, (total, steps) in training.sums.items()}
     training.sums.clear()
     method = training.method

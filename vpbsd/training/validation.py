@@ -19,22 +19,27 @@ from vpbsd.methods.method import Method
 from vpbsd.random_streams import permutation
 
 DSC = "val/dsc"
-LOOKS = 10
-"""Times that a whole schedule is looked at: often enough to stop a student at a fifth of it."""
+VALIDATIONS = 10
+"""Validations in a whole schedule: often enough to stop a student at a fifth of it."""
 MOST_PATCHES = 32
-"""A look costs one forward pass of these: a glance to rank by, not a result to report."""
+"""One costs a forward pass of these: a glance to rank by, not a result to report."""
 
 
-def looked_at(optim: Optim, epoch: int) -> bool:
-    """Whether a student is validated after so many epochs of its schedule."""
-    return epoch % max(1, optim.epochs // LOOKS) == 0
+def is_validated(optim: Optim, epoch: int) -> bool:
+    """Tells whether a student is validated after so many epochs of its schedule.
+
+    >>> optim = Optim(lr=0.01, epochs=300)
+    >>> [epoch for epoch in range(1, 100) if is_validated(optim, epoch)]
+    [30, 60, 90]
+    """
+    return epoch % max(1, optim.epochs // VALIDATIONS) == 0
 
 
 class Validation:
-    """Looks at a student while it is trained.
+    """Measures a student while it is trained.
 
     Args:
-        parts: Labelled, of no group that trains; none: it never looks.
+        parts: Labelled, of no group that trains; none: it never measures.
         data: Patch size and intensity of the stage.
         optim: Its schedule.
         precision: Its precision.
@@ -51,26 +56,32 @@ class Validation:
     def row(
         self, method: Method[Any], row: dict[str, float], device: torch.device
     ) -> dict[str, float]:
-        """`val/dsc` where the epoch of this row is one to look at."""
-        if not len(self.patches) or not looked_at(self.optim, int(row["epoch"])):
+        """Measures `val/dsc` if the epoch of this row is one to validate; else returns nothing.
+
+        Args:
+            method: Put in eval mode meanwhile.
+            row: With the ``epoch``.
+            device: Where the method is.
+        """
+        if not len(self.patches) or not is_validated(self.optim, int(row["epoch"])):
             return {}
         method.eval()
-        found = self._dsc(method, device)
+        dsc = self._dsc(method, device)
         method.train()
-        return {DSC: found}
+        return {DSC: dsc}
 
     @torch.no_grad()
     def _dsc(self, method: Method[Any], device: torch.device) -> float:
-        """Dice over the voxels of all patches together; 1 where nothing is there or found."""
+        """Computes Dice over the voxels of all patches together; 1 where all are background."""
         both = either = 0.0
         half = self.precision == "bf16"
         for i in range(len(self.patches)):
             x = torch.from_numpy(self.patches.image(i))[None, None].to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 logits = method.deliverable(x).logits
-            found = (vessel_probability(logits)[0, 0] > 0.5).cpu().numpy()
+            prediction = (vessel_probability(logits)[0, 0] > 0.5).cpu().numpy()
             valid = self.patches.valid(i) > 0
-            found, truth = found & valid, self.patches.label(i) > 0
-            both += float((found & truth).sum())
-            either += float(found.sum() + truth.sum())
+            prediction, truth = prediction & valid, self.patches.label(i) > 0
+            both += float((prediction & truth).sum())
+            either += float(prediction.sum() + truth.sum())
         return 2 * both / either if either else 1.0

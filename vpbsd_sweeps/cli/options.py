@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
-from vpbsd.data.phantom_set import phantom_folder
+from vpbsd.cli import invocation
 from vpbsd.data.volumes import VolumeInfo, list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override, parse_changes
@@ -17,17 +18,17 @@ RUNS = "runs"
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:
-    """--data, --store, --tracking; each defaults to a VPBSD_* variable, then to ./runs."""
+    """Adds --data, --store, --tracking; each defaults to a VPBSD_* variable, then to ./runs."""
     parser.add_argument(
         "--data",
         default=os.environ.get("VPBSD_DATA"),
         metavar="DIR",
-        help="folder of volumes made by `python -m vpbsd import`; default $VPBSD_DATA, "
+        help=f"folder of volumes made by `{invocation('import')}`; default $VPBSD_DATA, "
         "else procedurally generated vessels (phantom)",
     )
     parser.add_argument(
         "--store",
-        default=os.environ.get("VPBSD_STORE", f"{RUNS}/store"),
+        default=default_store(),
         metavar="URL",
         help="where stage results are kept: a folder or any fsspec URL such as s3://bucket/path "
         "(default $VPBSD_STORE, else runs/store)",
@@ -35,31 +36,55 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     add_tracking(parser)
 
 
+def default_store() -> str:
+    """Returns where results are kept unless --store says otherwise."""
+    return os.environ.get("VPBSD_STORE", f"{RUNS}/store")
+
+
+def default_tracking() -> str:
+    """Returns where MLflow is unless --tracking says otherwise."""
+    return os.environ.get("VPBSD_TRACKING", f"sqlite:///{Path(RUNS).resolve()}/mlflow.db")
+
+
 def add_tracking(parser: argparse.ArgumentParser) -> None:
-    """--tracking: where MLflow is."""
+    """Adds --tracking: where MLflow is."""
     parser.add_argument(
         "--tracking",
-        default=os.environ.get("VPBSD_TRACKING", f"sqlite:///{Path(RUNS).resolve()}/mlflow.db"),
+        default=default_tracking(),
         metavar="URI",
         help="MLflow tracking URI (default $VPBSD_TRACKING, else a SQLite file in runs/)",
     )
 
 
 def browse(tracking: str) -> str:
-    """How to look at MLflow: at its server, or by starting one on this host."""
+    """Says how to look at MLflow: at its server, or by starting one on this host."""
     place = without_secrets(tracking)
     if place.startswith(("http://", "https://")):
         return place
-    return f"mlflow ui --backend-store-uri {place}, then http://127.0.0.1:5000"
+    if place != tracking:  # its secrets are in the environment, and stay there
+        return invocation("ui")
+    return f"{invocation('ui')} --tracking {shlex.quote(place)}"
+
+
+def given_places(args: argparse.Namespace) -> str:
+    """Renders --data, --store and --tracking for the next command, which has other defaults."""
+    words: list[str] = []
+    if args.data is not None:
+        words += ["--data", args.data]
+    words += ["--store", args.store]
+    if without_secrets(args.tracking) == args.tracking:
+        words += ["--tracking", args.tracking]
+    return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
-    """--preset, --set and the protocol."""
+    """Adds --preset, --set and the protocol."""
     parser.add_argument(
         "--preset",
         default="laptop",
         metavar="NAME",
-        help="laptop: small, minutes on two cores (default); paper: the published settings",
+        help="laptop: small, minutes on two cores (default); smoke: about a minute, to see that "
+        "it works; paper: the published settings",
     )
     parser.add_argument(
         "--set",
@@ -77,7 +102,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """The preset with all changes.
+    """Makes the preset with all changes.
 
     Raises:
         BadInput: Unknown preset or path, or a value out of range.
@@ -93,16 +118,20 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 
 def volumes_of(args: argparse.Namespace) -> tuple[VolumeInfo, ...]:
-    """The data set; the phantom is generated where no data are given.
+    """Lists the data set; the phantom is generated where no data are given.
 
     Raises:
         BadInput: No such folder, or no volume in it.
     """
-    return list_volumes(args.data if args.data else phantom_folder(Path(RUNS)))
+    if args.data:
+        return list_volumes(args.data)
+    from vpbsd.data.phantom_set import phantom_folder  # scipy takes a second to load
+
+    return list_volumes(phantom_folder(Path(RUNS)))
 
 
 def study_name(args: argparse.Namespace, kind: str) -> str:
-    """Given, or made of what is run: kind, preset, data and split."""
+    """Returns the name given, or one of what is run: kind, preset, data and split."""
     if args.study:
         return str(args.study)
     data = Path(args.data).resolve().name if args.data else "phantom"
@@ -111,10 +140,13 @@ def study_name(args: argparse.Namespace, kind: str) -> str:
 
 
 def seeds_of(text: str) -> tuple[int, ...]:
-    """``"0,1,2"`` -> (0, 1, 2).
+    """Reads seeds, each once.
 
     Raises:
-        BadInput: Something that is no whole number.
+        BadInput: Something is no whole number.
+
+    >>> seeds_of("0,1,2")
+    (0, 1, 2)
     """
     try:
         return tuple(dict.fromkeys(int(part) for part in text.split(",")))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from shlex import quote
 
-from vpbsd.cli import Parser
+from vpbsd.cli import command_parser, invocation
 from vpbsd.data.volumes import check_limits
 from vpbsd.pipeline.arms import ARMS, GROUPS
 from vpbsd_sweeps.cli.options import (
     add_places,
     add_settings,
     browse,
+    given_places,
     seeds_of,
     settings_of,
     study_name,
@@ -22,9 +24,9 @@ from vpbsd_sweeps.study.plan import make_plan
 from vpbsd_sweeps.study.study import Study, check_arms
 
 
-def arguments(about: str | None, arms: str) -> argparse.Namespace:
-    """The command line; `arms` says which arms there are by default."""
-    parser = Parser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(command: str, about: str | None, arms: str) -> argparse.Namespace:
+    """Reads the command line of `command`, whose default arms are `arms`."""
+    parser = command_parser(command, about)
     add_places(parser)
     add_settings(parser)
     parser.add_argument(
@@ -73,5 +75,5 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     print(f"\n{tables}")
     print(f"results  {store.url}")
     print(f"browse   {browse(args.tracking)}, experiment '{study.name}'")
-    print(f"next     python sweeps/final.py --study {study.name}")
+    print(f"next     {invocation('final')} --study {quote(study.name)}{given_places(args)}")
     return 0 if complete else 1

@@ -1,10 +1,10 @@
 """The ablation of VpbSD: every arm on every fold, each stage trained once, tables at the end.
 
-python sweeps/ablation.py                       # small, on generated vessels
-python sweeps/ablation.py --data DIR            # on your volumes
-python sweeps/ablation.py --preset paper --data DIR --seeds 0,1,2
-python sweeps/ablation.py --arms table3,alignment,extras
-python sweeps/ablation.py --plan                # what would be run, and stop
+vpbsd ablation                       # small, on generated vessels
+vpbsd ablation --data DIR            # on your volumes
+vpbsd ablation --preset paper --data DIR --seeds 0,1,2
+vpbsd ablation --arms table3,alignment,extras
+vpbsd ablation --plan                # what would be run, and stop
 """
 
 from __future__ import annotations
@@ -13,5 +13,5 @@ from vpbsd_sweeps.cli.sweep import arguments, sweep
 
 
 def main() -> int:
-    """The paper's Table 3, unless other arms are asked for."""
-    return sweep("ablation", arguments(__doc__, "table3"))
+    """Runs the paper's Table 3, unless other arms are asked for; returns the exit code."""
+    return sweep("ablation", arguments("ablation", __doc__, "table3"))

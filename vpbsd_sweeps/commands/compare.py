@@ -1,8 +1,8 @@
 """VpbSD beside what it is compared with: the paper's Tables 1 and 2 on your data.
 
-python sweeps/compare.py                        # small, on generated vessels
-python sweeps/compare.py --preset paper --data DIR --seeds 0,1,2
-python sweeps/compare.py --arms light_unet,kd,mt,vpbsd
+vpbsd compare                        # small, on generated vessels
+vpbsd compare --preset paper --data DIR --seeds 0,1,2
+vpbsd compare --arms light_unet,kd,mt,vpbsd
 
 Stages that an ablation has stored are not trained again. Each network is timed over 100 blocks.
 """
@@ -13,5 +13,5 @@ from vpbsd_sweeps.cli.sweep import arguments, sweep
 
 
 def main() -> int:
-    """The paper's Table 1 and, since networks are timed, Table 2."""
-    return sweep("compare", arguments(__doc__, "table1"), timed=True)
+    """Runs the paper's Table 1 and, timing networks, Table 2; returns the exit code."""
+    return sweep("compare", arguments("compare", __doc__, "table1"), timed=True)

@@ -1,8 +1,8 @@
 """Final training: the best student configuration of a finished study, on all labelled volumes.
 
-    python sweeps/final.py --study NAME
-    python sweeps/final.py --study NAME --seeds 0,1,2 --gpus 2
-    python sweeps/final.py --study NAME --data DIR --holdout VOLUME
+    vpbsd final --study NAME
+    vpbsd final --study NAME --seeds 0,1,2 --gpus 2
+    vpbsd final --study NAME --data DIR --holdout VOLUME
 
 The arm with the highest mean test DSC over folds is taken, never a reference, a void or an
 unfinished arm; of a search, the complete trial with the highest objective. Stored stages are
@@ -12,10 +12,11 @@ reused; running the same command again goes on, or finds that nothing is left to
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 
-from vpbsd.cli import Parser
-from vpbsd.data.folds import Fold, everything
+from vpbsd.cli import command_parser, invocation
+from vpbsd.data.folds import Fold, final_split
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
@@ -25,18 +26,14 @@ from vpbsd.pipeline.stage_config import Evaluate
 from vpbsd.pipeline.stages import Stage
 from vpbsd.settings import Settings
 from vpbsd_sweeps.cli.options import RUNS, add_places, seeds_of, volumes_of
-from vpbsd_sweeps.deployment.export import _export, _register
-from vpbsd_sweeps.deployment.selection import _settled
-from vpbsd_sweeps.drivers.final import _train
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.identity import data_fingerprint
-from vpbsd_sweeps.tracking.tracker import open_tracker
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Reads the command line."""
+    parser = command_parser("final", __doc__)
     parser.add_argument("--study", required=True, metavar="NAME", help="a finished study")
     add_places(parser)
     parser.add_argument(
@@ -66,14 +63,19 @@ def main() -> int:
     store, seeds = Store(args.store), seeds_of(args.seeds)
     if args.gpus is not None and args.gpus < 1:
         raise BadInput(f"--gpus {args.gpus}: give 1 or more, or leave it out")
+    from vpbsd_sweeps.deployment.export import export_student, register_student
+    from vpbsd_sweeps.deployment.selection import load_choice
+    from vpbsd_sweeps.drivers.final import train
+    from vpbsd_sweeps.tracking.tracker import open_tracker
+
     tracker = open_tracker(args.tracking, args.study)
-    store.check_writable()
+    store.files.check_writable()
     with study_lock(args.study, store):
-        choice, data = _settled(tracker, store, args.study)
+        choice, data = load_choice(tracker, store, args.study)
         volumes = volumes_of(args)
         _refuse_other_data(data, volumes, args.study)
         holdout = _holdout(args.holdout, volumes)
-        fold = everything(volumes, choice.settings.protocol, holdout)
+        fold = final_split(volumes, choice.settings.protocol, holdout)
         print(f"chosen: {TITLES[choice.arm]}, DSC {choice.scores['dsc']} ({choice.rule})")
         if choice.left_out:
             print(f"could not be chosen: {', '.join(choice.left_out)}")
@@ -81,18 +83,21 @@ def main() -> int:
             deliverable(choice.settings, choice.arm, fold, seed, choice.teacher_seed)
             for seed in seeds
         ]
-        _train([_last_stage(choice.settings, fold, s) for s in students], args, store)
+        lasts = [_last_stage(choice.settings, fold, student) for student in students]
+        train(args.study, lasts, store, args.cpus, args.gpus)
         for student in students:
             out = Path(args.out or Path(RUNS) / "models" / args.study)
             out = out / f"seed{student.seed}" if len(seeds) > 1 else out
-            _export(student, _last_stage(choice.settings, fold, student), store, choice, out)
-            _register(tracker, args.study, choice, student, out)
-    print(f"segment a volume: python -m vpbsd segment {out} VOLUME.ome.zarr MASK.ome.zarr")
+            last = _last_stage(choice.settings, fold, student)
+            export_student(student, last, store, choice, out)
+            register_student(tracker, args.study, choice, student, out)
+    model = shlex.quote(str(out))
+    print(f"next     {invocation('segment')} {model} VOLUME.ome.zarr MASK.ome.zarr")
     return 0
 
 
-def _refuse_other_data(told: str, volumes: tuple[VolumeInfo, ...], study: str) -> None:
-    if data_fingerprint(volumes) != told:
+def _refuse_other_data(fingerprint: str, volumes: tuple[VolumeInfo, ...], study: str) -> None:
+    if data_fingerprint(volumes) != fingerprint:
         raise BadInput(
             f"study '{study}' was run on other volumes than these: pass the --data it was run on"
         )
@@ -107,7 +112,7 @@ def _holdout(names: list[str], volumes: tuple[VolumeInfo, ...]) -> set[str]:
 
 
 def _last_stage(settings: Settings, fold: Fold, student: Stage) -> Stage:
-    """The student, or its evaluation on what was held out."""
+    """Returns the student, or its evaluation on what was held out."""
     if not fold.test:
         return student
     config = Evaluate(data=settings.data, precision=settings.precision)

@@ -1,8 +1,8 @@
 """The report of a finished study, made from MLflow alone: tables, figures and one page.
 
-python sweeps/report.py STUDY                   # writes runs/reports/STUDY, and logs it to MLflow
-python sweeps/report.py STUDY --baseline kd     # compares with another arm than the Light UNet
-python sweeps/report.py STUDY --partial         # of a study that is not finished yet
+vpbsd report STUDY                   # writes runs/reports/STUDY, and logs it to MLflow
+vpbsd report STUDY --baseline kd     # compares with another arm than the Light UNet
+vpbsd report STUDY --partial         # of a study that is not finished yet
 
 The same runs give the same bytes, on any machine with the same versions of the libraries.
 """
@@ -12,22 +12,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vpbsd.cli import Parser
+from vpbsd.cli import command_parser
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.cli.options import RUNS, add_tracking
-from vpbsd_sweeps.reporting import csv_export as sheets
-from vpbsd_sweeps.reporting import figures
-from vpbsd_sweeps.reporting import tables as typeset
+from vpbsd_sweeps.reporting import csv_export, figures, tables
 from vpbsd_sweeps.reporting.analysis import StudyAnalysis, analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline, require_finished
+from vpbsd_sweeps.reporting.grid import latex, markdown
 from vpbsd_sweeps.reporting.html import page
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.tracking.tracker import open_tracker
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Reads the command line."""
+    parser = command_parser("report", __doc__)
     parser.add_argument("study", help="name of the study")
     add_tracking(parser)
     parser.add_argument("--out", metavar="DIR", help=f"folder (default {RUNS}/reports/STUDY)")
@@ -52,32 +51,32 @@ def main() -> None:
     analysis = analyse(records, choose_baseline(records, args.baseline))
     out = Path(args.out or Path(RUNS) / "reports" / args.study)
     write(analysis, out, tracker.place)
-    tracker.folder(records.parent, out, "report")
+    tracker.log_folder(records.parent, out, "report")
     print((out / "table.md").read_text())
     print(f"report   {out / 'report.html'}")
 
 
 def write(analysis: StudyAnalysis, out: Path, url: str = "") -> None:
-    """All files of a report.
+    """Writes all files of a report.
 
     Raises:
         BadInput: The folder holds other things than a report.
     """
     _refuse_foreign(out)
-    main_table = typeset.main_table(analysis)
-    comparison = typeset.comparison_table(analysis)
+    main_table = tables.main_table(analysis)
+    comparison = tables.comparison_table(analysis)
     study, base = analysis.records.study, analysis.row(analysis.baseline).title
     texts = {
-        "table.md": "\n".join(map(typeset.markdown, (main_table, typeset.spread_table(analysis)))),
-        "table.csv": sheets.table_csv(analysis),
-        "table.tex": typeset.latex(main_table, f"Study {study}.", "arms"),
-        "comparison.md": typeset.markdown(comparison),
-        "comparison.csv": sheets.comparison_csv(analysis),
-        "comparison.tex": typeset.latex(comparison, f"Study {study} against {base}.", "compared"),
-        "volumes.csv": sheets.volumes_csv(analysis),
+        "table.md": "\n".join(map(markdown, (main_table, tables.spread_table(analysis)))),
+        "table.csv": csv_export.table_csv(analysis),
+        "table.tex": latex(main_table, f"Study {study}.", "arms"),
+        "comparison.md": markdown(comparison),
+        "comparison.csv": csv_export.comparison_csv(analysis),
+        "comparison.tex": latex(comparison, f"Study {study} against {base}.", "compared"),
+        "volumes.csv": csv_export.volumes_csv(analysis),
     }
-    made = figures.draw(analysis, out / "figures")
-    texts["report.html"] = page(analysis, made, out / "figures", url)
+    captions = figures.draw(analysis, out / "figures")
+    texts["report.html"] = page(analysis, captions, out / "figures", url)
     for name, text in texts.items():
         (out / name).write_text(text, encoding="utf-8", newline="\n")
 

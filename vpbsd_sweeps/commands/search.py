@@ -1,9 +1,9 @@
 """The search: configurations of one arm, tried where they promise most, each stage trained once.
 
-python sweeps/search.py                          # small, on generated vessels
-python sweeps/search.py --data DIR --trials 100  # on your volumes
-python sweeps/search.py --space student --param student.gamma=0.1:10:log
-python sweeps/search.py --plan                   # what is searched and what it costs, and stop
+vpbsd search                          # small, on generated vessels
+vpbsd search --data DIR --trials 100  # on your volumes
+vpbsd search --space student --param student.gamma=0.1:10:log
+vpbsd search --plan                   # what is searched and what it costs, and stop
 
 The same command goes on where it was stopped, and more --trials add to what is there.
 """
@@ -11,9 +11,8 @@ The same command goes on where it was stopped, and more --trials add to what is 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
-from vpbsd.cli import Parser
+from vpbsd.cli import command_parser
 from vpbsd.data.folds import held_out, make_folds
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.cli.options import (
@@ -25,28 +24,19 @@ from vpbsd_sweeps.cli.options import (
     study_name,
     volumes_of,
 )
-from vpbsd_sweeps.drivers.search import drive_search
 from vpbsd_sweeps.execution.address import cluster_address
 from vpbsd_sweeps.messages import without_secrets
-from vpbsd_sweeps.reporting.search_tables import command
-from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.study import check_arms
 from vpbsd_sweeps.tuning.default_space import WIDTHS, space_of
-from vpbsd_sweeps.tuning.journal import Journal, read_search
 from vpbsd_sweeps.tuning.plan import plan_lines
 from vpbsd_sweeps.tuning.ranking import best
-from vpbsd_sweeps.tuning.sampler import NEEDS, check_sampler
-from vpbsd_sweeps.tuning.search_spec import Search, stage_of
-from vpbsd_sweeps.tuning.tuner import rebuilt
-
-if TYPE_CHECKING:
-    pass
+from vpbsd_sweeps.tuning.search_spec import SAMPLERS, Search, check_sampler, stage_of
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
-    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Reads the command line."""
+    parser = command_parser("search", __doc__)
     add_places(parser)
     add_settings(parser)
     parser.add_argument("--arm", default="vpbsd", help="whose student is searched (vpbsd)")
@@ -63,7 +53,7 @@ def arguments() -> argparse.Namespace:
         metavar="PATH=RANGE",
         help="search a setting over low:high, low:high:log or a,b,c; may be repeated",
     )
-    parser.add_argument("--sampler", default="tpe", help=f"any of {', '.join(NEEDS)} (tpe)")
+    parser.add_argument("--sampler", default="tpe", help=f"any of {', '.join(SAMPLERS)} (tpe)")
     parser.add_argument("--trials", type=int, default=40, metavar="N", help="in all (default 40)")
     parser.add_argument(
         "--students-per-teacher",
@@ -99,16 +89,10 @@ def main() -> int:
     print("\n".join(plan_lines(search, store, args.trials)), flush=True)
     if args.plan:
         return 0
-    store.check_writable()
-    from vpbsd_sweeps.drivers.sweep import artifacts_beside
-    from vpbsd_sweeps.tracking.tracker import Tracker
+    from vpbsd_sweeps.drivers.search import drive
+    from vpbsd_sweeps.reporting.search_tables import command
 
-    with study_lock(search.name, store):
-        tracker = Tracker(args.tracking, search.name, artifacts_beside(args.tracking))
-        journal = Journal(store, search.name)
-        journal.claim(search.facts)
-        chooser = rebuilt(search, journal, [read_search(store, name) for name in args.warm_from])
-        text = drive_search(search, journal, chooser, store, tracker, args)
+    text, journal = drive(search, store, args.tracking, args.trials, args.warm_from, args.cpus)
     print(f"\n{text}")
     ranked = best(journal)
     if ranked:
@@ -118,7 +102,7 @@ def main() -> int:
 
 
 def _given(args: argparse.Namespace) -> list[str]:
-    """What of this command line holds for an ablation too."""
+    """Collects the words of this command line that hold for an ablation too."""
     words = ["--preset", args.preset]
     for name in ("data", "folds", "split"):
         words += [] if getattr(args, name) is None else [f"--{name}", str(getattr(args, name))]
@@ -128,7 +112,7 @@ def _given(args: argparse.Namespace) -> list[str]:
 
 
 def search_of(args: argparse.Namespace) -> Search:
-    """What the command line asks for.
+    """Makes the search that the command line asks for.
 
     Raises:
         BadInput: Something in it cannot be.
@@ -137,11 +121,11 @@ def search_of(args: argparse.Namespace) -> Search:
     (arm,) = check_arms([args.arm])
     settings, volumes = settings_of(args), volumes_of(args)
     fold = held_out(make_folds(volumes, settings.protocol)[0])
-    asked = list(args.param)
-    if args.sampler == "nsga2" and not any(text.startswith(WIDTHS) for text in asked):
-        asked.append(WIDTHS)
+    ranges = list(args.param)
+    if args.sampler == "nsga2" and not any(text.startswith(WIDTHS) for text in ranges):
+        ranges.append(WIDTHS)
     students = args.space == "student"
-    space = space_of(settings, args.preset, stage_of(arm, fold), asked, students=students)
+    space = space_of(settings, args.preset, stage_of(arm, fold), ranges, students=students)
     return Search(
         name=study_name(args, "search"),
         volumes=volumes,

@@ -1,4 +1,4 @@
-"""A final student as a folder that `vpbsd segment` reads, with its card, and in the registry."""
+"""Hands out a final student: a folder that `vpbsd segment` reads, its card, a model version."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import json
 import shutil
 from pathlib import Path
 
-from vpbsd.inference.segment import write_settings
+from vpbsd.inference.model import write_settings
 from vpbsd.pipeline.arms import TITLES
 from vpbsd.pipeline.stages import Stage
 from vpbsd_sweeps.deployment.registry import register
 from vpbsd_sweeps.deployment.selection import Choice
+from vpbsd_sweeps.reporting.grid import Grid, Item, markdown
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.retry import RetryingTracker
 from vpbsd_sweeps.tracking.tracker import Tracker
 
 
 def card(study: str, choice: Choice, student: Stage) -> str:
-    """The model card, in Markdown."""
+    """Writes the model card, in Markdown."""
     parts = student.parts["labelled"]
-    numbers = "\n".join(f"| {name} | {score} |" for name, score in choice.scores.items())
+    rows = [[Item(name), Item(str(score))] for name, score in choice.scores.items()]
+    numbers = markdown(Grid(["metric", "mean ± sd over folds"], rows))
     left_out = ", ".join(choice.left_out) or "none"
     return (
         f"# {study}: {TITLES[choice.arm]}\n\n"
@@ -33,12 +36,12 @@ def card(study: str, choice: Choice, student: Stage) -> str:
         f"model does on new volumes of the same kind; this very network was not tested on them.\n"
         f"- Student stage {student.key}, seed {student.seed}.\n"
         f"- Trials: {', '.join(choice.runs)}.\n\n"
-        f"| metric | mean ± sd over folds |\n|---|---|\n{numbers}\n"
+        f"{numbers}"
     )
 
 
-def _export(student: Stage, last: Stage, store: Store, choice: Choice, out: Path) -> None:
-    """Weights, config, card and, if volumes were held out, what was measured on them."""
+def export_student(student: Stage, last: Stage, store: Store, choice: Choice, out: Path) -> None:
+    """Writes weights, config, card and, if volumes were held out, what was measured on them."""
     out.mkdir(parents=True, exist_ok=True)
     folder, data = store.open(student.key), choice.settings.data
     for name in ("weights.safetensors", "network.json", "stage.json"):
@@ -52,15 +55,17 @@ def _export(student: Stage, last: Stage, store: Store, choice: Choice, out: Path
             print(f"held out: {row['volume']} DSC {row['dsc']:.3f}")
 
 
-def _register(tracker: Tracker, study: str, choice: Choice, student: Stage, out: Path) -> None:
-    """A model version, once per student stage."""
-    scores = {name: c.mean for name, c in choice.scores.items() if c.folds}
+def register_student(
+    tracker: Tracker, study: str, choice: Choice, student: Stage, out: Path
+) -> None:
+    """Makes a model version of an exported student, once per student stage."""
+    scores = {name: spread.mean for name, spread in choice.scores.items()}
     tags = {
-        "vpbsd.stage": student.key,
-        "vpbsd.arm": choice.arm,
-        "vpbsd.seed": str(student.seed),
-        "vpbsd.rule": choice.rule,
-        "vpbsd.trials": " ".join(choice.runs),
+        tag.FINAL_STAGE: student.key,
+        tag.ARM: choice.arm,
+        tag.SEED: str(student.seed),
+        tag.RULE: choice.rule,
+        tag.TRIALS: " ".join(choice.runs),
     }
     version = RetryingTracker(tracker).retry(lambda: register(tracker, study, out, scores, tags))
     print(f"registered as model '{study}' version {version}; files in {out}")

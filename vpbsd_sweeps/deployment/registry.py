@@ -1,4 +1,4 @@
-"""A trained student in MLflow's model registry: as code with its files, nothing is pickled."""
+"""Puts a trained student into MLflow's model registry: code and files, nothing is pickled."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import numpy as np
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
+from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import Tracker
 
 
 def register(
     tracker: Tracker, name: str, folder: Path, scores: Mapping[str, float], tags: dict[str, str]
 ) -> str:
-    """The model version of the folder's student; made once, whatever was cut off before.
+    """Returns the model version of a folder's student; made once, whatever was cut off before.
 
-    Its run holds the cross-validated scores and the card.
+    The version's run holds the cross-validated scores and the card.
     """
-    unit = f"final:{tags['vpbsd.stage']}"
-    run_id = tracker.ensure(unit, "final student", None, {}, {"vpbsd.kind": "final", **tags})
+    unit, kind = f"final:{tags[tag.FINAL_STAGE]}", {tag.KIND: tag.FINAL_KIND}
+    run_id = tracker.get_or_create_run(unit, "final student", None, {}, {**kind, **tags})
     known = tracker.client.search_model_versions(f"name = '{name}'")
     version = next((str(v.version) for v in known if v.run_id == run_id), None)
     if version is None:
-        tracker.numbers(run_id, {f"cross_validated/{k}": v for k, v in scores.items()}, 0.0)
-        tracker.file(run_id, folder / "card.md")
+        tracker.log_metrics(run_id, {f"cross_validated/{k}": v for k, v in scores.items()}, 0.0)
+        tracker.log_file(run_id, folder / "card.md")
         version = _log_model(tracker.uri, run_id, name, folder)
     for key, value in tags.items():
         tracker.client.set_model_version_tag(name, version, key, value)
@@ -50,7 +51,7 @@ def _log_model(uri: str, run_id: str, name: str, folder: Path) -> str:
 
 
 def _volume_signature() -> ModelSignature:
-    """A raw volume (z, y, x) in, a mask of that shape out."""
+    """Describes a raw volume (z, y, x) as input, a mask of that shape as output."""
     free = (-1, -1, -1)
     return ModelSignature(
         inputs=Schema([TensorSpec(np.dtype("float32"), free)]),

@@ -1,8 +1,9 @@
-"""What a finished study or search settled on: by a stated rule, with what must be said of it."""
+"""Chooses what a finished study or search settled on: by a stated rule, with its caveats."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,12 @@ from vpbsd.overrides import override
 from vpbsd.pipeline.arms import TITLES
 from vpbsd.pipeline.recipes import REFERENCES
 from vpbsd.settings import Settings
-from vpbsd_sweeps.reporting.aggregates import Cell, cell
-from vpbsd_sweeps.reporting.records import TrialResult, trial_results
-from vpbsd_sweeps.reporting.search_tables import cell_of
+from vpbsd_sweeps.reporting.analysis import PRIMARY, spreads_by_metric
+from vpbsd_sweeps.reporting.records import TrialResult, trial_result
+from vpbsd_sweeps.reporting.search_tables import held_out_dsc
+from vpbsd_sweeps.reporting.significance import Spread
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.tuning.journal import Journal
 from vpbsd_sweeps.tuning.ranking import best
@@ -30,7 +33,7 @@ class Choice:
     Attributes:
         arm: Whose student it is.
         settings: Of all its stages.
-        scores: Its cells by metric: an estimate, of other networks than the final one.
+        scores: Means over folds by metric: an estimate, of other networks than the final one.
         runs: MLflow run ids of the trials behind them.
         rule: How it was chosen.
         optimism: What must be said about its score.
@@ -40,7 +43,7 @@ class Choice:
 
     arm: str
     settings: Settings
-    scores: dict[str, Cell]
+    scores: dict[str, Spread]
     runs: list[str]
     rule: str
     optimism: str
@@ -48,20 +51,21 @@ class Choice:
     left_out: tuple[str, ...] = ()
 
 
-def choose(trials: list[TrialResult], facts: dict[str, Any]) -> Choice:
-    """The best deployable arm of a study with these facts.
+def choose(trials: Sequence[TrialResult], identity: Mapping[str, Any]) -> Choice:
+    """Chooses the best deployable arm of a study with this identity.
 
     Raises:
         BadInput: No student arm has a valid result in every fold with every seed.
     """
-    settings = Settings.model_validate(facts["settings"])
+    settings = Settings.model_validate(identity["settings"])
     folds = range(settings.protocol.folds)
-    wanted = {(fold, seed) for fold in folds for seed in facts["seeds"]}
+    wanted = {(fold, seed) for fold in folds for seed in identity["seeds"]}
     ranked, left_out = [], []
-    for arm in (arm for arm in facts["arms"] if arm not in REFERENCES):
+    for arm in (arm for arm in identity["arms"] if arm not in REFERENCES):
         own = [t for t in trials if t.arm == arm]
         if {(t.fold, t.seed) for t in own if t.counts} == wanted:
-            ranked.append((cell(own, "dsc").mean, arm, own))
+            scores = {m: by.folds for m, by in spreads_by_metric(own).items()}
+            ranked.append((scores[PRIMARY].mean, arm, scores, [t.run_id for t in own]))
         else:
             void = any(t.void for t in own)
             left_out.append(f"{TITLES[arm]} ({'void' if void else 'not finished'})")
@@ -70,22 +74,22 @@ def choose(trials: list[TrialResult], facts: dict[str, Any]) -> Choice:
             f"no student arm of the study has a valid result in every fold with every seed "
             f"({', '.join(left_out) or 'only references'}): finish the sweep, or see its table"
         )
-    _, arm, own = max(ranked)
+    _, arm, scores, runs = max(ranked, key=lambda choice: choice[:2])
     return Choice(
         arm=arm,
         settings=settings,
-        scores={metric: cell(own, metric) for metric in sorted(own[0].values)},
-        runs=[t.run_id for t in own],
+        scores=scores,
+        runs=runs,
         rule=OF_ARMS,
         optimism=f"chosen as the best of {len(ranked)} arms on these same test folds, so its "
         "score is optimistic by a margin that grows with the number of arms",
-        teacher_seed=facts["teacher_seed"],
+        teacher_seed=identity["teacher_seed"],
         left_out=tuple(left_out),
     )
 
 
 def choose_trial(journal: Journal, tracker: Tracker) -> Choice:
-    """The best configuration of a search.
+    """Chooses the best configuration of a search.
 
     Raises:
         BadInput: No trial is complete.
@@ -99,24 +103,30 @@ def choose_trial(journal: Journal, tracker: Tracker) -> Choice:
     return Choice(
         arm=facts["arm"],
         settings=override(settings, journal.asked[first.number]),
-        scores={"dsc": cell_of(first, settings.protocol.folds)},
-        runs=[run.info.run_id for run in runs],
+        scores={PRIMARY: held_out_dsc(first, settings.protocol.folds)},
+        runs=[run.run_id for run in runs],
         rule=OF_TRIALS,
         optimism=f"chosen as the best of {len(ranked)} complete trials on these same groups, and "
         "never measured on a test fold: the ablation that the search ends with does that",
     )
 
 
-def _settled(tracker: Tracker, store: Store, study: str) -> tuple[Choice, str]:
-    """What a search or a sweep of this name chose, and the fingerprint of its data."""
+def load_choice(tracker: Tracker, store: Store, study: str) -> tuple[Choice, str]:
+    """Chooses from the search or sweep of this name; also returns the fingerprint of its data.
+
+    Raises:
+        BadInput: There is neither, or nothing in it can be chosen.
+    """
     journal = Journal(store, study)
     if journal.facts is not None:
         return choose_trial(journal, tracker), journal.facts["data"]
-    sweep = next(tracker.runs("tags.`vpbsd.kind` = 'sweep'"), None)
+    sweep = next(tracker.runs(tag.of_kind(tag.SWEEP_KIND)), None)
     if sweep is None:
         raise BadInput(
             f"'{study}' has no sweep in MLflow and no search in {store.url}: pass the --store "
             "that it was run with"
         )
-    facts: dict[str, Any] = json.loads(sweep.data.tags["vpbsd.facts"])
-    return choose(trial_results(tracker), facts), facts["data"]
+    identity: dict[str, Any] = json.loads(sweep.tags[tag.STUDY_IDENTITY])
+    runs = tracker.runs(tag.of_kind(tag.TRIAL_KIND))
+    trials = sorted(map(trial_result, runs), key=lambda trial: trial.place)
+    return choose(trials, identity), identity["data"]

@@ -2,47 +2,80 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from vpbsd_sweeps.drivers.session import join, logged
+from vpbsd_sweeps.drivers.sweep import artifacts_beside
+from vpbsd_sweeps.execution import cluster
+from vpbsd_sweeps.monitor.search_display import SearchDisplay
+from vpbsd_sweeps.reporting.search_figures import draw_search
 from vpbsd_sweeps.reporting.search_tables import report
+from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.tracking.retry import RetryingTracker
+from vpbsd_sweeps.tracking.search_runs import SearchLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
-from vpbsd_sweeps.tuning.journal import Journal
+from vpbsd_sweeps.tuning.journal import Journal, read_search
+from vpbsd_sweeps.tuning.ranking import best
 from vpbsd_sweeps.tuning.sampler import ConfigSampler
 from vpbsd_sweeps.tuning.search_spec import Search
-from vpbsd_sweeps.tuning.tuner import Searcher, missing
+from vpbsd_sweeps.tuning.tuner import Searcher, missing, rebuilt
 
 
-def drive_search(
+def drive(
+    search: Search,
+    store: Store,
+    tracking: str,
+    trials: int,
+    warm_from: list[str],
+    cpus: int | None = None,
+) -> tuple[str, Journal]:
+    """Brings a search to its end.
+
+    Args:
+        search: The search.
+        store: Where stages and the journal are.
+        tracking: URI of MLflow.
+        trials: In all, those of earlier drivers included.
+        warm_from: Names of searches to learn from.
+        cpus: Cores of a local Ray; None: all.
+
+    Returns:
+        The report as Markdown, and the journal.
+
+    Raises:
+        BadInput: The store cannot be written, or the name belongs to another search.
+    """
+    store.files.check_writable()
+    with study_lock(search.name, store):
+        tracker = Tracker(tracking, search.name, artifacts_beside(tracking))
+        journal = Journal(store, search.name)
+        journal.claim(search.facts)
+        sampler = rebuilt(search, journal, [read_search(store, name) for name in warm_from])
+        logger = SearchLogger(search, journal, store, tracker)
+        retrying = RetryingTracker(tracker)
+        if missing(journal, trials):
+            with logged(retrying, logger):
+                _run(search, journal, sampler, store, trials, cpus)
+        text = report(search, journal)
+        finished = [(journal.asked[trial.number], trial.value or 0.0) for trial in best(journal)]
+        with TemporaryDirectory() as figures:
+            draw_search(search.space, finished, Path(figures))
+            retrying.retry(lambda: logger.conclude(text, Path(figures)))
+        return text, journal
+
+
+def _run(
     search: Search,
     journal: Journal,
-    chooser: ConfigSampler,
+    sampler: ConfigSampler,
     store: Store,
-    tracker: Tracker,
-    args: argparse.Namespace,
-) -> str:
-    """Runs what is missing and keeps MLflow up to date; returns the report."""
-    from vpbsd_sweeps.execution import capacity, cluster
-    from vpbsd_sweeps.execution.client import Engine
-    from vpbsd_sweeps.monitor.search_display import SearchDisplay
-    from vpbsd_sweeps.tracking.retry import RetryingTracker, delivering
-    from vpbsd_sweeps.tracking.search_runs import SearchLogger
-
-    runs, reach = SearchLogger(search, journal, store, tracker), RetryingTracker(tracker)
-    if missing(journal, args.trials):
-        cluster.connect(args.cpus)
-        slices, at_once = capacity.offered()
-        print(f"{at_once} trials side by side on {cluster.describe()}", file=sys.stderr)
-        engine = Engine(store, slices)
-        loop = Searcher(search, journal, chooser, engine, store, args.trials)
-        view = SearchDisplay(search, journal, store, args.trials)
-        try:
-            with view, engine.watching(view.show), delivering(reach, runs.catch_up):
-                loop.run(at_once)
-        except KeyboardInterrupt:
-            reach.attempt(runs.interrupt)
-            raise
-    text = report(search, journal)
-    reach.retry(lambda: runs.conclude(text))
-    return text
+    trials: int,
+    cpus: int | None,
+) -> None:
+    session = join(store, cpus)
+    print(f"{session.at_once} trials side by side on {cluster.resources()}", file=sys.stderr)
+    with session.engine(SearchDisplay(search, journal, store, trials)) as engine:
+        Searcher(search, journal, sampler, engine, store, trials).run(session.at_once)

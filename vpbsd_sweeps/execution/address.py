@@ -14,7 +14,7 @@ ELSEWHERE = "or unset RAY_ADDRESS to start a local Ray"
 
 
 def cluster_address() -> str | None:
-    """HOST:PORT of the cluster at RAY_ADDRESS or of a head on this host; None: there is none.
+    """Finds HOST:PORT of the cluster at RAY_ADDRESS or of a head on this host, or None.
 
     Raises:
         BadInput: It is no such address, or no Ray answers there.

@@ -27,7 +27,7 @@ class Node:
 
 
 def offered() -> tuple[dict[str, Slice], int]:
-    """Slices for the cluster at hand, and how many students fit on it side by side.
+    """Chooses slices for the cluster at hand, and counts how many students fit side by side.
 
     Raises:
         BadInput: A slice would wait for ever.
@@ -39,14 +39,14 @@ def offered() -> tuple[dict[str, Slice], int]:
 
 
 def nodes() -> list[Node]:
-    """Nodes that are there and kinds that may come; a kind that may come counts at its most."""
+    """Lists nodes that are there and kinds that may come, each of these at its most."""
     file = AUTOSCALER.expanduser()
     live = [Node(*_both(n["Resources"])) for n in ray.nodes() if n["Alive"]]
     return described(yaml.safe_load(file.read_text()), live) if file.exists() else live
 
 
 def described(cluster: Mapping[str, Any], live: list[Node]) -> list[Node]:
-    """Nodes of a cluster description, beside those that are there: each kind at its most."""
+    """Adds the nodes of a cluster description to those that are there, each kind at its most."""
     most = int(cluster.get("max_workers", 0))
     kinds = [
         Node(*_both(kind.get("resources", {})), min(int(kind.get("max_workers", most)), most))
@@ -59,12 +59,12 @@ def described(cluster: Mapping[str, Any], live: list[Node]) -> list[Node]:
 
 
 def slices(there: list[Node]) -> dict[str, Slice]:
-    """Slices for a cluster: shares of a GPU where there is or may be one, else a core each."""
+    """Chooses slices: shares of a GPU where there is or may be one, else a core each."""
     return ON_GPUS if any(node.gpus >= 1 for node in there) else ON_CORES
 
 
 def side_by_side(piece: Slice, there: list[Node]) -> int:
-    """Stages of this slice that fit on all nodes at a time, at least one."""
+    """Counts the stages of this slice that fit on all nodes at a time, at least one."""
     return max(1, sum(node.count * _fits(piece, node) for node in there))
 
 

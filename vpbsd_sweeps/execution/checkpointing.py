@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from vpbsd_sweeps.execution.jobs import Progress
+from vpbsd_sweeps.messages import last_line
 from vpbsd_sweeps.store.results import Store
 
 CHECKPOINT = "checkpoint.safetensors"
 SPENT = "spent.json"
+log = logging.getLogger(__name__)
 Report = Callable[[int, list[dict[str, float | str]], float], None]
 """(number of the first row, new rows, share done)"""
 
 
 class Checkpointer:
-    """What a running stage leaves in the store, so that a crash costs little.
+    """Keeps in the store what a running stage needs to go on, so that a crash costs little.
 
     Rows and checkpoint are written at most every `VPBSD_CHECKPOINT_SECONDS` (30), and `run`
     yields after each epoch or five minutes: a crash costs no more than that.
@@ -34,35 +37,45 @@ class Checkpointer:
         self._rows = self._written = 0
 
     def resume(self) -> Path | None:
-        """The newest checkpoint, if there is one."""
-        if not self.store.fetch_running(self.key, CHECKPOINT, self.kept):
+        """Fetches the newest checkpoint, if there is one."""
+        if not self.store.checkpoints.fetch(self.key, CHECKPOINT, self.kept):
             return None
-        spent = self.store.load_running(self.key, SPENT)
+        spent = self.store.checkpoints.load(self.key, SPENT)
         self._before = float(json.loads(spent)["seconds"]) if spent else 0.0
         return self.kept
 
     def seconds(self) -> float:
-        """Spent on this stage by all its processes, in earlier attempts up to their checkpoint."""
+        """Sums the seconds of all processes, and of earlier attempts up to their checkpoint."""
         return self._before + self._ranks * (time.monotonic() - self._began)
 
     def record(self, step: Progress) -> list[dict[str, float | str]]:
-        """Takes a step down; returns the rows that are new."""
-        if self._rows == 0 and len(step.rows) > 1:  # resumed: the first rows are known
-            self._rows = self._written = len(step.rows) - 1
+        """Saves a step if it is time to; returns the rows that are new to this attempt.
+
+        At first these are all rows of the checkpoint too: whoever follows must miss no epoch.
+        """
+        if self._rows == 0:
+            self._written = max(len(step.rows) - 1, 0)
         new = step.rows[self._rows :]
         self._rows = len(step.rows)
         if time.monotonic() - self._saved >= self._every:
-            self._save(step)
+            self._try_to_save(step)
         return new
+
+    def _try_to_save(self, step: Progress) -> None:
+        """Saves a step; where the store is away, the next step is another try."""
+        try:
+            self._save(step)
+        except Exception as error:  # every kind of store has exceptions of its own
+            log.warning("no checkpoint of %s: %s", self.key, last_line(error))
 
     def _save(self, step: Progress) -> None:
         draft = self.kept.with_name("next-" + CHECKPOINT)
         step.save(draft)
         draft.replace(self.kept)
-        told = {"seconds": self.seconds(), "share": step.share, "time": time.time()}
-        spent = json.dumps(told).encode()
-        self.store.save_running(self.key, {CHECKPOINT: self.kept, SPENT: spent})
+        progress = {"seconds": self.seconds(), "share": step.share, "time": time.time()}
+        spent = json.dumps(progress).encode()
+        self.store.checkpoints.save(self.key, {CHECKPOINT: self.kept, SPENT: spent})
         if self._written < len(step.rows):
-            self.store.append_rows(self.key, self._written, step.rows[self._written :])
+            self.store.checkpoints.append_rows(self.key, self._written, step.rows[self._written :])
             self._written = len(step.rows)
         self._saved = time.monotonic()

@@ -1,4 +1,4 @@
-"""The scheduler as its clients see it: a trial follows one stage after another until it is stored."""
+"""The scheduler as its clients see it: a trial follows its stages until they are stored."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from vpbsd_sweeps.execution.cluster import get_scheduler
 from vpbsd_sweeps.execution.events import StageState, StageStatus, StageUpdate
-from vpbsd_sweeps.execution.jobs import Job
+from vpbsd_sweeps.execution.jobs import Job, Waiter
 from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.messages import last_line
 from vpbsd_sweeps.periodic import periodically
 from vpbsd_sweeps.store.results import Store
 
@@ -26,20 +27,6 @@ Scheduler = Any
 """A handle of the `StageScheduler` actor; Ray gives handles no type."""
 OnRow = Callable[[dict[str, Any]], bool]
 """Receives each new row; returns True to stop the trial."""
-
-
-class Waiter(NamedTuple):
-    """Who waits for a stage.
-
-    Attributes:
-        trial: Its name within the session.
-        session: Of the driver.
-        rank: Its place among the trials; the lower is the more urgent.
-    """
-
-    trial: str
-    session: str
-    rank: int = 0
 
 
 def follow(
@@ -67,20 +54,24 @@ def follow(
     """
     seen = 0
     try:
-        ray.get(scheduler.request.remote(job, waiter.trial, waiter.session, waiter.rank))
+        ray.get(scheduler.request.remote(job, waiter))
         while True:
-            update: StageUpdate = ray.get(scheduler.updates.remote(job.key, seen, patience))
+            update: StageUpdate = ray.get(
+                scheduler.updates.remote(job.key, waiter, seen, patience)
+            )
             seen += len(update.rows)
             if any([on_row(row) for row in update.rows]) or stopped():
-                ray.get(scheduler.release.remote(job.key, waiter.trial))
+                ray.get(scheduler.release.remote(job.key, waiter))
                 return StageState.LEFT, ""
             if update.state.is_final:
                 return update.state, update.reason
     except RayActorError:
         time.sleep(REBUILD)  # the store knows what is done
         return StageState.AGAIN, "the scheduler was lost"
+    except RayTaskError as error:  # the store did not answer the scheduler for minutes
+        return StageState.FAILED, last_line(error.cause)
     except SystemExit:
-        scheduler.release.remote(job.key, waiter.trial)
+        scheduler.release.remote(job.key, waiter)
         raise
 
 
@@ -110,7 +101,7 @@ class Engine:
 
     def follow(self, job: Job, trial: str, on_row: OnRow) -> tuple[StageState, str]:
         """Waits until a stage is stored; see `follow`."""
-        waiter = Waiter(trial, self._session)
+        waiter = Waiter(self._session, trial)
         return follow(self._scheduler, job, waiter, on_row, self._stop.is_set, PATIENCE)
 
 

@@ -1,8 +1,4 @@
-"""Trials under Ray Tune: each is a coordinator that asks for its stages in order and waits.
-
-Waiting holds neither a GPU nor a core. The conductor runs the stages; a coordinator only passes
-their rows on to Tune, and imports no torch.
-"""
+"""Joins or starts a Ray cluster, and finds the one scheduler of a store on it."""
 
 from __future__ import annotations
 
@@ -19,10 +15,11 @@ from vpbsd_sweeps.execution.address import cluster_address
 from vpbsd_sweeps.execution.scheduler import StageScheduler, scheduler_name
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.messages import last_line
+from vpbsd_sweeps.store.files import FileStore
 from vpbsd_sweeps.store.results import Store
 
 NAMESPACE = "vpbsd"
-OBJECT_STORE_BYTES = 256 * 2**20  # rows and tickets only: weights go through the store
+OBJECT_STORE_BYTES = 256 * 2**20  # rows and jobs only: weights go through the store
 
 
 def connect(cpus: int | None = None, *, local: bool = False) -> None:
@@ -62,21 +59,21 @@ def connect(cpus: int | None = None, *, local: bool = False) -> None:
             ray.init(address="local", num_cpus=cpus, **quiet, **own)
         except Exception as error:  # Ray raises no class of its own here
             raise BadInput(
-                f"a local Ray did not start ({last_line(error)}): the machine may be too busy or out "
-                "of memory; give the same command again when it is not"
+                f"a local Ray did not start ({last_line(error)}): the machine may be too busy or "
+                "out of memory; give the same command again when it is not"
             ) from error
     handle_sigterm()  # Ray has set a handler of its own
 
 
-def describe() -> str:
-    """The cluster in words."""
+def resources() -> str:
+    """Says in words what the cluster has."""
     have = ray.cluster_resources()
     gpus = f", {have['GPU']:.0f} GPUs" if have.get("GPU") else ", no GPU"
     return f"{have.get('CPU', 0):.0f} cores{gpus}"
 
 
 def get_scheduler(store: Store, slices: dict[str, Slice]) -> Any:  # noqa: ANN401 (an actor handle)
-    """The conductor of a store on this cluster, started if there is none.
+    """Finds the scheduler of a store on this cluster, or starts one.
 
     It stays on the driver's node if it can: losing it would stop every stage.
 
@@ -104,21 +101,21 @@ def get_scheduler(store: Store, slices: dict[str, Slice]) -> Any:  # noqa: ANN40
 
 def _check_everywhere(store: Store) -> None:
     """Lets every other node that is there look for the store's mark."""
-    mark, here = store.mark(), ray.get_runtime_context().get_node_id()
+    mark, here = store.files.mark(), ray.get_runtime_context().get_node_id()
     others = [n["NodeID"] for n in ray.nodes() if n["Alive"] and n["NodeID"] != here]
-    look = ray.remote(num_cpus=0)(Store.check_mark)
-    on = [NodeAffinitySchedulingStrategy(node, soft=False) for node in others if mark]
-    looks = [look.options(scheduling_strategy=one).remote(store, mark) for one in on]
-    for answer in looks:
+    check = ray.remote(num_cpus=0)(FileStore.check_mark)
+    places = [NodeAffinitySchedulingStrategy(node, soft=False) for node in others if mark]
+    checks = [check.options(scheduling_strategy=p).remote(store.files, mark) for p in places]
+    for pending in checks:
         try:
-            ray.get(answer)
+            ray.get(pending)
         except RayTaskError as error:
             raise BadInput(str(error.cause)) from error
         except RayError:
             continue  # a node that was lost meanwhile needs to see nothing
 
 
-def _host() -> str:
-    """The driver's node, as Ray calls it."""
+def driver_node() -> str:
+    """Names the driver's node as Ray calls it."""
     here = ray.get_runtime_context().get_node_id()
     return next(str(n["NodeManagerAddress"]) for n in ray.nodes() if n["NodeID"] == here)

@@ -1,8 +1,8 @@
 """A stage over several processes, one per GPU: Ray Train starts them, and they train in step.
 
 The first of them does what a stage in one process does; the others only compute their part of
-each batch (`vpbsd.ranks`). If one is lost, with its node or alone, all of them begin anew from the
-last checkpoint.
+each batch (`vpbsd.distributed`). If one is lost, with its node or alone, all of them begin anew
+from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ STARTS = 20  # at most, after lost processes; each goes on from the newest check
 
 
 def run_on_ranks(job: Job, store: Store, piece: Slice, work: Callable[[], None]) -> None:
-    """Does a stage's work in so many processes as the slice says.
+    """Runs a stage in so many processes as the slice says.
 
     Args:
         job: The stage.
@@ -37,7 +37,7 @@ def run_on_ranks(job: Job, store: Store, piece: Slice, work: Callable[[], None])
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     share = {"CPU": float(piece.cpus)} | ({"GPU": piece.gpus} if piece.gpus else {})
-    folder, files = store.notes(job.key)
+    folder, files = store.checkpoints.notes(job.key)
     for start in range(STARTS):
         trainer = TorchTrainer(
             work,
@@ -55,16 +55,16 @@ def run_on_ranks(job: Job, store: Store, piece: Slice, work: Callable[[], None])
             trainer.fit()
         except WorkerGroupError as error:
             if start + 1 == STARTS or not _lost(error.worker_failures):
-                raise RuntimeError(_said(error.worker_failures)) from error
+                raise RuntimeError(_reason(error.worker_failures)) from error
         else:
             return
 
 
 def _lost(failures: Mapping[int, Exception]) -> bool:
-    """Whether a process is gone; those that wait for it fail too, in their own words."""
+    """Tells whether a process is gone; those that wait for it fail too, in their own words."""
     return any(hasattr(failure, "health_check_failure") for failure in failures.values())
 
 
-def _said(failures: Mapping[int, Exception]) -> str:
-    """The last line of the first process's traceback."""
+def _reason(failures: Mapping[int, Exception]) -> str:
+    """Returns the last line of the first process's traceback."""
     return str(failures[min(failures)]).strip().splitlines()[-1]

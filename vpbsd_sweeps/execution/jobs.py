@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 SYSTEM_RETRIES = 20  # lost workers and nodes; a stage resumes from its checkpoint each time
 
@@ -87,7 +87,7 @@ class Job:
     def run(
         self, inputs: Mapping[str, Path], out: Path, resume: Path | None
     ) -> Iterator[Progress]:
-        """Runs the stage; leaves the result in `out`, goes on from a checkpoint if there is one."""
+        """Runs the stage; leaves the result in `out`, goes on from a checkpoint if there is."""
         module, _, name = self.runner.partition(":")
         runner: Runner = getattr(import_module(module), name)
         return runner(self.stage, inputs, out, resume)
@@ -103,6 +103,20 @@ class JobChain:
 
     trial: str
     jobs: tuple[Job, ...]
+    rank: int = 0
+
+
+class Waiter(NamedTuple):
+    """A trial that waits for a stage.
+
+    Attributes:
+        session: Of the driver; two drivers may have trials of one name.
+        trial: Its name within the session.
+        rank: Its place among the trials; the lower is the more urgent.
+    """
+
+    session: str
+    trial: str
     rank: int = 0
 
 

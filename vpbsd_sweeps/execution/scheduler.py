@@ -9,27 +9,31 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayTaskError, TaskCancelledError
 
 from vpbsd_sweeps.execution.events import StageState, StageStatus, StageUpdate
-from vpbsd_sweeps.execution.jobs import Job
+from vpbsd_sweeps.execution.jobs import Job, Waiter
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.execution.tasks import StageTask, submit
 from vpbsd_sweeps.messages import last_line
+from vpbsd_sweeps.patience import pauses, store_patience
 from vpbsd_sweeps.store.results import Absent, Damaged, Store
 
 SETTLE = 0.5  # seconds in which trials that followed the same stage join a queue
+SILENCE = 180.0  # seconds after which a driver that asks nothing is taken for dead
+T = TypeVar("T")
 
 
 @dataclass
 class ScheduledStage:
-    """One stage on its way, who waits for it, and the rank of the most urgent of them."""
+    """One stage on its way, and who waits for it."""
 
     job: Job
     session: str
@@ -37,8 +41,7 @@ class ScheduledStage:
     share: float = 0.0
     rows: list[dict[str, Any]] = field(default_factory=list)
     reason: str = ""
-    waiting: set[str] = field(default_factory=set)
-    rank: int = 0
+    waiting: set[Waiter] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     ref: Any = None
     task: Any = None
@@ -48,6 +51,20 @@ class ScheduledStage:
         """Takes a new state and wakes whoever follows."""
         self.state, self.reason = state, reason
         self.wake()
+
+    @property
+    def rank(self) -> int:
+        """Place of the most urgent trial that waits for it."""
+        return min((waiter.rank for waiter in self.waiting), default=0)
+
+    def end(self, task: asyncio.Task[None]) -> None:
+        """Ends as failed where its task ended in any other way: nobody must wait for ever.
+
+        A store that stays away, a worker lost beyond all retries, and the like.
+        """
+        if not self.state.is_final:
+            error = None if task.cancelled() else task.exception()
+            self.become(StageState.FAILED, last_line(error) if error else "was cancelled")
 
     def wake(self) -> None:
         """Wakes whoever follows."""
@@ -110,6 +127,9 @@ class StageScheduler:
         self._slices: dict[str, Slice] = {}
         self._stages: dict[str, ScheduledStage] = {}
         self._queues: dict[str, SerialQueue] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._heard: dict[str, float] = {}
+        self._watchdog: asyncio.Task[None] | None = None
         self.use(slices)
 
     def use(self, slices: dict[str, Slice]) -> None:
@@ -119,20 +139,26 @@ class StageScheduler:
             if piece.lane is not None:
                 self._queues.setdefault(piece.lane, SerialQueue())
 
-    async def request(self, job: Job, trial: str, session: str, rank: int = 0) -> None:
+    async def request(self, job: Job, waiter: Waiter) -> None:
         """Notes that a trial waits for a stage from now on; the first one sets it going.
 
         Where stages run one after the other, that of the lowest rank comes first.
         """
-        stage = self._stages.get(job.key)
-        if stage is None or await self._is_stale(stage, session):
-            stage = self._stages[job.key] = ScheduledStage(job, session, rank=rank)
-            stage.task = asyncio.create_task(self._run(stage))
-        stage.rank = min(stage.rank, rank)
-        stage.waiting.add(trial)
+        self._heard[waiter.session] = time.monotonic()
+        self._watchdog = self._watchdog or asyncio.create_task(self._forget_the_silent())
+        async with self._locks[job.key]:  # between looking and setting nobody else may look
+            stage = self._stages.get(job.key)
+            if stage is None or await self._is_stale(stage, waiter.session):
+                stage = self._stages[job.key] = ScheduledStage(job, waiter.session)
+                stage.task = asyncio.create_task(self._run(stage))
+                stage.task.add_done_callback(stage.end)
+            stage.waiting.add(waiter)
 
-    async def updates(self, key: str, start: int, patience: float = 20.0) -> StageUpdate:
+    async def updates(
+        self, key: str, waiter: Waiter, start: int, patience: float = 20.0
+    ) -> StageUpdate:
         """Returns rows from number `start` on, once there are any or the state is final."""
+        self._heard[waiter.session] = time.monotonic()
         stage = self._stages.get(key)
         if stage is None:
             return StageUpdate(StageState.AGAIN, [], "the scheduler was restarted")
@@ -141,23 +167,20 @@ class StageScheduler:
                 await asyncio.wait_for(stage.changed.wait(), patience)
         return StageUpdate(stage.state, stage.rows[start:], stage.reason)
 
-    async def release(self, key: str, trial: str) -> None:
+    async def release(self, key: str, waiter: Waiter) -> None:
         """Notes that a trial waits no longer.
 
         A stage nobody waits for is stopped; its checkpoint stays.
         """
         stage = self._stages.get(key)
-        if stage is None:
-            return
-        stage.waiting.discard(trial)
-        if not stage.waiting and not stage.state.is_final:
-            del self._stages[key]
-            stage.task.cancel()
-            if stage.ref is not None:
-                ray.cancel(stage.ref)
+        if stage is not None:
+            self._drop(stage, {waiter})
 
     async def report(self, key: str, first: int, rows: list[dict[str, Any]], share: float) -> None:
-        """Takes new rows of a running stage; a resumed one may send some again.
+        """Takes rows of a running stage, from number `first` on.
+
+        One that was resumed sends the rows of its checkpoint again, so that a row's number is its
+        epoch's, whatever happened to the worker.
 
         A report comes by another way than the stage's end, and may come after it.
         """
@@ -171,37 +194,73 @@ class StageScheduler:
 
     async def statuses(self, session: str) -> list[StageStatus]:
         """Describes every stage of a session."""
+        self._heard[session] = time.monotonic()
         return [stage.status() for stage in self._stages.values() if stage.session == session]
+
+    async def _forget_the_silent(self) -> None:
+        """Releases, now and again, what drivers wait for that have asked nothing for minutes.
+
+        They were killed: their stages must neither go on nor begin.
+        """
+        while True:
+            await asyncio.sleep(SILENCE / 6)
+            now = time.monotonic()
+            silent = {name for name, heard in self._heard.items() if now - heard > SILENCE}
+            for stage in list(self._stages.values()):
+                self._drop(stage, {w for w in stage.waiting if w.session in silent})
+            for session in silent:
+                del self._heard[session]
+
+    def _drop(self, stage: ScheduledStage, waiters: set[Waiter]) -> None:
+        """Stops a stage nobody waits for any more; its checkpoint stays."""
+        had = bool(stage.waiting & waiters)
+        stage.waiting -= waiters
+        if had and not stage.waiting and not stage.state.is_final:
+            self._stages.pop(stage.job.key, None)
+            stage.task.cancel()
+            if stage.ref is not None:
+                ray.cancel(stage.ref)
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        """Asks the store, again and again while it does not answer.
+
+        Raises:
+            Exception: What the store raised last, after ten minutes (`store_patience`).
+        """
+        for pause in pauses(store_patience()):
+            try:
+                return await asyncio.to_thread(question)
+            except Exception:  # every kind of store has exceptions of its own
+                await asyncio.sleep(pause)
+        return await asyncio.to_thread(question)
 
     async def _is_stale(self, stage: ScheduledStage, session: str) -> bool:
         """Tells whether a stage that has ended must be run again."""
         if stage.state is StageState.STORED:
-            state = await asyncio.to_thread(self._store.state, stage.job.key)
-            return state != "stored"
+            return not await self._is_stored(stage.job.key)
         failed_before = stage.state is StageState.FAILED and stage.session != session
         return stage.state is StageState.AGAIN or failed_before
 
+    async def _is_stored(self, key: str) -> bool:
+        return await self._ask(lambda: self._store.state(key)) == "stored"
+
     async def _run(self, stage: ScheduledStage) -> None:
-        if await asyncio.to_thread(self._store.state, stage.job.key) == "stored":
+        try:
+            if not await self._is_stored(stage.job.key):
+                async with self._turn(stage):
+                    await self._attempt(stage)
+        except RayTaskError as error:
+            self._end_failed(stage, error.cause)
+        except TaskCancelledError:
+            stage.become(StageState.AGAIN, "cancelled")
+        else:
+            stage.share = 1.0
             stage.become(StageState.STORED)
-            return
-        async with self._turn(stage):
-            try:
-                await self._attempt(stage)
-            except RayTaskError as error:
-                self._end_failed(stage, error.cause)
-            except TaskCancelledError:
-                stage.become(StageState.AGAIN, "cancelled")
-            except Exception as error:  # a lost worker beyond all retries, and the like
-                stage.become(StageState.FAILED, last_line(error))
-            else:
-                stage.share = 1.0
-                stage.become(StageState.STORED)
 
     async def _attempt(self, stage: ScheduledStage) -> None:
         """Runs the task; out of GPU memory it is run once more, in a slice twice as large."""
         job, me = stage.job, ray.get_runtime_context().current_actor
-        piece, mark = self._slices[job.family], await asyncio.to_thread(self._store.mark)
+        piece, mark = self._slices[job.family], await self._ask(self._store.files.mark)
         task = StageTask(job, self._url, mark, piece, me)
         stage.ref = submit(task)
         try:
@@ -218,7 +277,9 @@ class StageScheduler:
         """Has a damaged or vanished input made anew; anything else fails the trials."""
         if isinstance(cause, (Damaged, Absent)):
             for key in stage.job.upstream.values():
-                self._stages.pop(key, None)
+                above = self._stages.get(key)
+                if above is not None and above.state is StageState.STORED:
+                    del self._stages[key]  # one that is on its way again must not be lost
             stage.become(StageState.AGAIN, last_line(cause))
         else:
             stage.become(StageState.FAILED, last_line(cause))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Slice:
-    """What a stage of one family gets.
+    """The share of a cluster that a stage of one family gets.
 
     Attributes:
         cpus: Whole cores, and threads, of each process.
@@ -22,11 +22,19 @@ class Slice:
     ranks: int = 1
 
     def larger(self) -> Slice | None:
-        """Twice the share of a GPU; None where there is no more to be had."""
+        """Doubles the share of a GPU; None where there is no more to be had.
+
+        >>> Slice(1, 0.25).larger()
+        Slice(cpus=1, gpus=0.5, lane=None, ranks=1)
+        """
         return replace(self, gpus=min(1.0, 2 * self.gpus)) if 0 < self.gpus < 1 else None
 
     def over(self, gpus: int, batch: int) -> Slice:
-        """The same over several GPUs: as many of these as a batch can be dealt out to evenly."""
+        """Spreads the slice over several GPUs: as many as a batch can be dealt out to evenly.
+
+        >>> Slice(2, 1.0).over(gpus=4, batch=6).ranks
+        3
+        """
         return replace(self, ranks=max(n for n in range(1, gpus + 1) if batch % n == 0))
 
 

@@ -53,7 +53,7 @@ def run_stage(task: StageTask) -> None:
 def work(task: StageTask) -> None:
     """Runs a stage on its slice; threads and GPU memory are set before anything heavy starts."""
     store, piece = Store(task.url), task.piece
-    store.check_mark(task.mark)  # nodes that come later are checked here
+    store.files.check_mark(task.mark)  # nodes that come later are checked here
     import torch
 
     from vpbsd.distributed import rank

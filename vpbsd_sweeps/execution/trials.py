@@ -1,4 +1,8 @@
-"""Trials under Ray Tune: each is a coordinator that asks for its stages in order and waits."""
+"""Trials under Ray Tune: each is a coordinator that asks for its stages in order and waits.
+
+Waiting holds neither a GPU nor a core. The scheduler runs the stages; a coordinator only passes
+their rows on to Tune, and imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,10 @@ from typing import Any
 import ray
 from ray import tune
 
-from vpbsd_sweeps.execution.client import Waiter, follow, watching
-from vpbsd_sweeps.execution.cluster import NAMESPACE, _host, get_scheduler
+from vpbsd_sweeps.execution.client import follow, watching
+from vpbsd_sweeps.execution.cluster import NAMESPACE, driver_node, get_scheduler
 from vpbsd_sweeps.execution.events import StageState, StageStatus
-from vpbsd_sweeps.execution.jobs import SYSTEM_RETRIES, JobChain
+from vpbsd_sweeps.execution.jobs import SYSTEM_RETRIES, JobChain, Waiter
 from vpbsd_sweeps.execution.scheduler import scheduler_name
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.messages import last_line
@@ -28,7 +32,7 @@ def coordinate(
     """Trains a trial, as Tune calls it: follows its stages in order and holds nothing."""
     chain = chains[config["trial"]]
     scheduler = ray.get_actor(scheduler_name(url), NAMESPACE)
-    waiter, done = Waiter(chain.trial, session, chain.rank), 0
+    waiter, done = Waiter(session, chain.trial, chain.rank), 0
     while done < len(chain.jobs):
         job = chain.jobs[done]
 
@@ -70,8 +74,8 @@ def run_trials(
     for result in results:
         metrics = result.metrics or {}  # none where a trial never began
         if metrics.get("outcome") in ("finished", "failed"):
-            told = (str(metrics["outcome"]), str(metrics["reason"]))
-            outcomes[metrics["config"]["trial"]] = told
+            ended = (str(metrics["outcome"]), str(metrics["reason"]))
+            outcomes[metrics["config"]["trial"]] = ended
         elif result.error:
             outcomes[metrics["config"]["trial"]] = ("failed", last_line(result.error))
     return outcomes
@@ -82,7 +86,7 @@ def _tuner(chains: list[JobChain], url: str, session: str, at_once: int, room: s
         coordinate, chains={chain.trial: chain for chain in chains}, url=url, session=session
     )
     return tune.Tuner(
-        tune.with_resources(trainable, {f"node:{_host()}": COORDINATOR_SHARE}),
+        tune.with_resources(trainable, {f"node:{driver_node()}": COORDINATOR_SHARE}),
         param_space={"trial": tune.grid_search([chain.trial for chain in chains])},
         tune_config=tune.TuneConfig(max_concurrent_trials=at_once, reuse_actors=True),
         run_config=tune.RunConfig(

@@ -1,4 +1,4 @@
-"""Runs one stage in one process: inputs from the store, checkpoints to it, the result committed."""
+"""Runs one stage in one process: inputs from the store, checkpoints to it, result committed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import platform
 import resource
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,8 +15,9 @@ from tempfile import TemporaryDirectory
 from vpbsd_sweeps.execution.checkpointing import CHECKPOINT, Checkpointer, Report
 from vpbsd_sweeps.execution.jobs import Job
 from vpbsd_sweeps.execution.system_metrics import METRICS_FILE, SystemMetrics
+from vpbsd_sweeps.patience import patiently
 from vpbsd_sweeps.provenance import commit
-from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.store.results import Absent, Damaged, Store
 
 
 def execute(job: Job, store: Store, report: Report) -> None:
@@ -32,34 +34,43 @@ def execute(job: Job, store: Store, report: Report) -> None:
         Diverged: A loss is not finite.
         ValueError: An evaluation has no DSC, or one that is no number.
     """
-    if store.state(job.key) == "stored":
+    if patiently(lambda: store.state(job.key)) == "stored":
         return
-    inputs = {name: store.open(key) for name, key in job.upstream.items()}
+    inputs = _open_inputs(job, store)
     with TemporaryDirectory(prefix="vpbsd-") as room:
         out, kept = Path(room, "out"), Path(room, CHECKPOINT)
         out.mkdir()
         checkpointer = Checkpointer(store, job.key, kept)
         with SystemMetrics() as metrics:
-            for step in job.run(inputs, out, checkpointer.resume()):
+            for step in job.run(inputs, out, patiently(checkpointer.resume)):
                 new = checkpointer.record(step)
                 report(len(step.rows) - len(new), new, step.share)
         if job.family == "evaluation":
             _refuse_unmeasured(out)
         (out / METRICS_FILE).write_text(json.dumps(metrics.rows))
-        store.commit(job.key, out, _measurements(job, out, checkpointer.seconds()))
-    store.clear_running(job.key)
+        measured = _measurements(job, out, checkpointer.seconds())
+        patiently(lambda: store.commit(job.key, out, measured))
+    patiently(lambda: store.checkpoints.clear(job.key))
 
 
 def run_follower(job: Job, store: Store) -> None:
     """Takes part in a stage's training, which another process reports and saves."""
-    inputs = {name: store.open(key) for name, key in job.upstream.items()}
+    inputs = _open_inputs(job, store)
     with TemporaryDirectory(prefix="vpbsd-") as room:
         out, kept = Path(room, "out"), Path(room, CHECKPOINT)
         out.mkdir()
-        saved = store.fetch_running(job.key, CHECKPOINT, kept)
+        saved = patiently(lambda: store.checkpoints.fetch(job.key, CHECKPOINT, kept))
         for step in job.run(inputs, out, kept if saved else None):
             if step.share >= 1:
                 return
+
+
+def _open_inputs(job: Job, store: Store) -> dict[str, Path]:
+    """Opens the results that a stage rests on; one that is gone or damaged is told at once."""
+    return {
+        name: patiently(partial(store.open, key), but=(Absent, Damaged))
+        for name, key in job.upstream.items()
+    }
 
 
 def _refuse_unmeasured(out: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
@@ -13,17 +14,55 @@ from vpbsd_sweeps.execution.slices import ON_GPUS
 from vpbsd_sweeps.store.results import Manifest, Store
 
 
-class Tally:
-    """Grows as stages are stored.
+@dataclass(frozen=True)
+class Hours:
+    """Work, in hours.
 
-    Args:
-        told: The study's outline: its stages and trials.
-        store: Of its results.
+    Attributes:
+        slices: Of slices, whatever their size.
+        cores: Of single cores.
+        gpus: Of whole GPUs.
+
+    >>> print(2 * Hours(1.0, cores=4.0) + Hours(1.0, cores=1.0))
+    9 core-hours
     """
 
-    def __init__(self, told: dict[str, Any], store: Store) -> None:
-        self._stages = {stage["key"]: stage for stage in told["stages"]}
-        self._trials = told["trials"]  # two of them may end with one stage
+    slices: float = 0.0
+    cores: float = 0.0
+    gpus: float = 0.0
+
+    def __add__(self, other: Hours) -> Hours:
+        return Hours(self.slices + other.slices, self.cores + other.cores, self.gpus + other.gpus)
+
+    def __rmul__(self, times: int) -> Hours:
+        return Hours(times * self.slices, times * self.cores, times * self.gpus)
+
+    def __str__(self) -> str:
+        amount, unit = (self.gpus, "GPU") if self.gpus else (self.cores, "core")
+        return f"{amount:.2g} {unit}-hours"
+
+
+def hours_of(measurements: Mapping[str, Any]) -> Hours:
+    """Reads what a stage took from the metadata of its result."""
+    took = float(measurements["seconds"]) / 3600
+    share = ON_GPUS[measurements["family"]].gpus if measurements.get("peak_gpu_memory_gb") else 0
+    return Hours(took, took * float(measurements.get("threads") or 1.0), took * share)
+
+
+class Tally:
+    """Hours and scores of a study, which grow as its stages are stored.
+
+    Args:
+        outline: The study's stages and trials, as `study.plan.outline` lists them.
+        store: Of its results.
+
+    Attributes:
+        stored: Key -> manifest of the stages that are stored.
+    """
+
+    def __init__(self, outline: Mapping[str, Any], store: Store) -> None:
+        self._stages = {stage["key"]: stage for stage in outline["stages"]}
+        self._trials = outline["trials"]  # two of them may end with one stage
         self._ends = {trial["key"] for trial in self._trials}
         self._store = store
         self.stored: dict[str, Manifest] = {}
@@ -36,20 +75,27 @@ class Tally:
             manifest = None if key in self.stored else self._store.manifest(key)
             if manifest is not None and key in self._stages:
                 self.stored[key] = manifest
-                stage = self._stages[key]
-                trained = 0 if stage["before"] else 1
-                self._spent.add(manifest, trained)
-                self._saved.add(manifest, max(stage.get("asked", 1) - trained, 0))
+                self._count(self._stages[key], hours_of(manifest.metadata))
                 if key in self._ends:
                     rows = json.loads((self._store.open(key) / "rows.json").read_text())
                     self._scores[key] = mean(row["dsc"] for row in rows)
 
+    def _count(self, stage: Mapping[str, Any], took: Hours) -> None:
+        """Counts a stage as spent once, unless it was there before, and as saved by all others."""
+        trained = 0 if stage["before"] else 1
+        self._spent += trained * took
+        self._saved += max(stage.get("asked", 1) - trained, 0) * took
+
     def hours(self) -> str:
-        """Spent by this study, and not spent because stages are shared or were there before."""
+        """Describes what this study spent, and what sharing and stored stages saved it."""
         return f"{self._spent} spent, {self._saved} saved by sharing"
 
     def best(self) -> str:
-        """The arm with the highest mean test DSC over its trials so far, void ones left out."""
+        """Finds the arm with the highest mean test DSC over its trials so far, void ones left out.
+
+        Returns:
+            A line, or "" where no trial has ended.
+        """
         scores: dict[str, list[float]] = defaultdict(list)
         for trial in self._trials:
             if trial["key"] in self._scores and not self._is_void(trial):
@@ -64,29 +110,9 @@ class Tally:
 
     @property
     def ended(self) -> int:
-        """Trials that have a result."""
+        """Number of trials that have a result."""
         return sum(trial["key"] in self._scores for trial in self._trials)
 
-    def _is_void(self, trial: dict[str, Any]) -> bool:
-        grave = (self.stored.get(key) for key in trial["voided_by"])
-        return any(manifest is not None and manifest.facts["void"] for manifest in grave)
-
-
-class Hours:
-    """Hours of whole GPUs, or of cores where none was used."""
-
-    def __init__(self) -> None:
-        """None yet."""
-        self._gpus = self._cores = 0.0
-
-    def add(self, manifest: Manifest, times: int) -> None:
-        """Takes in what a stage took, so many times."""
-        facts = manifest.facts
-        hours = times * float(facts["seconds"]) / 3600
-        self._cores += hours * float(facts.get("threads") or 1.0)
-        if facts.get("peak_gpu_memory_gb"):
-            self._gpus += hours * ON_GPUS[facts["family"]].gpus
-
-    def __str__(self) -> str:
-        hours, unit = (self._gpus, "GPU") if self._gpus else (self._cores, "core")
-        return f"{hours:.2g} {unit}-hours"
+    def _is_void(self, trial: Mapping[str, Any]) -> bool:
+        manifests = (self.stored.get(key) for key in trial["voided_by"])
+        return any(manifest is not None and manifest.metadata["void"] for manifest in manifests)

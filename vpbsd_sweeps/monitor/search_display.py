@@ -1,20 +1,18 @@
-"""What people see of a search: while it runs, and from any other terminal."""
+"""What people see of a search while it runs."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 
 from vpbsd_sweeps.execution.events import StageStatus
-from vpbsd_sweeps.monitor.accounting import Hours
+from vpbsd_sweeps.monitor.accounting import Hours, hours_of
+from vpbsd_sweeps.monitor.status import STANDING, leader, progress, tried
 from vpbsd_sweeps.monitor.terminal import Terminal, at_work, running
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.tuning.journal import Journal
-from vpbsd_sweeps.tuning.ranking import best
 from vpbsd_sweeps.tuning.search_spec import Search
 from vpbsd_sweeps.units import hours
 
-STANDING = "standing.json"
 NOTED_EVERY = 10.0  # seconds between notes for other terminals
 
 
@@ -32,29 +30,28 @@ class SearchDisplay(Terminal):
         super().__init__()
         self.search, self.journal, self.store, self.trials = search, journal, store, trials
         self._started, self._noted = time.time(), 0.0
-        self._before = _tried(journal)
+        self._before = tried(journal)
         self._spent, self._saved = Hours(), Hours()
         self._counted: set[int] = set()
         self._keys: set[str] = set()
 
-    def show(self, views: list[StageStatus]) -> None:
-        """The newest state of all flights; a note of it goes to the store."""
-        line, lines = self.line(views), running(views)
+    def show(self, stages: list[StageStatus]) -> None:
+        """Shows the newest status of all stages; now and then the store gets a note of it."""
+        line, lines = self.line(stages), running(stages)
         self.draw(line, lines)
         if time.time() - self._noted > NOTED_EVERY:
             self._noted = time.time()
-            stages = [str(text) for text in lines]
-            self.store.write_json(
+            self.store.studies.write_json(
                 f"{self.search.name}/{STANDING}",
-                {"line": line, "stages": stages, "time": self._noted},
+                {"line": line, "stages": [str(text) for text in lines], "time": self._noted},
             )
 
-    def line(self, views: list[StageStatus]) -> str:
-        """All of it in one line."""
+    def line(self, stages: list[StageStatus]) -> str:
+        """Renders all of it in one line."""
         self._count()
         parts = [
             f"[{hours(self.elapsed)}] {progress(self.journal, self.trials)}",
-            *at_work(views),
+            *at_work(stages),
             *leader(self.journal),
             f"{self._spent} spent on trials that ended, {self._saved} saved by sharing",
             self._left(),
@@ -62,41 +59,31 @@ class SearchDisplay(Terminal):
         return "; ".join(parts)
 
     def _left(self) -> str:
-        tried = _tried(self.journal)
-        if tried == self._before:
+        ended = tried(self.journal)
+        if ended == self._before:
             return "time left is known when a trial has ended"
-        pace = self.elapsed / (tried - self._before)
-        return f"about {hours(pace * (self.trials - tried))} left"
+        pace = self.elapsed / (ended - self._before)
+        return f"about {hours(pace * (self.trials - ended))} left"
 
     def _count(self) -> None:
-        """Hours of trials that ended since the last look: a stage is spent once, then saved."""
-        for number, told in list(self.journal.told.items()):
-            if number in self._counted or told.outcome == "infeasible":
+        """Adds the hours of trials that ended since the last look."""
+        for number, outcome in list(self.journal.told.items()):
+            if number in self._counted or outcome.outcome == "infeasible":
                 continue
             self._counted.add(number)
-            runs = list(self.search.runs(self.journal.asked[number]))[: max(1, len(told.scores))]
-            for key in {stage.key for run in runs for stage in run.stage.lineage()}:
-                manifest = self.store.manifest(key)
-                if manifest is None:
-                    continue
-                new = key not in self._keys and manifest.facts["finished"] > self._started
-                self._keys.add(key)
-                (self._spent if new else self._saved).add(manifest, 1)
+            trials = list(self.search.trials(self.journal.asked[number]))
+            ran = trials[: len(outcome.scores) or 1]
+            for key in {stage.key for trial in ran for stage in trial.stage.lineage()}:
+                self._add(key)
 
-
-def progress(journal: Journal, trials: int | None = None) -> str:
-    """How many trials have ended, and how."""
-    how = Counter(told.outcome for told in list(journal.told.values()))
-    ended = ", ".join(f"{n} {outcome}" for outcome, n in sorted(how.items()))
-    of = f"{_tried(journal)}/{trials}" if trials else f"{_tried(journal)}"
-    return f"{of} trials ended ({ended})" if how else f"{of} trials ended"
-
-
-def leader(journal: Journal) -> list[str]:
-    """The best complete trial so far, if there is one."""
-    ranked = best(journal)[:1]
-    return [f"best so far: DSC {told.value:.3f}, trial {told.number}" for told in ranked]
-
-
-def _tried(journal: Journal) -> int:
-    return sum(told.outcome != "infeasible" for told in list(journal.told.values()))
+    def _add(self, key: str) -> None:
+        """Counts a stage as spent if it was trained since the search began, then as saved."""
+        manifest = self.store.manifest(key)
+        if manifest is None:
+            return
+        new = key not in self._keys and manifest.metadata["finished"] > self._started
+        self._keys.add(key)
+        if new:
+            self._spent += hours_of(manifest.metadata)
+        else:
+            self._saved += hours_of(manifest.metadata)

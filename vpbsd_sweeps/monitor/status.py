@@ -1,85 +1,106 @@
-"""What a study consists of, in the store: for watching it without its data or its settings."""
+"""How a study or a search stands, from its store alone, without its data or its settings."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
 from vpbsd_sweeps.execution.checkpointing import SPENT
 from vpbsd_sweeps.monitor.accounting import Tally
-from vpbsd_sweeps.monitor.search_display import STANDING, leader, progress
 from vpbsd_sweeps.store.lock import holder
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.inventory import FAMILIES
 from vpbsd_sweeps.study.plan import OUTLINE
 from vpbsd_sweeps.tuning.journal import Journal
+from vpbsd_sweeps.tuning.ranking import best
 from vpbsd_sweeps.units import hours
 
+STANDING = "standing.json"
+"""What a search's driver notes for other terminals."""
 
-def standing(study: str, store: Store) -> Iterator[str]:
-    """How a study stands, line by line: who drives it, what is done, what runs, the best so far.
+
+def standing(name: str, store: Store) -> Iterator[str]:
+    """Yields how a study or search stands: who drives it, what is done, what runs, the best.
 
     Raises:
-        BadInput: There is no such study in the store.
+        BadInput: There is no such study in the store; the nearest name is offered.
     """
-    told = store.read_json(f"{study}/{OUTLINE}")
-    if told is None:
-        journal = Journal(store, study)
-        if journal.facts is not None:
-            yield from search_standing(journal, store)
-            return
+    outline, journal = store.studies.read_json(f"{name}/{OUTLINE}"), Journal(store, name)
+    if outline is None and journal.facts is None:
         raise BadInput(
-            f"there is no study '{study}' in {store.url}{nearest(study, store.studies())}"
+            f"there is no study '{name}' in {store.url}{nearest(name, store.studies.names())}"
         )
-    stages, trials, tally = told["stages"], told["trials"], Tally(told, store)
+    driver = holder(name, store)
+    who = "no driver is running"
+    if driver:
+        who = f"driven by process {driver['pid']} on {driver['host']}"
+    if outline is not None:
+        yield f"study {name}: {who}"
+        yield from _stages(outline, store)
+    else:
+        yield f"search {name}: {who}"
+        note = store.studies.read_json(f"{name}/{STANDING}") if driver else None
+        yield from _trials(journal) if note is None else _noted(note)
+
+
+def _stages(outline: Mapping[str, Any], store: Store) -> Iterator[str]:
+    """Yields a study's stages per family, those begun, its trials and hours."""
+    stages, tally = outline["stages"], Tally(outline, store)
     tally.take(stage["key"] for stage in stages)
-    driver = holder(study, store)
-    yield f"study {study}: " + (
-        f"driven by process {driver['pid']} on {driver['host']}"
-        if driver
-        else "no driver is running"
-    )
+    left = [stage for stage in stages if stage["key"] not in tally.stored]
     yield "stage          | stored | to do"
+    every, missing = (Counter(stage["family"] for stage in some) for some in (stages, left))
     for family in FAMILIES:
-        own = Counter(s["key"] in tally.stored for s in stages if s["family"] == family)
-        yield f"{family:<14} | {own[True]:>6} | {own[False]:>5}"
-    for stage in stages:
-        if stage["key"] not in tally.stored:
-            yield from _begun(stage, store)
-    yield f"{tally.ended} of {len(trials)} trials"
+        yield f"{family:<14} | {every[family] - missing[family]:>6} | {missing[family]:>5}"
+    for stage in left:
+        yield from _begun(stage, store)
+    yield f"{tally.ended} of {len(outline['trials'])} trials"
     if tally.best():
         yield tally.best()
-    left = sum(stage["guess"] for stage in stages if stage["key"] not in tally.stored)
-    yield f"{tally.hours()}; about {hours(left)} of work left"
+    yield f"{tally.hours()}; about {hours(sum(stage['guess'] for stage in left))} of work left"
 
 
-def _begun(stage: dict[str, Any], store: Store) -> Iterator[str]:
-    spent = store.load_running(stage["key"], SPENT)
-    if spent is not None:
-        told = json.loads(spent)
-        ago = hours(time.time() - told["time"])
-        yield f"  {stage['label']}: {told['share']:.0%} at its checkpoint {ago} ago"
+def _begun(stage: Mapping[str, Any], store: Store) -> Iterator[str]:
+    """Yields how far a stage was at its checkpoint, if it has one."""
+    text = store.checkpoints.load(stage["key"], SPENT)
+    if text is not None:
+        spent = json.loads(text)
+        ago = hours(time.time() - spent["time"])
+        yield f"  {stage['label']}: {spent['share']:.0%} at its checkpoint {ago} ago"
 
 
-def search_standing(journal: Journal, store: Store) -> Iterator[str]:
-    """How a search stands, line by line: who drives it, what is done, what runs, the best."""
-    driver = holder(journal.name, store)
-    yield f"search {journal.name}: " + (
-        f"driven by process {driver['pid']} on {driver['host']}"
-        if driver
-        else "no driver is running"
-    )
-    told = store.read_json(f"{journal.name}/{STANDING}")
-    if driver and told is not None:
-        yield f"{hours(time.time() - told['time'])} ago: {told['line']}"
-        yield from told["stages"]
-        return
+def _noted(note: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what the driver of a search saw last."""
+    yield f"{hours(time.time() - note['time'])} ago: {note['line']}"
+    yield from note["stages"]
+
+
+def _trials(journal: Journal) -> Iterator[str]:
+    """Yields how the trials of a search ended that nobody drives."""
     yield progress(journal)
     yield from leader(journal)
     if journal.pending:
         yield f"{len(journal.pending)} trials were interrupted: the same command goes on"
+
+
+def progress(journal: Journal, trials: int | None = None) -> str:
+    """Describes how many trials have ended, and how; `trials`: how many there will be."""
+    how = Counter(outcome.outcome for outcome in list(journal.told.values()))
+    ended = ", ".join(f"{n} {outcome}" for outcome, n in sorted(how.items()))
+    of = f"{tried(journal)}/{trials}" if trials else f"{tried(journal)}"
+    return f"{of} trials ended ({ended})" if how else f"{of} trials ended"
+
+
+def leader(journal: Journal) -> list[str]:
+    """Describes the best complete trial so far, if there is one."""
+    return [f"best so far: DSC {o.value:.3f}, trial {o.number}" for o in best(journal)[:1]]
+
+
+def tried(journal: Journal) -> int:
+    """Counts the trials that ended and could be trained."""
+    return sum(outcome.outcome != "infeasible" for outcome in list(journal.told.values()))

@@ -13,79 +13,75 @@ from vpbsd_sweeps.monitor.terminal import Terminal, at_work, running
 from vpbsd_sweeps.study.inventory import FAMILIES, Inventory
 from vpbsd_sweeps.units import hours
 
+COLUMNS = ("stage", "stored before", "done", "running", "waiting", "to do", "failed")
+ENOUGH = 0.1
+"""Share of the work that must be done before its pace says more than a guess."""
+
 
 class SweepDisplay(Terminal):
     """Stages of a study on a screen; used as a with-statement.
 
     Args:
-        stock: The stages, as they were when it began.
-        side_by_side: Stages that run at a time, for the time left.
+        inventory: The stages, as they were when it began.
+        at_once: Stages that run at a time, for the time left.
         tally: Of the study, if it is one.
     """
 
-    def __init__(self, stock: Inventory, side_by_side: int, tally: Tally | None = None) -> None:
+    def __init__(self, inventory: Inventory, at_once: int, tally: Tally | None = None) -> None:
         super().__init__()
-        self.stock, self.side_by_side = stock, max(1, side_by_side)
-        self._missing = Counter(stage.family for stage in stock.missing)
-        self.tally = tally
-        self._take(stage.key for stage in stock.stages if stock.states[stage.key] == "stored")
+        self.inventory, self.at_once, self.tally = inventory, max(1, at_once), tally
+        self._missing = {stage.key: stage for stage in inventory.missing}
+        self._take(stage.key for stage in inventory.stages if stage.key not in self._missing)
 
-    def show(self, views: list[StageStatus]) -> None:
-        """The newest state of all flights."""
-        self._take(view.key for view in views if view.state == "stored")
-        self.draw(self.line(views), [self._table(views), *running(views)])
+    def show(self, stages: list[StageStatus]) -> None:
+        """Shows the newest status of all stages: a table, what runs, a line."""
+        self._take(stage.key for stage in stages if stage.state == StageState.STORED)
+        self.draw(self.line(stages), [self._table(stages), *running(stages)])
 
-    def line(self, views: list[StageStatus]) -> str:
-        """All of it in one line."""
-        done = sum(self._done(views).values())
+    def line(self, stages: list[StageStatus]) -> str:
+        """Renders all of it in one line."""
         parts = [
-            f"[{hours(self.elapsed)}] {done}/{self._missing.total()} stages",
-            *at_work(views),
-            *self._told(),
-            f"about {hours(self.seconds_left(views))} left",
+            f"[{hours(self.elapsed)}] {self._done(stages).total()}/{len(self._missing)} stages",
+            *at_work(stages),
+            *([self.tally.best(), self.tally.hours()] if self.tally else []),
+            f"about {hours(self.seconds_left(stages))} left",
         ]
-        return "; ".join(parts)
+        return "; ".join(part for part in parts if part)
+
+    def seconds_left(self, stages: list[StageStatus]) -> float:
+        """Estimates from the costs of what is left, scaled by what the finished part took."""
+        costs, shares = self.inventory.costs(), {s.key: _share(s) for s in stages}
+        done = sum(costs[key] * shares.get(key, 0.0) for key in self._missing)
+        left = sum(costs[key] * (1 - shares.get(key, 0.0)) for key in self._missing)
+        known = done > ENOUGH * (done + left)
+        return left * self.elapsed / done if known else left / self.at_once
 
     def _take(self, keys: Iterable[str]) -> None:
         if self.tally is not None:
             self.tally.take(keys)
 
-    def _told(self) -> list[str]:
-        """The best arm so far, and hours."""
-        if self.tally is None:
-            return []
-        return [told for told in (self.tally.best(), self.tally.hours()) if told]
+    def _done(self, stages: list[StageStatus]) -> Counter[str]:
+        return Counter(
+            s.family for s in stages if s.state == StageState.STORED and s.key in self._missing
+        )
 
-    def seconds_left(self, views: list[StageStatus]) -> float:
-        """From the costs of the stages left, scaled by what the finished part really took."""
-        costs, shares = self.stock.costs(), {v.key: _share(v) for v in views}
-        done = sum(costs[s.key] * shares.get(s.key, 0.0) for s in self.stock.missing)
-        left = sum(costs[s.key] * (1 - shares.get(s.key, 0.0)) for s in self.stock.missing)
-        known = done > 0.1 * (done + left)  # before that the pace says little
-        return left * self.elapsed / done if known else left / self.side_by_side
-
-    def _done(self, views: list[StageStatus]) -> Counter[str]:
-        missing = {stage.key for stage in self.stock.missing}
-        return Counter(v.family for v in views if v.state == "stored" and v.key in missing)
-
-    def _table(self, views: list[StageStatus]) -> Table:
-        table = Table(title=f"{self.stock.name}", title_justify="left")
-        columns = ("stage", "stored before", "done", "running", "waiting", "to do", "failed")
-        for column in columns:
+    def _table(self, stages: list[StageStatus]) -> Table:
+        table = Table(title=f"{self.inventory.name}", title_justify="left")
+        for column in COLUMNS:
             table.add_column(column, justify="left" if column == "stage" else "right")
-        done = self._done(views)
+        every = Counter(stage.family for stage in self.inventory.stages)
+        missing = Counter(stage.family for stage in self._missing.values())
+        done = self._done(stages)
         for family in FAMILIES:
-            states = Counter(v.state for v in views if v.family == family)
-            before = sum(s.family == family for s in self.stock.stages) - self._missing[family]
-            begun = (
-                states[StageState.RUNNING] + states[StageState.QUEUED] + states[StageState.FAILED]
-            )
-            left = max(self._missing[family] - done[family] - begun, 0)
-            live = (states[StageState.RUNNING], states[StageState.QUEUED])
-            numbers = (before, done[family], *live, left, states[StageState.FAILED])
+            states = Counter(stage.state for stage in stages if stage.family == family)
+            live = [states[StageState.RUNNING], states[StageState.QUEUED]]
+            failed = states[StageState.FAILED]
+            left = max(missing[family] - done[family] - sum(live) - failed, 0)
+            numbers = (every[family] - missing[family], done[family], *live, left, failed)
             table.add_row(family, *map(str, numbers))
         return table
 
 
-def _share(view: StageStatus) -> float:
-    return 1.0 if view.state in ("stored", "failed") else view.share
+def _share(stage: StageStatus) -> float:
+    ended = stage.state in (StageState.STORED, StageState.FAILED)
+    return 1.0 if ended else stage.share

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Self
 
@@ -11,14 +12,14 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from vpbsd_sweeps.execution.events import StageStatus
+from vpbsd_sweeps.execution.events import StageState, StageStatus
 from vpbsd_sweeps.units import hours
 
 PLAIN_EVERY = 30.0
 
 
-class Terminal:
-    """Standard error; used as a with-statement. Whatever is shown there is one."""
+class Terminal(ABC):
+    """Standard error, used as a with-statement; subclasses choose what of the stages to show."""
 
     def __init__(self) -> None:
         self.began = self._spoke = time.monotonic()
@@ -35,13 +36,17 @@ class Terminal:
         if self._live:
             self._live.stop()
 
+    @abstractmethod
+    def show(self, stages: list[StageStatus]) -> None:
+        """Shows the newest status of all stages."""
+
     @property
     def elapsed(self) -> float:
         """Seconds since it began."""
         return time.monotonic() - self.began
 
     def draw(self, line: str, above: Sequence[RenderableType]) -> None:
-        """The newest state, in a line; in a terminal with more above it."""
+        """Draws the newest state as a line; in a terminal with more above it."""
         if self._live:
             self._live.update(Group(*above, Text(line)))
         elif line != self._last and time.monotonic() - self._spoke > PLAIN_EVERY:
@@ -49,17 +54,17 @@ class Terminal:
             self._last, self._spoke = line, time.monotonic()
 
 
-def running(views: Sequence[StageStatus]) -> list[Text]:
-    """A line for each stage that runs."""
+def running(stages: Sequence[StageStatus]) -> list[Text]:
+    """Renders a line for each stage that runs."""
     return [
-        Text(f"  {v.label:<28} {v.share:>4.0%}  {hours(v.seconds):>7}  for {v.waiting} trials")
-        for v in views
-        if v.state == "running"
+        Text(f"  {s.label:<28} {s.share:>4.0%}  {hours(s.seconds):>7}  for {s.waiting} trials")
+        for s in stages
+        if s.state == StageState.RUNNING
     ]
 
 
-def at_work(views: Sequence[StageStatus]) -> list[str]:
-    """What runs and how many wait, as parts of a line."""
-    labels = [f"{v.label} {v.share:.0%}" for v in views if v.state == "running"]
-    waiting = sum(view.state == "queued" for view in views)
+def at_work(stages: Sequence[StageStatus]) -> list[str]:
+    """Describes what runs and how many wait, as parts of a line."""
+    labels = [f"{s.label} {s.share:.0%}" for s in stages if s.state == StageState.RUNNING]
+    waiting = sum(stage.state == StageState.QUEUED for stage in stages)
     return [f"running {', '.join(labels) or 'none'}", f"{waiting} waiting"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -10,13 +10,23 @@ import numpy as np
 
 from vpbsd.pipeline.arms import TITLES
 from vpbsd.pipeline.recipes import REFERENCES
-from vpbsd_sweeps.reporting import checks as guards
-from vpbsd_sweeps.reporting import significance
-from vpbsd_sweeps.reporting.aggregates import COLUMNS, HIGHER_IS_BETTER
-from vpbsd_sweeps.reporting.records import StudyRecords, TrialRun
-from vpbsd_sweeps.reporting.significance import Paired, Scores, Spreads
+from vpbsd_sweeps.reporting import checks, significance
+from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
+from vpbsd_sweeps.reporting.significance import ALPHA, Paired, Scores, Spread, Spreads
 
+COLUMNS = {
+    "dsc": "DSC",
+    "accuracy": "Acc",
+    "hd95_vox": "HD95 [vox]",
+    "jaccard": "Jaccard",
+    "smd": "SMD",
+    "cldice": "clDice",
+}
+"""Metrics of the table, with their titles."""
+HIGHER_IS_BETTER = {"dsc", "accuracy", "jaccard", "cldice"}
 PRIMARY = "dsc"
+FLOOR = "threshold_dsc"
+"""Dice of the single grey threshold that fits a test volume best, which knows the label."""
 
 
 @dataclass(frozen=True)
@@ -27,23 +37,25 @@ class Row:
         spreads: Metric -> spreads; empty where the arm is left out.
         void: Why it is left out of averages, or "".
         partial: How much of it there is, in a report of an unfinished study, or "".
+        note: What is to be known of its trials though they count, or "".
         differs: In what its runs differ from the baseline's beside the ablated factor.
     """
 
     arm: str
-    trials: list[TrialRun]
+    trials: list[TrialResult]
     spreads: dict[str, Spreads]
     void: str
     partial: str
+    note: str
     differs: list[str]
 
     @property
     def title(self) -> str:
-        """As people call it."""
+        """Its name as people say it."""
         return TITLES.get(self.arm, self.arm)
 
     def mean(self, metric: str) -> float:
-        """Over folds; of an arm that counts."""
+        """Returns the mean over folds, of an arm that counts."""
         return self.spreads[metric].folds.mean
 
 
@@ -60,7 +72,13 @@ class Comparison:
     @property
     def mark(self) -> str:
         """Significance after correction."""
-        return "**" if self.p_flip_holm < 0.01 else "*" if self.p_flip_holm < 0.05 else ""
+        return "**" if self.p_flip_holm < 0.01 else "*" if self.p_flip_holm < ALPHA else ""
+
+    @property
+    def gains(self) -> bool:
+        """True where the arm is better than the baseline by more than noise."""
+        gain = self.paired.difference * (1 if self.metric in HIGHER_IS_BETTER else -1)
+        return gain > 0 and self.p_flip_holm < ALPHA
 
 
 @dataclass(frozen=True)
@@ -96,35 +114,40 @@ class StudyAnalysis:
         return max(students, key=lambda r: (r.mean(PRIMARY), r.arm)).arm if students else None
 
     def row(self, arm: str) -> Row:
-        """Of an arm."""
+        """Returns the row of an arm."""
         return next(row for row in self.rows if row.arm == arm)
 
     def comparison(self, arm: str, metric: str) -> Comparison | None:
-        """Of an arm in a metric, if it was compared."""
+        """Returns the comparison of an arm in a metric, if it was compared."""
         found = (c for c in self.comparisons if (c.arm, c.metric) == (arm, metric))
         return next(found, None)
 
-    def place(self, arm: str, metric: str) -> int:
-        """1 for the best mean among the students that count, 2 for the second, else 0."""
-        students = [row for row in self.valid if row.arm not in REFERENCES]
-        sign = -1 if metric in HIGHER_IS_BETTER else 1
-        order = sorted({sign * row.mean(metric) for row in students})
-        mine = [sign * row.mean(metric) for row in students if row.arm == arm]
-        rank = order.index(mine[0]) + 1 if mine else 0
-        return rank if rank <= 2 else 0
+    def best(self, metric: str, arms: Collection[str]) -> list[str]:
+        """Returns the students with the best mean of these arms, if it is more than noise.
+
+        References never compete. The best must also gain on the baseline by the paired test,
+        Holm-corrected over the whole study, or there is none.
+        """
+        sign = 1 if metric in HIGHER_IS_BETTER else -1
+        students = [row for row in self.valid if row.arm in arms and row.arm not in REFERENCES]
+        means = {row.arm: sign * row.mean(metric) for row in students if metric in row.spreads}
+        first = [arm for arm, mean in means.items() if mean == max(means.values())]
+        compared = [self.comparison(arm, metric) for arm in first]
+        return [c.arm for c in compared if c is not None and c.gains]
 
 
 def analyse(records: StudyRecords, baseline: str) -> StudyAnalysis:
-    """All rows and comparisons of a study."""
-    void, flagged = guards.exclusions(records), guards.flags(records, baseline)
-    partial = guards.incomplete(records)
+    """Works out all rows and comparisons of a study."""
+    void, flagged = checks.exclusions(records), checks.flags(records, baseline)
+    partial = checks.incomplete(records)
     rows = [
         Row(
             arm=arm,
             trials=records.of_arm(arm),
-            spreads={} if arm in void else _spreads(records.of_arm(arm)),
+            spreads={} if arm in void else spreads_by_metric(records.of_arm(arm)),
             void=void.get(arm, ""),
             partial=partial.get(arm, ""),
+            note=checks.remarks(records.of_arm(arm)),
             differs=flagged.get(arm, []),
         )
         for arm in records.arms
@@ -133,25 +156,37 @@ def analyse(records: StudyRecords, baseline: str) -> StudyAnalysis:
     return replace(analysis, comparisons=_corrected(list(_compared(analysis))))
 
 
-def scores(trials: list[TrialRun], metric: str) -> Scores:
-    """One metric of some trials, a row per volume."""
+def scores(trials: Sequence[TrialResult], metric: str) -> Scores:
+    """Gathers one metric of some trials, a row per volume."""
     rows = [
-        (value, t.result.fold, t.groups.get(name, name), f"{t.result.fold}/{name}", t.result.seed)
+        (value, t.fold, t.groups.get(name, name), f"{t.fold}/{name}", t.seed)
         for t in trials
-        for name, value in sorted(t.result.values.get(metric, {}).items())
+        for name, value in sorted(t.values.get(metric, {}).items())
     ]
     values, *names = zip(*rows, strict=True) if rows else ((), (), (), (), ())
     folds, groups, volumes, seeds = (np.array(column, dtype=np.str_) for column in names)
     return Scores(np.array(values, np.float64), folds, groups, volumes, seeds)
 
 
-def _spreads(trials: list[TrialRun]) -> dict[str, Spreads]:
-    metrics = set().union(*(t.result.values for t in trials))
+def spreads_by_metric(trials: Sequence[TrialResult]) -> dict[str, Spreads]:
+    """Averages every metric that some trials have."""
+    metrics = set().union(*(t.values for t in trials))
     return {metric: significance.spreads(scores(trials, metric)) for metric in sorted(metrics)}
 
 
+def threshold_floor(trials: Sequence[TrialResult]) -> Spread | None:
+    """Averages the best single threshold's Dice over folds; None where it was not measured.
+
+    It says nothing about an arm, so a void or failed trial's test volumes are as good as any.
+    """
+    per_fold = {t.fold: t for t in trials if FLOOR in t.values}
+    if not per_fold:
+        return None
+    return significance.spreads(scores(list(per_fold.values()), FLOOR)).folds
+
+
 def _compared(analysis: StudyAnalysis) -> Iterator[Comparison]:
-    """Every arm that counts against the baseline, in every metric of the table."""
+    """Compares every arm that counts with the baseline, in every metric of the table."""
     standard = analysis.row(analysis.baseline)
     if not standard.spreads:
         return

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
 from vpbsd.pipeline.recipes import REFERENCES
-from vpbsd_sweeps.reporting.aggregates import left_out
-from vpbsd_sweeps.reporting.records import StudyRecords, TrialRun
+from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
 
 TOOLS = ("python", "torch", "monai", "numpy")
 BUDGET = ("optim.epochs", "optim.steps_per_epoch", "optim.batch")
@@ -34,29 +33,46 @@ def require_finished(records: StudyRecords) -> None:
     )
 
 
-def choose_baseline(records: StudyRecords, asked: str | None) -> str:
-    """The arm that others are compared with: the one asked for, else the Light UNet, else first.
+def choose_baseline(records: StudyRecords, wanted: str | None) -> str:
+    """Chooses the arm that others are compared with: the wanted, else the Light UNet, else first.
 
     Raises:
         BadInput: No such arm in the study.
     """
-    if asked is None:
+    if wanted is None:
         return "light_unet" if "light_unet" in records.arms else records.arms[0]
-    if asked not in records.arms:
+    if wanted not in records.arms:
         raise BadInput(
-            f"--baseline {asked}: the study has no such arm{nearest(asked, records.arms)}"
+            f"--baseline {wanted}: the study has no such arm{nearest(wanted, records.arms)}"
         )
-    return asked
+    return wanted
 
 
 def exclusions(records: StudyRecords) -> dict[str, str]:
-    """Arm -> why it is left out of all averages: void or failed trials, or none that ended."""
-    reasons = {a: left_out([t.result for t in records.of_arm(a)]) for a in records.arms}
+    """Maps each arm that is left out of all averages to the reason."""
+    reasons = {arm: left_out(records.of_arm(arm)) for arm in records.arms}
     return {arm: reason for arm, reason in reasons.items() if reason}
 
 
+def left_out(trials: Sequence[TrialResult]) -> str:
+    """Says why an arm is left out of averages, ranks and marks; "" if it is not.
+
+    One void or failed trial is enough: the mean of the folds that happened to work is another
+    quantity than that of its neighbours in the table, and flatters.
+    """
+    if not trials:
+        return "no trial has ended"
+    lost = [t for t in trials if not t.counts]
+    return _by_reason((f"VOID: {t.void}" if t.void else t.status.lower(), t) for t in lost)
+
+
+def remarks(trials: Sequence[TrialResult]) -> str:
+    """Says what is to be known of an arm's trials though they count, or ""."""
+    return _by_reason((t.note, t) for t in trials if t.counts and t.note)
+
+
 def incomplete(records: StudyRecords) -> dict[str, str]:
-    """Arm -> how many of its trials there are, where some have not ended; for partial reports."""
+    """Maps arms of which trials miss to how many there are; for partial reports."""
     lacking = [place[0] for place in records.missing]
     return {
         arm: f"{len(records.of_arm(arm))} of {len(records.of_arm(arm)) + lacking.count(arm)} "
@@ -67,7 +83,7 @@ def incomplete(records: StudyRecords) -> dict[str, str]:
 
 
 def flags(records: StudyRecords, baseline: str) -> dict[str, list[str]]:
-    """Arm -> in what, besides the ablated factor, its runs differ from the baseline's."""
+    """Maps arms to what else than the ablated factor sets their runs apart from the baseline's."""
     standard = conditions(records, baseline)
     found = {
         arm: list(_differing(conditions(records, arm), standard))
@@ -78,9 +94,10 @@ def flags(records: StudyRecords, baseline: str) -> dict[str, list[str]]:
 
 
 def conditions(records: StudyRecords, arm: str) -> Conditions:
-    """Under what an arm was run: condition -> all the values that its runs had.
+    """Maps each condition that an arm was run under to all the values that its runs had.
 
-    Code, tools, device and precision of all its stages; budget of the last training; data; seeds.
+    Conditions are code, tools, device and precision of all its stages; budget of the last
+    training; data; seeds.
     """
     trials = records.of_arm(arm)
     stages = {s.run_id: s for t in trials for s in records.lineage(t)}.values()
@@ -91,15 +108,15 @@ def conditions(records: StudyRecords, arm: str) -> Conditions:
         **{tool: {s.tags[tool] for s in stages if tool in s.tags} for tool in TOOLS},
         **{name: {s.params[name] for s in stages if name in s.params} for name in INPUTS},
         "budget": {_budget(records, t) for t in trials},
-        "test volumes": {f"fold {t.result.fold}: {v}" for t in trials for v in sorted(t.groups)},
+        "test volumes": {f"fold {t.fold}: {v}" for t in trials for v in sorted(t.groups)},
     }
     if arm not in REFERENCES:
-        found["seeds"] = {str(t.result.seed) for t in trials}
+        found["seeds"] = {str(t.seed) for t in trials}
     return {name: frozenset(v - {""}) for name, v in found.items()}
 
 
 def mixed(records: StudyRecords) -> list[str]:
-    """What differs between the stages of the study as a whole, for the head of a report."""
+    """Lists what differs between the stages of the study, for the head of a report."""
     stages = [records.stages[key] for key in sorted(records.stages)]
     lines = []
     for name in ("commit", "device", *TOOLS):
@@ -114,14 +131,13 @@ def mixed(records: StudyRecords) -> list[str]:
 
 
 def notices(records: StudyRecords) -> list[str]:
-    """Everything about the study's runs that a reader must know, one line each."""
+    """Lists everything about the study's runs that a reader must know, one line each."""
     lines = mixed(records)
     for t in records.duplicates:
         lines.append(
-            f"trial {t.name} ended more than once: run {t.result.run_id} is not used, "
-            "a newer one is"
+            f"trial {t.name} ended more than once: run {t.run_id} is not used, a newer one is"
         )
-    lines += [f"{t.name} counts, but {t.result.note}" for t in records.trials if t.result.note]
+    lines += [f"{t.name} counts, but {t.note}" for t in records.trials if t.note]
     kept = {t.name for t in records.trials}
     lines += [
         f"trial {name} was deleted in MLflow" for name in records.deleted if name not in kept
@@ -129,12 +145,18 @@ def notices(records: StudyRecords) -> list[str]:
     return lines
 
 
-def _budget(records: StudyRecords, trial: TrialRun) -> str:
+def _by_reason(lost: Iterable[tuple[str, TrialResult]]) -> str:
+    names: dict[str, list[str]] = {}
+    for reason, trial in lost:
+        names.setdefault(reason, []).append(f"fold {trial.fold} seed {trial.seed}")
+    return "; ".join(f"{reason} ({', '.join(trials)})" for reason, trials in names.items())
+
+
+def _budget(records: StudyRecords, trial: TrialResult) -> str:
     stage = records.trained(trial)
     if stage is None:
         return ""
-    told = [f"{name.removeprefix('optim.')} {stage.params.get(name)}" for name in BUDGET]
-    return ", ".join(told)
+    return ", ".join(f"{name.removeprefix('optim.')} {stage.params.get(name)}" for name in BUDGET)
 
 
 def _differing(ours: Conditions, standard: Conditions) -> Iterator[str]:
@@ -145,5 +167,5 @@ def _differing(ours: Conditions, standard: Conditions) -> Iterator[str]:
 
 
 def _listed(values: frozenset[str], others: frozenset[str]) -> str:
-    """What one side has alone; where it has nothing alone, all that it has."""
+    """Lists what one side has alone; where it has nothing alone, all that it has."""
     return " | ".join(sorted(values - others) or sorted(values))

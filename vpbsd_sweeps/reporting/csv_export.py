@@ -1,4 +1,4 @@
-"""Findings as CSV at full precision: for whoever computes on."""
+"""What a study found as CSV at full precision: for whoever computes on."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ UNITS = ("folds", "volumes", "groups", "seeds")
 
 
 def table_csv(analysis: StudyAnalysis) -> str:
-    """A line per arm and metric, of all metrics."""
+    """Writes a line per arm and metric, of all metrics."""
     header = ["arm", "title", "metric", *(f"{k}_{u}" for u in UNITS for k in ("mean", "sd", "n"))]
     header += ["left_out", "partial", "differs", "runs"]
     lines: list[list[object]] = []
     for row in analysis.rows:
-        told = [row.void, row.partial, "; ".join(row.differs)]
-        runs = " ".join(t.result.run_id for t in row.trials)
+        remarks = [row.void, row.partial, "; ".join(row.differs)]
+        runs = " ".join(t.run_id for t in row.trials)
         for metric in analysis.metrics if row.spreads else [""]:
             by = row.spreads.get(metric)
             spreads = [getattr(by, unit) if by else NOTHING for unit in UNITS]
             numbers = [n for s in spreads for n in (s.mean, s.sd, s.n)]
-            lines.append([row.arm, row.title, metric, *numbers, *told, runs])
+            lines.append([row.arm, row.title, metric, *numbers, *remarks, runs])
     return _csv(header, lines)
 
 
 def comparison_csv(analysis: StudyAnalysis) -> str:
-    """A line per comparison."""
+    """Writes a line per comparison."""
     lines = [
         {
             "arm": c.arm,
@@ -55,16 +55,15 @@ def comparison_csv(analysis: StudyAnalysis) -> str:
 
 
 def volumes_csv(analysis: StudyAnalysis) -> str:
-    """A line per trial, volume and metric: what every other number is made of."""
+    """Writes a line per trial, volume and metric: what every other number is made of."""
     header = ["arm", "fold", "seed", "group", "volume", "metric", "value", "run", "status", "void"]
     lines: list[list[object]] = []
     for trial in (t for row in analysis.rows for t in row.trials):
-        r, groups = trial.result, trial.groups
-        places = sorted((v, m) for m, by in r.values.items() for v in by)
+        places = sorted((v, m) for m, by in trial.values.items() for v in by)
         for volume, metric in places or [("", "")]:
-            value = r.values[metric][volume] if metric else math.nan
-            place = [r.arm, r.fold, r.seed, groups.get(volume, volume), volume, metric]
-            lines.append([*place, value, r.run_id, r.status, r.void])
+            value = trial.values[metric][volume] if metric else math.nan
+            place = [*trial.place, trial.groups.get(volume, volume), volume, metric]
+            lines.append([*place, value, trial.run_id, trial.status, trial.void])
     return _csv(header, lines)
 
 

@@ -1,34 +1,27 @@
-"""The figures of a report, drawn from findings in colours that everyone can tell apart."""
+"""The figures of a report, drawn in colours that everyone can tell apart."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import (
-    EngFormatter,
-    Formatter,
-    LogLocator,
-    NullFormatter,
-    StrMethodFormatter,
-)
+from matplotlib.ticker import EngFormatter, Formatter, StrMethodFormatter
 from scipy.stats import friedmanchisquare
 
 from vpbsd_sweeps.reporting import significance
-from vpbsd_sweeps.reporting.aggregates import HIGHER_IS_BETTER
-from vpbsd_sweeps.reporting.analysis import PRIMARY, Row, StudyAnalysis, scores
+from vpbsd_sweeps.reporting.analysis import (
+    HIGHER_IS_BETTER,
+    PRIMARY,
+    Row,
+    StudyAnalysis,
+    scores,
+)
+from vpbsd_sweeps.reporting.drawing import OKABE_ITO, panels, plain_ticks, save
+from vpbsd_sweeps.tuning.ranking import pareto_front
 
-OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's colours without the yellow, which is lost on white."""
 MARKERS = "osD^vPX*<>"
 GREY = "#767676"
 ENOUGH_GROUPS = 6  # for a critical difference
@@ -50,16 +43,8 @@ def draw(analysis: StudyAnalysis, folder: Path) -> dict[str, str]:
     return made
 
 
-def save(figure: Figure, stem: Path) -> None:
-    """The same figure gives the same bytes: no dates, no versions, fixed ids, text as outlines."""
-    figure.set_dpi(150)
-    with mpl.rc_context({"svg.hashsalt": "vpbsd", "svg.fonttype": "path"}):
-        FigureCanvasAgg(figure).print_png(f"{stem}.png", metadata={"Software": None})
-        FigureCanvasSVG(figure).print_svg(f"{stem}.svg", metadata={"Date": None, "Creator": None})
-
-
 def learning_curves(analysis: StudyAnalysis) -> Figure | None:
-    """A panel per arm; each loss as the mean over folds, within the lowest and the highest."""
+    """Draws a panel per arm: each loss as its mean over folds, between lowest and highest."""
     curves = {row.arm: _curves(analysis, row.arm) for row in analysis.valid}
     names = sorted({name for of_arm in curves.values() for name in of_arm})
     if not names:
@@ -71,7 +56,7 @@ def learning_curves(analysis: StudyAnalysis) -> Figure | None:
             at.fill_between(steps, folds.min(0), folds.max(0), color=colour[name], alpha=0.2, lw=0)
             at.plot(steps, folds.mean(0), color=colour[name], label=name.removeprefix("loss/"))
         at.set(title=row.title, xlabel="epoch", yscale="log")
-        _plain_ticks(at.yaxis, StrMethodFormatter("{x:g}"))
+        plain_ticks(at.yaxis, StrMethodFormatter("{x:g}"))
     axes[0].set_ylabel("loss")
     handles = [Line2D([], [], color=c, label=n.removeprefix("loss/")) for n, c in colour.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
@@ -79,7 +64,7 @@ def learning_curves(analysis: StudyAnalysis) -> Figure | None:
 
 
 def volumes(analysis: StudyAnalysis) -> Figure | None:
-    """Left: DSC of every volume; right: every group's difference to the baseline, and interval."""
+    """Draws DSC of every volume, and beside it each group's difference to the baseline."""
     rows = analysis.valid[::-1]
     if not rows:
         return None
@@ -114,7 +99,10 @@ def volumes(analysis: StudyAnalysis) -> Figure | None:
 
 
 def ranks(analysis: StudyAnalysis) -> Figure | None:
-    """A panel per metric: mean rank of each arm over groups; from 6 groups up, who may be best."""
+    """Draws a panel per metric: mean rank of each arm over groups.
+
+    From 6 groups up a zone of Nemenyi's critical difference shows who may be best.
+    """
     rows = analysis.valid[::-1]
     if len(rows) < 2:
         return None
@@ -136,14 +124,14 @@ def ranks(analysis: StudyAnalysis) -> Figure | None:
 
 
 def codes(analysis: StudyAnalysis) -> Figure | None:
-    """How many codes pre-training uses, over its epochs, against what makes it void."""
+    """Draws how many codes pre-training uses over its epochs, and what would make it void."""
     stages = analysis.records.of_family("pre-training")
     kinds = {"perplexity/argmin": ("-", "nearest code"), "perplexity/sampled": ("--", "sampled")}
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     at = figure.subplots()
     for i, stage in enumerate(stages):
         for name, (style, label) in kinds.items():
-            curve = analysis.records.tracker.history(stage.run_id, name)
+            curve = analysis.records.tracker.curve(stage.run_id, name)
             own = f"{label}, {stage.tags['key'][:6]}" if len(stages) > 1 else label
             if curve:
                 colour = OKABE_ITO[i % len(OKABE_ITO)]
@@ -163,7 +151,7 @@ def codes(analysis: StudyAnalysis) -> Figure | None:
 
 
 def pareto(analysis: StudyAnalysis) -> Figure | None:
-    """DSC against what a network costs to keep and to run; the line joins what none dominates."""
+    """Draws DSC against what a network costs to keep and to run, and the front between them."""
     costs = {row.arm: _costs(analysis, row) for row in analysis.valid}
     rows = [row for row in analysis.valid if costs[row.arm]]
     shown = [cost for cost in COSTS if rows and all(cost in costs[row.arm] for row in rows)]
@@ -177,9 +165,9 @@ def pareto(analysis: StudyAnalysis) -> Figure | None:
             colour = OKABE_ITO[i % len(OKABE_ITO)]
             marker = MARKERS[i % len(MARKERS)]
             at.plot(x, y, marker, color=colour, ms=8, label=row.title, mfc="none", mew=1.8)
-        at.step(*zip(*_front(points), strict=True), where="post", color=GREY, lw=1, zorder=0)
+        at.step(*zip(*pareto_front(points), strict=True), where="post", color=GREY, lw=1, zorder=0)
         at.set(xlabel=cost, xscale="log")
-        _plain_ticks(at.xaxis, COSTS[cost])
+        plain_ticks(at.xaxis, COSTS[cost])
         at.grid(alpha=0.3)
     axes[0].set_ylabel("DSC, mean over folds")
     handles, labels = axes[0].get_legend_handles_labels()
@@ -195,12 +183,12 @@ COSTS: dict[str, Formatter] = {
 
 
 def _costs(analysis: StudyAnalysis, row: Row) -> dict[str, float]:
-    """Those of `COSTS` that were measured of an arm's network; time only in a comparison."""
-    told = {"parameters": "params_deploy", "GMAC per patch": "gmac_torch"}
-    first = row.trials[0]
-    costs = {name: first.numbers[key] for name, key in told.items() if key in first.numbers}
-    timing = analysis.records.stages.get(first.result.timing)
-    if timing is not None and "ms_per_block" in timing.numbers:
+    """Returns those of `COSTS` that were measured of an arm; time only in a comparison."""
+    stored = {"parameters": "params_deploy", "GMAC per patch": "gmac_torch"}
+    numbers = row.trials[0].numbers
+    costs = {name: numbers[key] for name, key in stored.items() if key in numbers}
+    timing = analysis.records.timing(row.trials[:1])
+    if timing is not None:
         costs["ms per 64^3 voxels"] = timing.numbers["ms_per_block"]
     return costs
 
@@ -233,12 +221,12 @@ FIGURES: dict[str, tuple[Callable[[StudyAnalysis], Figure | None], str]] = {
 
 
 def _curves(analysis: StudyAnalysis, arm: str) -> dict[str, tuple[list[int], significance.Array]]:
-    """Loss -> its common steps and (folds, steps), seeds averaged within a fold."""
+    """Maps each loss to its common steps and (folds, steps), seeds averaged within a fold."""
     tracker, by_name = analysis.records.tracker, dict[str, dict[int, list[dict[int, float]]]]()
     for trial in analysis.records.of_arm(arm):
         for name in sorted(n for n in trial.numbers if n.startswith("loss/")):
-            curve = tracker.history(trial.result.run_id, name)
-            by_name.setdefault(name, {}).setdefault(trial.result.fold, []).append(curve)
+            curve = tracker.curve(trial.run_id, name)
+            by_name.setdefault(name, {}).setdefault(trial.fold, []).append(curve)
     found = {}
     for name, folds in by_name.items():
         every = [curve for curves in folds.values() for curve in curves]
@@ -249,53 +237,20 @@ def _curves(analysis: StudyAnalysis, arm: str) -> dict[str, tuple[list[int], sig
 
 
 def _by_group(analysis: StudyAnalysis, metric: str) -> significance.Array:
-    """(groups, arms) over the groups that every arm has."""
+    """Returns (groups, arms) means over the groups that every arm has."""
     every = [significance.group_scores(scores(row.trials, metric)) for row in analysis.valid]
     groups = sorted(set.intersection(*(set(of_arm) for of_arm in every)))
     return np.array([[of_arm[g] for of_arm in every] for g in groups])
 
 
 def _friedman(ranked: significance.Array) -> str:
-    """Whether arms differ at all, where there are enough of both."""
+    """Says whether arms differ at all, where there are enough of both."""
     if len(ranked) < ENOUGH_GROUPS or ranked.shape[1] < 3 or np.ptp(ranked.mean(0)) == 0:
         return ""
     p = float(friedmanchisquare(*ranked.T).pvalue)
     return f" (Friedman p {p:.3f})" if p >= 0.001 else " (Friedman p < 0.001)"
 
 
-def _front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Points that no other beats in both, by rising cost."""
-    front: list[tuple[float, float]] = []
-    for x, y in sorted(points, key=lambda p: (p[0], -p[1])):
-        if not front or y > front[-1][1]:
-            front.append((x, y))
-    return front
-
-
 def _jitter(y: float, n: int) -> significance.Array:
-    """Positions around y, spread in a fixed order."""
+    """Spreads positions around y in a fixed order."""
     return np.asarray(y + 0.18 * (np.arange(n) % 3 - 1), np.float64)
-
-
-def _plain_ticks(axis: Axis, form: Formatter) -> None:
-    """Numbers people read on a logarithmic axis: 1, 2, 5, 10, ..."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(form)
-    axis.set_minor_formatter(NullFormatter())
-
-
-def panels(
-    count: int, most: int, size: tuple[float, float], *, share: bool
-) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels, at most so many side by side."""
-    columns = min(count, most)
-    rows = math.ceil(count / columns)
-    figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.3), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=share).ravel()
-    for at in axes[count:]:
-        at.set_visible(False)
-    for at in axes[:count]:
-        at.title.set_fontsize(9)
-        at.xaxis.label.set_fontsize(8)
-        at.tick_params(labelsize=8)
-    return figure, list(axes[:count])

@@ -13,11 +13,10 @@ from statistics import mean
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vpbsd.pipeline.recipes import REFERENCES
-from vpbsd_sweeps.reporting import tables as typeset
-from vpbsd_sweeps.reporting.aggregates import HIGHER_IS_BETTER
-from vpbsd_sweeps.reporting.analysis import PRIMARY, StudyAnalysis
+from vpbsd_sweeps.reporting import tables
+from vpbsd_sweeps.reporting.analysis import HIGHER_IS_BETTER, PRIMARY, StudyAnalysis
 from vpbsd_sweeps.reporting.checks import notices
-from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialRun
+from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
 from vpbsd_sweeps.tracking.tracker import flat
 from vpbsd_sweeps.units import hours
 
@@ -41,31 +40,31 @@ class Picture:
 
 
 def page(analysis: StudyAnalysis, figures: dict[str, str], folder: Path, url: str) -> str:
-    """The page.
+    """Writes the page.
 
     Args:
-        findings: What it tells.
+        analysis: What it tells.
         figures: Name -> caption of the figures drawn.
         folder: Where their SVG files lie.
         url: Of the tracking server, if it is one that a browser can open.
     """
     records = analysis.records
     base = url.rstrip("/") if url.startswith("http") else ""
-    rooms = Environment(
+    templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return rooms.get_template(TEMPLATE).render(
+    return templates.get_template(TEMPLATE).render(
         study=records.study,
         summary=list(summary(analysis)),
         ran=dict(ran(records)),
         notices=notices(records),
-        main=typeset.main_table(analysis),
-        spread=typeset.spread_table(analysis),
-        comparison=typeset.comparison_table(analysis),
+        main=tables.main_table(analysis),
+        spread=tables.spread_table(analysis),
+        comparison=tables.comparison_table(analysis),
         figures=[
             Picture(inside((folder / f"{name}.svg").read_bytes(), "svg+xml"), caption)
             for name, caption in figures.items()
@@ -74,7 +73,7 @@ def page(analysis: StudyAnalysis, figures: dict[str, str], folder: Path, url: st
         codebooks=list(codebooks(records)),
         trials=records.trials,
         metrics=analysis.columns,
-        settings=sorted((k, str(v)) for k, v in flat(records.facts["settings"]).items()),
+        settings=sorted((k, str(v)) for k, v in flat(records.identity["settings"]).items()),
         runs=f"{base}/#/experiments/{records.experiment}/runs/",
         served=bool(base),
         parent=records.parent,
@@ -82,7 +81,7 @@ def page(analysis: StudyAnalysis, figures: dict[str, str], folder: Path, url: st
 
 
 def summary(analysis: StudyAnalysis) -> Iterator[str]:
-    """What was found, in sentences; nothing the tables do not say."""
+    """Says in sentences what was found; nothing that the tables do not say."""
     if analysis.winner is None:
         yield "No student arm has a valid result in every trial: there is nothing to rank."
         return
@@ -111,32 +110,31 @@ def summary(analysis: StudyAnalysis) -> Iterator[str]:
 
 
 def ran(records: StudyRecords) -> Iterator[tuple[str, str]]:
-    """Under what the study was run, as names and values."""
-    facts, protocol = records.facts, records.facts["settings"]["protocol"]
+    """Yields under what the study was run, as names and values."""
+    identity, protocol = records.identity, records.identity["settings"]["protocol"]
     stages = list(records.stages.values())
-    yield "data", f"fingerprint {facts['data'][:16]}, {_groups(records)}"
+    yield "data", f"fingerprint {identity['data'][:16]}, {_groups(records)}"
     yield "protocol", f"{protocol['folds']} folds by {protocol['split']}, last epoch, no selection"
-    yield "seeds", f"students {_listed(facts['seeds'])}; teacher {facts['teacher_seed']}"
-    yield "precision", facts["settings"]["precision"]
+    yield "seeds", f"students {_listed(identity['seeds'])}; teacher {identity['teacher_seed']}"
+    yield "precision", identity["settings"]["precision"]
     for name, tags in (
         ("commit", ("commit",)),
         ("hardware", ("device", "host")),
         ("libraries", ("python", "torch", "monai", "numpy")),
     ):
-        yield name, _told(stages, tags)
+        yield name, _values(stages, tags)
     yield "trials and stages", f"{len(records.trials)} trials on {len(stages)} unique stages"
-    work = records.hours
-    asked, spent, stored = (_work(*pair) for pair in (work.asked, work.spent, work.stored))
-    saved = work.asked[0] - work.spent[0]
-    yield "work asked for", f"{asked}, if every trial trained its own stages"
-    yield "work spent", spent + (f"; {stored} was stored before" if work.stored[0] else "")
-    yield "work saved", f"{hours(saved)} ({saved / max(work.asked[0], 1e-9):.0%})"
+    requested, spent, stored = records.work_requested, records.work_spent, records.work_stored
+    saved = requested.seconds - spent.seconds
+    yield "work asked for", f"{requested}, if every trial trained its own stages"
+    yield "work spent", f"{spent}" + (f"; {stored} was stored before" if stored.seconds else "")
+    yield "work saved", f"{hours(saved)} ({saved / max(requested.seconds, 1e-9):.0%})"
     done = max((s.numbers.get("sys/finished", 0.0) for s in stages), default=0.0)
     yield "last stage ended", f"{datetime.fromtimestamp(done, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def overlays(analysis: StudyAnalysis) -> Iterator[tuple[str, list[Picture]]]:
-    """Best, median and worst volume by DSC of the winner and of the baseline."""
+    """Yields best, median and worst volume by DSC of the winner and of the baseline."""
     for arm in dict.fromkeys(a for a in (analysis.winner, analysis.baseline) if a):
         row = analysis.row(arm)
         if row.spreads:
@@ -144,7 +142,7 @@ def overlays(analysis: StudyAnalysis) -> Iterator[tuple[str, list[Picture]]]:
 
 
 def codebooks(records: StudyRecords) -> Iterator[tuple[str, list[Picture]]]:
-    """The pictures of pre-training, by stage."""
+    """Yields the pictures of pre-training, by stage."""
     stages = [s for s in records.of_family("pre-training")][:CODEBOOKS_SHOWN]
     for stage in stages:
         shown = {
@@ -155,11 +153,11 @@ def codebooks(records: StudyRecords) -> Iterator[tuple[str, list[Picture]]]:
         numbers = [f"{k} {stage.numbers[v]:.3g}" for k, v in shown.items() if v in stage.numbers]
         verdict = stage.tags.get("void") or "valid"
         title = f"Pre-training {stage.tags['key'][:12]}: {', '.join([*numbers, verdict])}"
-        paths = records.tracker.files(stage.run_id, "pictures")
+        paths = records.tracker.list_files(stage.run_id, "pictures")
         yield (
             title,
             [
-                Picture(_fetched(records, stage.run_id, path), _told_of(path), stage.run_id)
+                Picture(_fetched(records, stage.run_id, path), _caption(path), stage.run_id)
                 for path in paths
                 if path.endswith(".png")
             ],
@@ -167,26 +165,26 @@ def codebooks(records: StudyRecords) -> Iterator[tuple[str, list[Picture]]]:
 
 
 def inside(content: bytes, kind: str) -> str:
-    """A data URI."""
+    """Writes a picture as a data URI."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _extremes(records: StudyRecords, trials: list[TrialRun]) -> Iterator[Picture]:
-    """Of an arm; a volume is its mean over seeds, and shown with the first of them."""
-    seen: dict[tuple[int, str], list[TrialRun]] = {}
+def _extremes(records: StudyRecords, trials: list[TrialResult]) -> Iterator[Picture]:
+    """Yields an arm's; a volume is its mean over seeds, and shown with the first of them."""
+    seen: dict[tuple[int, str], list[TrialResult]] = {}
     for trial in trials:
-        for volume in trial.result.values[PRIMARY]:
-            seen.setdefault((trial.result.fold, volume), []).append(trial)
+        for volume in trial.values[PRIMARY]:
+            seen.setdefault((trial.fold, volume), []).append(trial)
     scored = sorted(
-        (mean(t.result.values[PRIMARY][volume] for t in of_volume), fold, volume)
+        (mean(t.values[PRIMARY][volume] for t in of_volume), fold, volume)
         for (fold, volume), of_volume in seen.items()
     )
     assert PRIMARY in HIGHER_IS_BETTER
     chosen = {"best": scored[-1], "median": scored[len(scored) // 2], "worst": scored[0]}
     for word, (score, fold, volume) in chosen.items():
         trial = seen[fold, volume][0]
-        run_id = trial.result.run_id
-        for path in records.tracker.files(run_id, "pictures"):
+        run_id = trial.run_id
+        for path in records.tracker.list_files(run_id, "pictures"):
             kind = re.fullmatch(rf"pictures/(\w+?)_\d+_{re.escape(volume)}\.png", path)
             if kind:
                 caption = f"{word}: {volume}, fold {fold}, DSC {score:.3f}: {kind[1]}"
@@ -194,10 +192,10 @@ def _extremes(records: StudyRecords, trials: list[TrialRun]) -> Iterator[Picture
 
 
 def _fetched(records: StudyRecords, run_id: str, path: str) -> str:
-    return inside(records.tracker.content(run_id, path), "png")
+    return inside(records.tracker.read_file(run_id, path), "png")
 
 
-def _told_of(path: str) -> str:
+def _caption(path: str) -> str:
     return CODEBOOK.get(Path(path).stem, Path(path).stem.replace("_", " "))
 
 
@@ -207,8 +205,8 @@ def _groups(records: StudyRecords) -> str:
     return f"{len(volumes)} labelled volumes of {len(groups)} groups"
 
 
-def _told(stages: list[StageRun], names: tuple[str, ...]) -> str:
-    """All values of some tags over the stages, each once."""
+def _values(stages: list[StageRun], names: tuple[str, ...]) -> str:
+    """Lists all values of some tags over the stages, each once."""
     return "; ".join(
         f"{name} {_listed(values)}"
         for name in names
@@ -218,7 +216,3 @@ def _told(stages: list[StageRun], names: tuple[str, ...]) -> str:
 
 def _listed(values: list[object] | list[str]) -> str:
     return ", ".join(map(str, values))
-
-
-def _work(seconds: float, gpu_hours: float) -> str:
-    return hours(seconds) + (f" ({gpu_hours:.1f} GPU-hours)" if gpu_hours else " of slices")

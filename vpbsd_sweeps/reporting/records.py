@@ -6,21 +6,20 @@ A record never names the machine it is read on; the same runs give the same reco
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby, product
 from statistics import mean
 from typing import Any
 
-from mlflow.entities import Run
-
 from vpbsd.errors import BadInput
 from vpbsd.pipeline.recipes import REFERENCES
 from vpbsd_sweeps.execution.slices import ON_GPUS
+from vpbsd_sweeps.tracking import tags as tag
+from vpbsd_sweeps.tracking.run_record import RunRecord
 from vpbsd_sweeps.tracking.tracker import Tracker
-
-TRIALS, STAGES = "tags.`vpbsd.kind` = 'trial'", "tags.`vpbsd.kind` = 'stage'"
+from vpbsd_sweeps.units import hours
 
 
 @dataclass(frozen=True)
@@ -40,12 +39,12 @@ class StageRun:
 
     @property
     def family(self) -> str:
-        """pre-training, fine-tuning, targets, student or evaluation."""
+        """pre-training, fine-tuning, targets, student, evaluation or timing."""
         return self.tags["family"]
 
     @property
     def seconds(self) -> float:
-        """It took, on its slice."""
+        """Seconds that it took, on its slice."""
         return self.numbers.get("sys/seconds", 0.0)
 
     @property
@@ -56,39 +55,66 @@ class StageRun:
 
 
 @dataclass(frozen=True)
-class TrialRun:
-    """A trial as MLflow has it: its result, its stages (label -> key), groups of its volumes."""
+class TrialResult:
+    """What came out of a trial.
 
-    result: TrialResult
-    ended: int
-    stages: Mapping[str, str]
-    groups: Mapping[str, str]
-    numbers: Mapping[str, float]
+    Attributes:
+        status: FINISHED or FAILED, as MLflow calls it.
+        void: Why it does not count, or "".
+        values: Metric -> test volume -> value.
+        timing: Key of the stage that timed its network, or "".
+        note: What a reader must know of it though it counts, or "".
+        stages: Label -> key, upstream first.
+        groups: Test volume -> group.
+        ended: Milliseconds since 1970.
+        numbers: Its newest metrics.
+    """
+
+    run_id: str
+    arm: str
+    fold: int
+    seed: int
+    status: str
+    void: str
+    values: Mapping[str, Mapping[str, float]]
+    timing: str = ""
+    note: str = ""
+    stages: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    ended: int = 0
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def place(self) -> tuple[str, int, int]:
         """Arm, fold, seed."""
-        return self.result.arm, self.result.fold, self.result.seed
+        return self.arm, self.fold, self.seed
 
     @property
     def name(self) -> str:
-        """As the sweep calls it."""
+        """Its name in the sweep."""
         return "{}-fold{}-seed{}".format(*self.place)
+
+    @property
+    def counts(self) -> bool:
+        """True where it enters averages."""
+        return self.status == "FINISHED" and not self.void
+
+    def score(self, metric: str) -> float:
+        """Averages a metric over the test volumes."""
+        return mean(self.values[metric].values())
 
 
 @dataclass(frozen=True)
-class Hours:
-    """Work in seconds of slices and in hours of whole GPUs.
+class Work:
+    """Work of some stages: seconds on their slices, and hours of whole GPUs."""
 
-    Attributes:
-        asked: If every trial had trained all its own stages.
-        spent: By the unique stages of this study.
-        stored: By stages that were stored before the study began, and were not trained for it.
-    """
+    seconds: float
+    gpu_hours: float
 
-    asked: tuple[float, float]
-    spent: tuple[float, float]
-    stored: tuple[float, float]
+    def __str__(self) -> str:
+        """Names GPU-hours only where there were any."""
+        on_gpus = f" ({self.gpu_hours:.1f} GPU-hours)" if self.gpu_hours else " of slices"
+        return hours(self.seconds) + on_gpus
 
 
 @dataclass(frozen=True)
@@ -96,7 +122,8 @@ class StudyRecords:
     """A study.
 
     Attributes:
-        tags: Of the sweep's own run, the prefix ``vpbsd.`` taken off.
+        parent: Id of the sweep's own run.
+        tags: Of that run, the prefix ``vpbsd.`` taken off.
         trials: One per arm, fold and seed that has ended, in the order of the arms.
         duplicates: Trials that ended too, and that a newer one of the same place replaces.
         missing: Places asked for that have no ended trial.
@@ -108,61 +135,73 @@ class StudyRecords:
     experiment: str
     parent: str
     tags: Mapping[str, str]
-    trials: tuple[TrialRun, ...]
-    duplicates: tuple[TrialRun, ...]
+    trials: tuple[TrialResult, ...]
+    duplicates: tuple[TrialResult, ...]
     missing: tuple[tuple[str, int, int], ...]
     deleted: tuple[str, ...]
     stages: Mapping[str, StageRun]
     tracker: Tracker = field(repr=False, compare=False)
 
     @cached_property
-    def facts(self) -> dict[str, Any]:
-        """What makes the study this study: settings, data, arms, seeds."""
-        told: dict[str, Any] = json.loads(self.tags["facts"])
-        return told
+    def identity(self) -> dict[str, Any]:
+        """Settings, data, arms and seeds: with others it would be another study."""
+        return _identity(self.tags)
 
     @property
     def arms(self) -> list[str]:
-        """As asked for, in that order."""
-        return list(self.facts["arms"])
+        """Its arms in the order they were asked for."""
+        return list(self.identity["arms"])
 
-    def of_arm(self, arm: str) -> list[TrialRun]:
-        """An arm's trials by fold and seed."""
-        return [trial for trial in self.trials if trial.result.arm == arm]
+    def of_arm(self, arm: str) -> list[TrialResult]:
+        """Returns an arm's trials by fold and seed."""
+        return [trial for trial in self.trials if trial.arm == arm]
 
-    def lineage(self, trial: TrialRun) -> list[StageRun]:
-        """A trial's stages that MLflow has, upstream first."""
+    def lineage(self, trial: TrialResult) -> list[StageRun]:
+        """Returns a trial's stages that MLflow has, upstream first."""
         return [self.stages[key] for key in trial.stages.values() if key in self.stages]
 
-    def trained(self, trial: TrialRun) -> StageRun | None:
-        """The stage whose network a trial evaluates."""
+    def trained(self, trial: TrialResult) -> StageRun | None:
+        """Returns the stage whose network a trial evaluates."""
         trainings = [s for s in self.lineage(trial) if s.family not in ("targets", "evaluation")]
         return trainings[-1] if trainings else None
 
-    def of_family(self, family: str) -> list[StageRun]:
-        """Unique stages of a kind, by their key."""
-        return [
-            self.stages[key] for key in sorted(self.stages) if self.stages[key].family == family
-        ]
+    def timing(self, trials: Iterable[TrialResult]) -> StageRun | None:
+        """Returns the stage that timed the network of some trials, if one has."""
+        known = (self.stages.get(t.timing) for t in trials)
+        return next((s for s in known if s is not None and "ms_per_block" in s.numbers), None)
 
-    @cached_property
-    def hours(self) -> Hours:
-        """What the study would have cost, did cost, and found stored."""
-        every = [stage for trial in self.trials for stage in self.lineage(trial)]
-        unique = [self.stages[key] for key in sorted(self.stages)]
-        ours = [stage for stage in unique if stage.tags.get("reused", "no") == "no"]
-        theirs = [stage for stage in unique if stage.tags.get("reused", "no") != "no"]
-        return Hours(_work(every), _work(ours), _work(theirs))
+    def of_family(self, family: str) -> list[StageRun]:
+        """Returns the unique stages of a family, by their key."""
+        return [stage for stage in self._unique if stage.family == family]
+
+    @property
+    def work_requested(self) -> Work:
+        """Work if every trial had trained all its own stages."""
+        return _work(stage for trial in self.trials for stage in self.lineage(trial))
+
+    @property
+    def work_spent(self) -> Work:
+        """Work on the unique stages that were trained for this study."""
+        return _work(s for s in self._unique if s.tags.get("reused", "no") == "no")
+
+    @property
+    def work_stored(self) -> Work:
+        """Work on stages that were stored before the study began."""
+        return _work(s for s in self._unique if s.tags.get("reused", "no") != "no")
+
+    @property
+    def _unique(self) -> list[StageRun]:
+        return [self.stages[key] for key in sorted(self.stages)]
 
 
 def load_records(tracker: Tracker, study: str) -> StudyRecords:
-    """Reads a study.
+    """Reads a study from MLflow.
 
     Raises:
         BadInput: The sweep's own run is not there (any more), or it is a search.
     """
-    parent = next(tracker.runs("tags.`vpbsd.kind` = 'sweep'"), None)
-    if parent is None and any(tracker.runs("tags.`vpbsd.kind` = 'search'")):
+    parent = next(tracker.runs(tag.of_kind(tag.SWEEP_KIND)), None)
+    if parent is None and any(tracker.runs(tag.of_kind(tag.SEARCH_KIND))):
         raise BadInput(
             f"'{study}' is a search: its findings are search.md and figures/slices.png of its "
             "run; report on the ablation that it ends with, which measures its best on the test"
@@ -172,41 +211,64 @@ def load_records(tracker: Tracker, study: str) -> StudyRecords:
             f"study '{study}' has no run of the sweep itself: if it was deleted in MLflow, "
             "`mlflow runs restore` brings it back"
         )
-    ended, duplicates = _newest(map(_trial, tracker.runs(TRIALS)))
-    tags = _told(parent)
-    asked = list(_asked(json.loads(tags["facts"])))
+    trials, stages = tag.of_kind(tag.TRIAL_KIND), tag.of_kind(tag.STAGE_KIND)
+    ended, duplicates = _newest(map(trial_result, tracker.runs(trials)))
+    tags = tag.without_prefix(parent.tags)
+    requested = list(_requested(_identity(tags)))
     found = {trial.place: trial for trial in ended}
-    order = [place for place in asked if place in found]
-    order += sorted(found.keys() - set(asked))
+    order = [place for place in requested if place in found]
+    order += sorted(found.keys() - set(requested))
     return StudyRecords(
         study=study,
         experiment=tracker.experiment_id,
-        parent=str(parent.info.run_id),
+        parent=parent.run_id,
         tags=tags,
         trials=tuple(found[place] for place in order),
         duplicates=tuple(duplicates),
-        missing=tuple(place for place in asked if place not in found),
-        deleted=tuple(sorted(_trial(r).name for r in tracker.runs(TRIALS, deleted=True))),
-        stages={stage.tags["key"]: stage for stage in map(_stage, tracker.runs(STAGES))},
+        missing=tuple(place for place in requested if place not in found),
+        deleted=tuple(sorted(trial_result(r).name for r in tracker.runs(trials, deleted=True))),
+        stages={stage.tags["key"]: stage for stage in map(_stage, tracker.runs(stages))},
         tracker=tracker,
     )
 
 
-def _asked(facts: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
-    """Places of all trials, by arm; references know no student seed and are run once per fold."""
-    folds = range(facts["settings"]["protocol"]["folds"])
-    for arm in facts["arms"]:
-        seeds = facts["seeds"][:1] if arm in REFERENCES else facts["seeds"]
+def trial_result(run: RunRecord) -> TrialResult:
+    """Reads what came out of a trial from its run."""
+    tags = run.tags
+    return TrialResult(
+        run_id=run.run_id,
+        arm=tags[tag.ARM],
+        fold=int(tags[tag.FOLD]),
+        seed=int(tags[tag.SEED]),
+        status=run.status,
+        void=tags.get(tag.VOID, ""),
+        values=_by_volume(run.metrics),
+        timing=tags.get(tag.TIMING, ""),
+        note=tags.get(tag.NOTE, ""),
+        stages=json.loads(tags.get(tag.STAGES, "{}")),
+        groups=json.loads(tags.get(tag.GROUPS, "{}")),
+        ended=run.ended,
+        numbers=run.metrics,
+    )
+
+
+def _identity(tags: Mapping[str, str]) -> dict[str, Any]:
+    identity: dict[str, Any] = json.loads(tags[tag.STUDY_IDENTITY.removeprefix(tag.PREFIX)])
+    return identity
+
+
+def _requested(identity: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
+    """Yields the places of all trials, by arm; references know no student seed: once per fold."""
+    folds = range(identity["settings"]["protocol"]["folds"])
+    for arm in identity["arms"]:
+        seeds = identity["seeds"][:1] if arm in REFERENCES else identity["seeds"]
         yield from product([arm], folds, seeds)
 
 
-def _newest(trials: Iterator[TrialRun]) -> tuple[list[TrialRun], list[TrialRun]]:
-    """Ended trials, one per place, and the others; finished ones first, then by time, then id."""
-    ended = [t for t in trials if t.result.status in ("FINISHED", "FAILED")]
-    ended.sort(
-        key=lambda t: (t.place, t.result.status == "FINISHED", t.ended, t.result.run_id),
-        reverse=True,
-    )
+def _newest(trials: Iterable[TrialResult]) -> tuple[list[TrialResult], list[TrialResult]]:
+    """Splits ended trials: one per place, and the others; finished first, then by time and id."""
+    ended = [t for t in trials if t.status in ("FINISHED", "FAILED")]
+    ended.sort(key=lambda t: (t.place, t.status == "FINISHED", t.ended, t.run_id), reverse=True)
     kept, replaced = [], []
     for _, same in groupby(ended, lambda t: t.place):
         first, *others = same
@@ -215,125 +277,17 @@ def _newest(trials: Iterator[TrialRun]) -> tuple[list[TrialRun], list[TrialRun]]
     return kept, replaced
 
 
-def _trial(run: Run) -> TrialRun:
-    tags = _told(run)
-    return TrialRun(
-        result=trial_result(run),
-        ended=int(run.info.end_time or 0),
-        stages=json.loads(tags.get("stages", "{}")),
-        groups=json.loads(tags.get("groups", "{}")),
-        numbers=dict(run.data.metrics),
-    )
+def _stage(run: RunRecord) -> StageRun:
+    return StageRun(run.run_id, tag.without_prefix(run.tags), run.params, run.metrics)
 
 
-def _stage(run: Run) -> StageRun:
-    return StageRun(
-        str(run.info.run_id), _told(run), dict(run.data.params), dict(run.data.metrics)
-    )
+def _work(stages: Iterable[StageRun]) -> Work:
+    every = list(stages)
+    seconds = sum(stage.seconds for stage in every)
+    return Work(seconds, sum(stage.seconds * stage.gpus for stage in every) / 3600)
 
 
-def _told(run: Run) -> dict[str, str]:
-    ours = {k: v for k, v in run.data.tags.items() if k.startswith("vpbsd.")}
-    return {k.removeprefix("vpbsd."): v for k, v in ours.items()}
-
-
-def _work(stages: list[StageRun]) -> tuple[float, float]:
-    return (
-        sum(stage.seconds for stage in stages),
-        sum(stage.seconds * stage.gpus for stage in stages) / 3600,
-    )
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """A trial as MLflow has it.
-
-    Attributes:
-        values: metric -> volume -> value.
-        void: Why it does not count, or "".
-        timing: Key of its network's timing, or "".
-        note: What a reader must know of it though it counts, or "".
-    """
-
-    run_id: str
-    arm: str
-    fold: int
-    seed: int
-    status: str
-    void: str
-    values: dict[str, dict[str, float]]
-    timing: str = ""
-    note: str = ""
-
-    @property
-    def name(self) -> str:
-        """Fold and seed, for remarks."""
-        return f"fold {self.fold} seed {self.seed}"
-
-    @property
-    def counts(self) -> bool:
-        """Whether it enters averages."""
-        return self.status == "FINISHED" and not self.void
-
-    def score(self, metric: str) -> float:
-        """Mean over the test volumes."""
-        return mean(self.values[metric].values())
-
-
-@dataclass(frozen=True)
-class Size:
-    """What a network costs: parameters, GMAC of a patch, milliseconds per 64^3 voxels, where."""
-
-    parameters: float
-    gmac: float
-    ms: float
-    ms_sd: float
-    device: str
-
-
-Sizes = dict[str, Size]
-"""By key of the timing."""
-
-
-def timings(tracker: Tracker) -> Sizes:
-    """What was measured of the networks of a study, if anything was."""
-    runs = tracker.runs("tags.`vpbsd.family` = 'timing' and attributes.status = 'FINISHED'")
-    return {
-        run.data.tags["vpbsd.key"]: Size(
-            run.data.metrics["params_deploy"],
-            run.data.metrics["gmac_torch"],
-            run.data.metrics["ms_per_block"],
-            run.data.metrics["ms_sd"],
-            f"{run.data.tags['vpbsd.device']}, {run.data.metrics['sys/threads']:.0f} threads",
-        )
-        for run in runs
-    }
-
-
-def trial_results(tracker: Tracker) -> list[TrialResult]:
-    """All trials of a study that have ended, by arm, fold and seed."""
-    runs = tracker.runs("tags.`vpbsd.kind` = 'trial'")
-    ended = [trial_result(run) for run in runs if run.info.status != "RUNNING"]
-    return sorted(ended, key=lambda t: (t.arm, t.fold, t.seed))
-
-
-def trial_result(run: Run) -> TrialResult:
-    """A trial's run as a row."""
-    tags = run.data.tags
-    return TrialResult(
-        run_id=run.info.run_id,
-        arm=tags["vpbsd.arm"],
-        fold=int(tags["vpbsd.fold"]),
-        seed=int(tags["vpbsd.seed"]),
-        status=run.info.status,
-        void=tags.get("vpbsd.void", ""),
-        values=_by_volume(run.data.metrics),
-        timing=tags.get("vpbsd.timing", ""),
-        note=tags.get("vpbsd.note", ""),
-    )
-
-
-def _by_volume(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
+def _by_volume(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
     values: dict[str, dict[str, float]] = {}
     for name, value in metrics.items():
         test, _, rest = name.partition("/")

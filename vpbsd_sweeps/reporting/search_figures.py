@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,9 +12,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
-from vpbsd_sweeps.reporting.figures import OKABE_ITO, panels
+from vpbsd.search_ranges import Range
+from vpbsd_sweeps.reporting.drawing import OKABE_ITO, panels, save
 from vpbsd_sweeps.tuning.sampler import importances
-from vpbsd_sweeps.tuning.space import Parameter, Params, Range, Space
+from vpbsd_sweeps.tuning.space import Parameter, Params, Space
 
 Array = NDArray[np.float64]
 Finished = Sequence[tuple[Params, float]]
@@ -21,12 +23,20 @@ POINTS = 25  # of a curve over a range
 MOST = 9  # settings shown
 
 
-def slices(space: Space, finished: Finished) -> Figure | None:
-    """A panel per setting, the most important first: trials as dots, partial dependence as line.
+def draw_search(space: Space, finished: Finished, folder: Path) -> None:
+    """Writes ``slices`` into a folder, as PNG and SVG, if there is anything to draw."""
+    figure = slices(space, finished)
+    if figure is not None:
+        save(figure, folder / "slices")
 
-    The line is the mean answer of a random forest, fitted to all trials, when this one setting is
-    set and the others stay as they were tried; drawn where there are trials enough to tell
-    importances too. A trial in which a setting did not matter is no dot in its panel.
+
+def slices(space: Space, finished: Finished) -> Figure | None:
+    """Draws a panel per setting, the most important first: trials as dots, and a line.
+
+    The line is the partial dependence: the mean answer of a random forest, fitted to all trials,
+    when this one setting is set and the others stay as they were tried; drawn where there are
+    trials enough to tell importances too. A trial in which a setting did not matter is no dot in
+    its panel.
 
     Args:
         space: What was searched.
@@ -63,7 +73,7 @@ def partial_dependence(
     parameter: Parameter,
     grid: Array,
 ) -> Array:
-    """(points,): mean prediction over the trials with one setting set to each point."""
+    """Averages predictions over the trials with one setting set to each point: (points,)."""
     column, means = list(varied).index(parameter), []
     for point in grid:
         changed = table.copy()
@@ -78,7 +88,7 @@ def _fitted(varied: Sequence[Parameter], finished: Finished) -> RandomForestRegr
 
 
 def _table(varied: Sequence[Parameter], finished: Finished) -> Array:
-    """(trials, settings); -1 where a setting did not matter to a trial."""
+    """Makes (trials, settings); -1 where a setting did not matter to a trial."""
     rows = [
         [_place(p, params[p.path]) if p.path in params else -1.0 for p in varied]
         for params, _ in finished
@@ -87,7 +97,7 @@ def _table(varied: Sequence[Parameter], finished: Finished) -> Array:
 
 
 def _place(parameter: Parameter, value: object) -> float:
-    """On its panel's axis: a number as it is, one of some values by its rank among them."""
+    """Places a value on its panel's axis: a number as it is, one of some by its rank there."""
     if isinstance(parameter.values, Range):
         assert isinstance(value, int | float)
         return float(value)
@@ -107,7 +117,7 @@ def _tried(parameter: Parameter, finished: Finished) -> set[str]:
 
 
 def _name(parameter: Parameter, shown: Sequence[Parameter]) -> str:
-    """The last word of its path; with the one before where another panel has that word too."""
+    """Takes the last word of a path, and the one before where another panel has that too."""
     words = parameter.path.split(".")
     alike = [p for p in shown if p.path.rpartition(".")[2] == words[-1]]
     return ".".join(words[-2:] if len(alike) > 1 else words[-1:])

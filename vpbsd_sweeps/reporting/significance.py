@@ -42,11 +42,20 @@ class Scores:
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean over some units, standard deviation between them (ddof 1), and how many they are."""
+    """Mean over some units, standard deviation between them (ddof 1), and how many they are.
+
+    >>> print(Spread(0.8461, 0.0189, 3), Spread(0.5, math.nan, 1), sep=", ")
+    0.846 ± 0.019, 0.500
+    """
 
     mean: float
     sd: float
     n: int
+
+    def __str__(self) -> str:
+        """Writes three digits, as tables show it; no deviation where there is one unit."""
+        deviation = "" if math.isnan(self.sd) else f" ± {self.sd:.3f}"
+        return f"{self.mean:.3f}{deviation}"
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class Spreads:
 
 
 def spreads(scores: Scores) -> Spreads:
-    """Means and spreads over folds, volumes, groups and seeds.
+    """Averages scores over folds, volumes, groups and seeds.
 
     A fold is the mean over its seeds of the mean over its volumes, as published tables have it; a
     volume is its mean over seeds; a group that of its volumes; a seed the mean over folds.
@@ -105,7 +114,7 @@ class Paired:
 
 
 def compare(arm: Scores, baseline: Scores, seed: int = 0) -> Paired | None:
-    """The paired difference of two arms on the volumes that both have; None if there is none."""
+    """Pairs two arms on the volumes that both have; None if there is none."""
     tree = _differences(arm, baseline)
     if not tree:
         return None
@@ -125,23 +134,23 @@ def compare(arm: Scores, baseline: Scores, seed: int = 0) -> Paired | None:
 
 
 def group_means(tree: Tree) -> Array:
-    """(groups,): seeds averaged within volumes, then volumes within groups."""
+    """Averages seeds within volumes, then volumes within groups: (groups,)."""
     return np.array([np.mean([seeds.mean() for seeds in group]) for group in tree])
 
 
 def group_scores(scores: Scores) -> dict[str, float]:
-    """Group -> its mean."""
+    """Maps each group to its mean."""
     names = [str(name) for name in np.unique(scores.groups)]
     return dict(zip(names, group_means(_tree(scores)).tolist(), strict=True))
 
 
 def group_differences(arm: Scores, baseline: Scores) -> Array:
-    """(groups,): mean paired difference of each group that both arms have."""
+    """Averages the paired differences of each group that both arms have: (groups,)."""
     return group_means(_differences(arm, baseline))
 
 
 def bootstrap_interval(tree: Tree, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of the mean over groups.
+    """Returns the 95 % percentile interval of the mean over groups.
 
     Groups are drawn with replacement; for each drawn group its volumes; for each drawn volume its
     seeds. With few groups such intervals are known to be too narrow.
@@ -157,7 +166,7 @@ def bootstrap_interval(tree: Tree, seed: int = 0) -> tuple[float, float]:
 
 
 def sign_flip(differences: Array, seed: int = 0) -> float:
-    """Two-sided p that the signs of the groups' differences are those of chance.
+    """Returns the two-sided p that the signs of the groups' differences are those of chance.
 
     Exact over all 2^n signs up to 14 groups; beyond that over so many drawn from the seed.
     """
@@ -175,7 +184,7 @@ def sign_flip(differences: Array, seed: int = 0) -> float:
 
 
 def wilcoxon(differences: Array, seed: int = 0) -> float:
-    """Two-sided signed-rank p: the sign-flip test of the ranks, so exact with ties too.
+    """Returns the two-sided signed-rank p: a sign-flip test of the ranks, so exact with ties too.
 
     (scipy's own exact `wilcoxon` counts as if there were none.) Groups without a difference are
     left out, as Wilcoxon did.
@@ -185,12 +194,12 @@ def wilcoxon(differences: Array, seed: int = 0) -> float:
 
 
 def least_p(groups: int) -> float:
-    """The smallest two-sided p that n groups can give: all differences of one sign."""
+    """Returns the smallest two-sided p that n groups can give: all differences of one sign."""
     return min(1.0, 2.0 ** (1 - groups))
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down correction, in the order given."""
+    """Corrects p-values by Holm's step-down rule, in the order given."""
     order = sorted(range(len(p)), key=lambda i: p[i])
     corrected, largest = [0.0] * len(p), 0.0
     for rank, i in enumerate(order):
@@ -200,13 +209,13 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def effect_size(differences: Array) -> float:
-    """Cohen's d_z for paired samples; NaN where groups do not differ or there is one."""
+    """Returns Cohen's d_z of paired samples; NaN where groups do not differ or there is one."""
     sd = _spread(differences).sd
     return float(differences.mean() / sd) if sd > ROUNDING else math.nan
 
 
 def detectable(differences: Array) -> float:
-    """The smallest true difference that this study had a fair chance to show.
+    """Returns the smallest true difference that this study had a fair chance to show.
 
     That is where a two-sided paired t-test at 5 % over so many groups, whose differences spread
     as the observed ones do, has 80 % power (noncentral t; one comparison, so before any
@@ -224,12 +233,12 @@ def detectable(differences: Array) -> float:
 
 
 def mean_ranks(table: Array, *, higher_is_better: bool) -> Array:
-    """(groups, arms) -> the same: rank of each arm within a group, 1 the best, ties shared."""
+    """Ranks the arms of (groups, arms) within each group: 1 the best, ties shared."""
     return np.asarray(stats.rankdata(-table if higher_is_better else table, axis=1), np.float64)
 
 
 def critical_difference(arms: int, groups: int) -> float:
-    """Nemenyi's: mean ranks nearer than this are not told apart at 5 %."""
+    """Returns Nemenyi's: mean ranks nearer than this are not told apart at 5 %."""
     q = float(stats.studentized_range.ppf(1 - ALPHA, arms, np.inf)) / math.sqrt(2)
     return q * math.sqrt(arms * (arms + 1) / (6 * groups))
 
@@ -245,7 +254,7 @@ def _tree(scores: Scores) -> Tree:
 
 
 def _differences(arm: Scores, baseline: Scores) -> Tree:
-    """Arm less baseline: by group, volume and seed."""
+    """Takes the baseline from the arm: by group, volume and seed."""
     ours, theirs = _by_volume(arm), _by_volume(baseline)
     tree: dict[str, list[Array]] = {}
     for group, volume in sorted(ours.keys() & theirs.keys()):
@@ -256,7 +265,7 @@ def _differences(arm: Scores, baseline: Scores) -> Tree:
 
 
 def _gaps(ours: dict[str, float], theirs: dict[str, float]) -> list[float]:
-    """By common seed; the one value of an arm that knows no seeds stands against every seed."""
+    """Pairs by common seed; the one value of an arm without seeds stands against every seed."""
     if len(ours) == 1 or len(theirs) == 1:
         return [a - b for a in ours.values() for b in theirs.values()]
     return [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
@@ -271,7 +280,7 @@ def _by_volume(scores: Scores) -> dict[tuple[str, str], dict[str, float]]:
 
 
 def _redrawn(group: list[Array], count: int, draw: np.random.Generator) -> Array:
-    """(count,): means of a group whose volumes, and their seeds, were drawn again."""
+    """Averages a group whose volumes, and their seeds, are drawn again: (count,)."""
     picks = draw.integers(len(group), size=(count, len(group)))
     means = np.empty(picks.shape)
     for i, seeds in enumerate(group):

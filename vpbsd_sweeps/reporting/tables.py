@@ -1,77 +1,109 @@
-"""Findings as tables for people: one grid, written as Markdown, LaTeX or by the report's page."""
+"""What a study found, as tables: the ones that a sweep prints are the ones of its report."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from vpbsd.pipeline.arms import GROUPS, HEADINGS
 from vpbsd.pipeline.recipes import REFERENCES
-from vpbsd_sweeps.reporting.aggregates import Cell, floor
-from vpbsd_sweeps.reporting.analysis import PRIMARY, Comparison, Row, StudyAnalysis
-from vpbsd_sweeps.reporting.significance import Spread
-
-VOID, DIFFERS, PARTIAL = "†", "‡", "§"
-TEX = {
-    **{c: f"\\{c}" for c in "&%$#_{}"},
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "–": "--",
-    "−": "$-$",
-    "<": "$<$",
-    ">": "$>$",
-    VOID: r"$^\dagger$",
-    DIFFERS: r"$^\ddagger$",
-    PARTIAL: r"$^\S$",
-}
-
-
-@dataclass(frozen=True)
-class Link:
-    """A run behind a number: what it is, the number it gave, its id."""
-
-    label: str
-    value: str
-    run_id: str
+from vpbsd_sweeps.reporting.analysis import (
+    COLUMNS,
+    PRIMARY,
+    Comparison,
+    Row,
+    StudyAnalysis,
+    threshold_floor,
+)
+from vpbsd_sweeps.reporting.grid import (
+    DIFFERS,
+    NOTED,
+    NOTHING,
+    PARTIAL,
+    VOID,
+    Grid,
+    Item,
+    Link,
+    markdown,
+)
+from vpbsd_sweeps.reporting.significance import ALPHA, Spread
 
 
-@dataclass(frozen=True)
-class Item:
-    """A cell: its text, its place (1 best, 2 second), a mark behind it, the runs it stems from."""
-
-    text: str
-    place: int = 0
-    mark: str = ""
-    links: tuple[Link, ...] = ()
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table: header, rows, and the notes below it."""
-
-    header: list[str]
-    rows: list[list[Item]]
-    notes: list[str]
-
-
-def main_table(analysis: StudyAnalysis) -> Grid:
-    """A row per arm, a column per metric, and the best single threshold as the floor."""
-    columns = analysis.columns
-    rows = [
-        [Item(row.title, mark=_marks(row)), *(_cell(analysis, row, m) for m in columns)]
-        for row in analysis.rows
+def document(analysis: StudyAnalysis) -> str:
+    """Writes all tables of a study as Markdown; sizes and times where they were measured."""
+    titled = [
+        (heading, main_table(analysis, arms)) for heading, arms in sections(analysis.records.arms)
     ]
-    least = floor([t.result for row in analysis.valid for t in row.trials])
-    if least.folds:
-        told = [str(least) if metric == PRIMARY else "" for metric in columns]
-        rows.append([Item(text) for text in ("best single threshold (knows the label)", *told)])
-    return Grid(["arm", *columns.values()], rows, list(_notes(analysis)))
+    costs = cost_table(analysis)
+    titled += [("Size and time (the paper's Table 2)", costs)] if costs.rows else []
+    return "\n".join(f"## {heading}\n\n{markdown(grid)}" for heading, grid in titled)
+
+
+def sections(arms: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Picks the tables that show all of these arms, fullest first: heading, arms in its order.
+
+    >>> sections(["vpbsd", "kd"])
+    [("Comparison (the paper's Table 1)", ['kd', 'vpbsd'])]
+    """
+    left, found = list(arms), []
+    while left:
+        name = max(GROUPS, key=lambda group: sum(arm in left for arm in GROUPS[group]))
+        rows = [arm for arm in GROUPS[name] if arm in arms]
+        found.append((HEADINGS[name], rows))
+        left = [arm for arm in left if arm not in rows]
+    return found
+
+
+def main_table(analysis: StudyAnalysis, arms: Sequence[str] | None = None) -> Grid:
+    """Makes a row per arm, a column per metric, and the best single threshold as the floor.
+
+    Args:
+        analysis: What was found.
+        arms: Rows, in their order; all by default.
+    """
+    rows = [analysis.row(arm) for arm in arms] if arms else analysis.rows
+    columns = analysis.columns or COLUMNS
+    best = {metric: analysis.best(metric, [row.arm for row in rows]) for metric in columns}
+    items = [
+        [
+            Item(row.title, mark=_marks(row)),
+            *(_cell(analysis, row, metric, bold=row.arm in best[metric]) for metric in columns),
+        ]
+        for row in rows
+    ]
+    floor = threshold_floor(analysis.records.trials)
+    if floor is not None:
+        texts = [str(floor) if metric == PRIMARY else "" for metric in columns]
+        items.append([Item(text) for text in ("best single threshold (knows the label)", *texts)])
+    return Grid(["arm", *columns.values()], items, list(_notes(analysis, rows)))
+
+
+def cost_table(analysis: StudyAnalysis) -> Grid:
+    """Makes the paper's Table 2: parameters deployed, multiply-accumulates, ms per 64^3 voxels.
+
+    An arm whose network was not timed has no row.
+    """
+    rows, devices = [], set()
+    for row in analysis.rows:
+        timing = analysis.records.timing(row.trials)
+        if timing is not None:
+            n = timing.numbers
+            devices.add(f"{timing.tags['device']}, {n['sys/threads']:.0f} threads")
+            dsc = str(row.spreads[PRIMARY].folds) if PRIMARY in row.spreads else NOTHING
+            texts = [row.title, dsc, f"{n['params_deploy'] / 1e6:.3f}", f"{n['gmac_torch']:.3f}"]
+            texts.append(f"{n['ms_per_block']:.1f} ± {n['ms_sd']:.1f}")
+            rows.append([Item(text) for text in texts])
+    note = (
+        f"Mean ± sd over 100 blocks, batch of one, on {', '.join(sorted(devices))}; "
+        "multiply-accumulates are half of what torch's FlopCounterMode counts."
+    )
+    header = ["arm", "DSC", "parameters [M]", "GMAC per patch", "ms per 64^3"]
+    return Grid(header, rows, [note])
 
 
 def spread_table(analysis: StudyAnalysis) -> Grid:
-    """DSC of each arm by four units: they answer different questions and are never pooled."""
+    """Makes a table of each arm's DSC by four units, which answer different questions."""
     rows = []
     for row in analysis.valid:
         by = row.spreads[PRIMARY]
@@ -85,121 +117,82 @@ def spread_table(analysis: StudyAnalysis) -> Grid:
 
 
 def comparison_table(analysis: StudyAnalysis) -> Grid:
-    """Every arm against the baseline in every metric of the table."""
+    """Sets every arm against the baseline in every metric of the table."""
     header = ["arm", "metric", "difference", "95 % interval", "groups", "least p"]
     header += ["sign-flip p (Holm)", "Wilcoxon p (Holm)", "d_z", "detectable"]
     rows = [_compared(analysis, c) for c in analysis.comparisons]
     return Grid(header, rows, list(_comparison_notes(analysis)))
 
 
-def markdown(grid: Grid) -> str:
-    """As GitHub shows it; notes as paragraphs below."""
-    lines = [_piped(grid.header), "|" + "---|" * len(grid.header)]
-    lines += [_piped([_markdown(item) for item in row]) for row in grid.rows]
-    return "\n".join([*lines, "", *(note.replace("*", r"\*") + "\n" for note in grid.notes)])
-
-
-def latex(grid: Grid, caption: str, label: str) -> str:
-    r"""A table for ``\input``; needs booktabs and graphicx. Notes stand below as small print.
-
-    One that is wider than the text is shrunk to it.
-    """
-    rows = [" & ".join(_latex(item) for item in row) + r" \\" for row in grid.rows]
-    notes = [rf"\par {escaped(note)}" for note in grid.notes]
-    return "\n".join(
-        [
-            r"% needs \usepackage{booktabs,graphicx}",
-            r"\begin{table}",
-            r"\centering\small\setlength{\tabcolsep}{4pt}",
-            rf"\caption{{{escaped(caption)}}}\label{{tab:{label}}}",
-            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{l{'r' * (len(grid.header) - 1)}}}",
-            r"\toprule",
-            " & ".join(escaped(title) for title in grid.header) + r" \\",
-            r"\midrule",
-            *rows,
-            r"\bottomrule",
-            r"\end{tabular}}",
-            r"\begin{flushleft}\footnotesize",
-            *notes,
-            r"\end{flushleft}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def escaped(text: str) -> str:
-    """For LaTeX."""
-    return "".join(TEX.get(c, c) for c in text)
-
-
 def links(row: Row, metric: str) -> tuple[Link, ...]:
-    """The runs behind an arm's number, with what each gave."""
+    """Lists the runs behind an arm's number, with what each gave."""
     return tuple(
         Link(
-            f"fold {t.result.fold}, seed {t.result.seed}",
-            f"{t.result.score(metric):.3f}"
-            if metric in t.result.values
-            else t.result.status.lower(),
-            t.result.run_id,
+            f"fold {t.fold}, seed {t.seed}",
+            f"{t.score(metric):.3f}" if metric in t.values else t.status.lower(),
+            t.run_id,
         )
         for t in row.trials
     )
 
 
-def _cell(analysis: StudyAnalysis, row: Row, metric: str) -> Item:
+def _cell(analysis: StudyAnalysis, row: Row, metric: str, *, bold: bool) -> Item:
     if metric not in row.spreads:
-        return Item("–", links=links(row, metric))
+        return Item(NOTHING, links=links(row, metric))
     compared = analysis.comparison(row.arm, metric)
-    by = row.spreads[metric].folds
     mark = compared.mark if compared else ""
-    shown = str(Cell(by.mean, by.sd, by.n))
-    return Item(shown, analysis.place(row.arm, metric), mark, links(row, metric))
+    return Item(str(row.spreads[metric].folds), bold, mark, links(row, metric))
 
 
 def _marks(row: Row) -> str:
-    return (
-        (VOID if row.void else "")
-        + (DIFFERS if row.differs else "")
-        + (PARTIAL if row.partial else "")
-    )
+    marks = {VOID: row.void, DIFFERS: row.differs, PARTIAL: row.partial, NOTED: row.note}
+    return "".join(mark for mark, why in marks.items() if why)
 
 
-def _notes(analysis: StudyAnalysis) -> Iterator[str]:
-    records, settings = analysis.records, analysis.records.facts["settings"]
-    how = "groups" if settings["protocol"]["split"] == "group" else "regions in space"
+def _notes(analysis: StudyAnalysis, rows: Sequence[Row]) -> Iterator[str]:
+    identity = analysis.records.identity
+    protocol = identity["settings"]["protocol"]
+    how = "groups" if protocol["split"] == "group" else "regions in space"
     groups = {g for row in analysis.valid for t in row.trials for g in t.groups.values()}
     yield (
-        f"Mean ± standard deviation over {settings['protocol']['folds']} folds of {how}, "
-        f"{len(groups)} groups in all; {len(records.facts['seeds'])} student seed(s), averaged "
+        f"Mean ± standard deviation over {protocol['folds']} folds of {how}, "
+        f"{len(groups)} groups in all; {len(identity['seeds'])} student seed(s), averaged "
         "within a fold; one teacher seed."
     )
-    references = [row.title for row in analysis.rows if row.arm in REFERENCES]
-    apart = f" {' and '.join(references)} set apart as reference." if references else ""
-    yield f"Bold: best mean of the students; underlined: second.{apart}"
-    yield _meaning(analysis)
-    for row in analysis.rows:
+    yield _rule_for_bold(analysis, rows)
+    yield _rule_for_marks(analysis)
+    for row in rows:
         if row.void:
             yield f"{VOID} {row.title}: left out of all averages; {row.void}."
         if row.differs:
             yield f"{DIFFERS} {row.title} differs from the baseline in {'; '.join(row.differs)}."
         if row.partial:
             yield f"{PARTIAL} {row.title}: {row.partial}; its numbers will change."
+        if row.note:
+            yield f"{NOTED} {row.title}: {row.note}."
 
 
-def _meaning(analysis: StudyAnalysis) -> str:
-    """Of the marks; and whether one could appear at all."""
+def _rule_for_bold(analysis: StudyAnalysis, rows: Sequence[Row]) -> str:
+    references = [row.title for row in rows if row.arm in REFERENCES]
+    apart = f"; {' and '.join(references)} set apart as reference" if references else ""
+    return (
+        f"Bold: best mean of the students, where p < {ALPHA} (as below) says that it beats "
+        f"{analysis.row(analysis.baseline).title}; none where it is within noise{apart}."
+    )
+
+
+def _rule_for_marks(analysis: StudyAnalysis) -> str:
+    """Says what the stars mean, and whether one could appear at all."""
     title, count = analysis.row(analysis.baseline).title, len(analysis.comparisons)
     if not count:
         return f"Nothing was compared: {title}, the baseline, is void or the only arm that counts."
     fewest = min(c.paired.groups for c in analysis.comparisons)
     least = min(c.paired.p_least for c in analysis.comparisons)
     possible = min(1.0, least * count)
-    verdict = "" if possible < 0.05 else ", so that no mark can appear"
+    verdict = "" if possible < ALPHA else ", so that no mark can appear"
     return (
         f"* p < 0.05, ** p < 0.01 against {title}: exact sign-flip test over {fewest} groups, "
-        f"Holm-corrected over the {count} comparisons of the table. No p below {_p(least)} is "
+        f"Holm-corrected over the {count} comparisons of the study. No p below {_p(least)} is "
         f"possible with so few, {_p(possible)} once corrected{verdict}."
     )
 
@@ -238,8 +231,8 @@ def _compared(analysis: StudyAnalysis, c: Comparison) -> list[Item]:
     return [*head, Item(_signed(p.difference), mark=c.mark, links=runs), *map(Item, texts)]
 
 
-def _spread(row: Row, s: Spread) -> Item:
-    return Item(f"{Cell(s.mean, s.sd, s.n)} ({s.n})", links=links(row, PRIMARY))
+def _spread(row: Row, spread: Spread) -> Item:
+    return Item(f"{spread} ({spread.n})", links=links(row, PRIMARY))
 
 
 def _signed(value: float) -> str:
@@ -247,29 +240,8 @@ def _signed(value: float) -> str:
 
 
 def _number(value: float, digits: int) -> str:
-    return "–" if math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
+    return NOTHING if math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
 def _p(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _piped(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _markdown(item: Item) -> str:
-    text = {1: f"**{item.text}**", 2: f"<u>{item.text}</u>"}.get(item.place, item.text)
-    mark = item.mark.replace("*", r"\*")
-    return f"{text} {mark}".rstrip() if mark else text
-
-
-def _latex(item: Item) -> str:
-    text = escaped(item.text)
-    shown = {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(item.place, text)
-    stars = (
-        item.mark.replace("**", r"$^{**}$")
-        if "**" in item.mark
-        else item.mark.replace("*", r"$^{*}$")
-    )
-    return shown + (stars if "*" in item.mark else escaped(item.mark))

@@ -7,9 +7,11 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from shlex import quote
 from typing import Any
 from uuid import uuid4
 
+from vpbsd.cli import invocation
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.periodic import periodically
 from vpbsd_sweeps.store.results import Store
@@ -29,7 +31,8 @@ def study_lock(study: str, store: Store) -> Iterator[None]:
     if other is not None:
         raise BadInput(
             f"study '{study}' is being driven by process {other['pid']} on {other['host']}: wait "
-            f"for it, end it, or watch it with python sweeps/status.py {study}"
+            f"for it, end it, or watch it with {invocation('status')} {quote(study)} "
+            f"--store {quote(store.url)}"
         )
     _beat(store, place, me, "running")
     try:
@@ -40,17 +43,21 @@ def study_lock(study: str, store: Store) -> Iterator[None]:
 
 
 def holder(study: str, store: Store) -> dict[str, Any] | None:
-    """The living driver of a study, if there is one: host, pid, and the time of its last beat."""
-    told = store.read_json(f"{study}/driver.json")
-    if told is None or told["state"] != "running" or time.time() - told["time"] > STALE:
+    """Finds the living driver of a study, if there is one.
+
+    Returns:
+        Its host, pid and the time of its last beat, or None.
+    """
+    driver = store.studies.read_json(f"{study}/driver.json")
+    if driver is None or driver["state"] != "running" or time.time() - driver["time"] > STALE:
         return None
-    if told["host"] == platform.node() and not _alive(int(told["pid"])):
+    if driver["host"] == platform.node() and not _alive(int(driver["pid"])):
         return None  # killed on this very host: no need to wait the minute out
-    return told
+    return driver
 
 
 def _beat(store: Store, place: str, me: str, state: str) -> None:
-    store.write_json(
+    store.studies.write_json(
         place,
         {
             "id": me,

@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-import platform
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,12 +12,12 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
-from vpbsd.errors import BadInput
-from vpbsd_sweeps.store.files import JSON, FileStore, bring, encode, hexadecimal, sync, whole
+from vpbsd_sweeps.store.checkpoints import Checkpoints
+from vpbsd_sweeps.store.files import JSON, FileStore, check_key, encode, link_or_copy, sync
+from vpbsd_sweeps.store.studies import Studies
 
-MARK = ".mark"
 State = Literal["stored", "damaged", "absent"]
 log = logging.getLogger(__name__)
 _verified: set[tuple[str, str, str]] = set()  # (url, key, attempt) that this process has read
@@ -40,56 +39,54 @@ class Entry(BaseModel, frozen=True):
 
 
 class Manifest(BaseModel, frozen=True):
-    """What a committed result is; file names are relative to the attempt's folder."""
+    """What a committed result is; file names are relative to the attempt's folder.
+
+    Attributes:
+        metadata: What cannot change the result but belongs to its story: seconds, machine,
+            versions, why it is void. Stored as ``facts``.
+        files: Name -> size and checksum.
+    """
 
     version: Literal[1] = 1
-    key: Annotated[str, AfterValidator(hexadecimal)]
-    attempt: Annotated[str, AfterValidator(hexadecimal)]
-    facts: dict[str, Any]
+    key: Annotated[str, AfterValidator(check_key)]
+    attempt: Annotated[str, AfterValidator(check_key)]
+    metadata: dict[str, Any] = Field(alias="facts")
     files: dict[str, Entry]
+
+    def encode(self) -> bytes:
+        """Writes the manifest as it is stored."""
+        return encode(self.model_dump(by_alias=True))
 
 
 def measure(path: Path) -> Entry:
-    """Size and checksum of a local file, read in pieces."""
+    """Takes the size and checksum of a local file, read in pieces."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Entry(size=path.stat().st_size, sha256=digest)
 
 
-def describe(key: str, folder: Path, facts: Mapping[str, JSON]) -> Manifest:
-    """The manifest of a new attempt with all files below a local folder.
+def describe(key: str, folder: Path, metadata: Mapping[str, JSON]) -> Manifest:
+    """Makes the manifest of a new attempt with all files below a local folder.
 
     Raises:
-        NotADirectoryError: the folder is none.
+        NotADirectoryError: The folder is none.
+        TypeError: The metadata are no JSON.
     """
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is no folder whose files could be committed")
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     files = {path.relative_to(folder).as_posix(): measure(path) for path in paths}
-    return Manifest(key=key, attempt=uuid4().hex, facts=dict(facts), files=files)
+    made = Manifest(key=key, attempt=uuid4().hex, facts=dict(metadata), files=files)
+    return Manifest.model_validate_json(made.encode())  # as whoever reads it will see it
 
 
 def differing(folder: Path, manifest: Manifest) -> str | None:
-    """The first file of a local folder that is not what the manifest says, or None."""
+    """Finds the first file of a local folder that is not what the manifest says, or None."""
     for name, entry in manifest.files.items():
         path = folder / name
         if not path.is_file() or measure(path) != entry:
             return name
     return None
-
-
-def claim(draft: Path, target: Path) -> None:
-    """Publishes a draft only where the name is free, so that the first of two writers wins.
-
-    Raises:
-        FileExistsError: the name is taken.
-    """
-    try:
-        os.link(draft, target)
-    except FileExistsError:
-        raise
-    except OSError:  # no links on this file system; there the last writer wins
-        os.replace(draft, target)
 
 
 def settle(draft: Path, folder: Path) -> None:
@@ -101,61 +98,58 @@ def settle(draft: Path, folder: Path) -> None:
             raise
 
 
-class Store(FileStore):
+class Store:
     """Results of stages at any fsspec URL, beside running stages and studies.
 
     A result lies in ``results/<key>/<attempt>/`` and exists from the moment its
     ``results/<key>/manifest.json`` does. Attempts never share a folder, so any number of writers
     of one key are safe: the first commit is kept (on an object store the last, should two arrive
     within the same moment; both are complete).
+
+    Attributes:
+        files: Where all of it lies.
+        url: Of the files: an absolute path for a local folder.
+        checkpoints: What running stages keep.
+        studies: What studies keep.
     """
 
-    def mark(self) -> str:
-        """A word that only this folder bears, written on first use; "" where a URL says it all."""
-        if not self.is_local:
-            return ""
-        place = Path(f"{self._root}/{MARK}")
-        with suppress(FileExistsError), whole(place, claim) as draft:
-            draft.write_text(uuid4().hex)
-        return place.read_text()
+    def __init__(self, url: str) -> None:
+        self.files = FileStore(url)
+        self.url = self.files.url
+        self.checkpoints, self.studies = Checkpoints(self.files), Studies(self.files)
 
-    def check_mark(self, mark: str) -> None:
-        """Refuses a folder that has the store's path, but is another one: on this node only.
+    def inspect(self, key: str) -> tuple[State, Manifest | None]:
+        """Looks whether a result is there with all its files at their sizes; reads no content.
 
-        Raises:
-            BadInput: It does not bear the mark.
+        Returns:
+            ``stored`` and its manifest; else ``damaged`` or ``absent``, and None.
         """
-        if mark and self._get(f"{self._root}/{MARK}") != mark.encode():
-            raise BadInput(
-                f"the store {self.url} is not the same folder on node {platform.node()}: give one "
-                "that every node sees, s3://bucket/name or a folder on NFS"
-            )
+        try:
+            manifest = self._checked(key)
+        except Damaged:
+            return "damaged", None
+        return ("absent", None) if manifest is None else ("stored", manifest)
 
     def state(self, key: str) -> State:
-        """Whether a result is there with all its files at their sizes; reads no content."""
-        try:
-            return "absent" if self._inspect(key) is None else "stored"
-        except Damaged:
-            return "damaged"
+        """Looks up a result's state; see `inspect`."""
+        return self.inspect(key)[0]
 
     def manifest(self, key: str) -> Manifest | None:
-        """The manifest of a result whose state is ``stored``, else None; reads no content."""
-        with suppress(Damaged):
-            return self._inspect(key)
-        return None
+        """Reads the manifest of a result whose state is ``stored``; else None."""
+        return self.inspect(key)[1]
 
     def open(self, key: str) -> Path:
-        """A local folder with a result's files, for reading only.
+        """Returns a local folder with a result's files, for reading only.
 
         The checksums are verified once per process. A remote result is downloaded once, into
         ``$VPBSD_CACHE`` or ``~/.cache/vpbsd``.
 
         Raises:
-            Absent: no such result.
-            Damaged: it is not what its manifest says; it has been set aside and is absent now.
+            Absent: There is no such result.
+            Damaged: It is not what its manifest says; it has been set aside and is absent now.
         """
         try:
-            manifest = self._inspect(key)
+            manifest = self._checked(key)
             folder = None if manifest is None else self._folder(manifest)
         except Damaged as damage:
             with suppress(FileNotFoundError):  # another process may have been first
@@ -172,16 +166,16 @@ class Store(FileStore):
             The manifest's new path.
 
         Raises:
-            FileNotFoundError: no such result.
+            FileNotFoundError: There is no such result.
         """
-        folder = self._result(key)
+        folder, fs = self.files.path(_result(key)), self.files.fs
         names = (f"{folder}/manifest.damaged-{n}.json" for n in count(1))
-        free = next(name for name in names if not self._files.exists(name))
-        self._files.mv(f"{folder}/manifest.json", free)
+        free = next(name for name in names if not fs.exists(name))
+        fs.mv(f"{folder}/manifest.json", free)
         log.warning("result %s of %s is set aside as %s: %s", key, self.url, free, why)
         return free
 
-    def commit(self, key: str, folder: Path, facts: Mapping[str, JSON]) -> Manifest:
+    def commit(self, key: str, folder: Path, metadata: Mapping[str, JSON]) -> Manifest:
         """Makes all files of a local folder the result of a key, unless there is one already.
 
         A local store may link the files: the folder may be deleted afterwards, not written into.
@@ -193,20 +187,19 @@ class Store(FileStore):
         first = self._first(key)
         if first is not None:
             return first
-        text = encode(describe(key, folder, facts).model_dump())
-        manifest = Manifest.model_validate_json(text)
+        manifest = describe(key, folder, metadata)
         self._upload(folder, manifest)
         try:
-            self._publish(manifest, text)
+            self.files.create(f"{_result(key)}/manifest.json", manifest.encode())
         except FileExistsError:
-            with suppress(FileNotFoundError):  # an object store keeps no empty folder
-                self._files.rm(self._attempt(manifest), recursive=True)
-            return self.commit(key, folder, facts)
+            self.files.remove_folder(_attempt(manifest))
+            return self.commit(key, folder, metadata)
         return manifest
 
-    def _inspect(self, key: str) -> Manifest | None:
-        where = f"{self._result(key)}/manifest.json"
-        text = self._get(where)
+    def _checked(self, key: str) -> Manifest | None:
+        """Reads a manifest and compares it with the names and sizes of its files."""
+        name = f"{_result(key)}/manifest.json"
+        where, text = self.files.path(name), self.files.read(name)
         if text is None:
             return None
         try:
@@ -215,40 +208,46 @@ class Store(FileStore):
             raise Damaged(f"{where} is no manifest of version 1") from error
         if manifest.key != key:
             raise Damaged(f"{where} belongs to {manifest.key}")
-        sizes = self._sizes(self._attempt(manifest))
-        for name, entry in manifest.files.items():
-            if sizes.get(name) != entry.size:
-                raise Damaged(f"{self._attempt(manifest)}: {name} is missing or of another size")
+        attempt = _attempt(manifest)
+        sizes = self.files.sizes(attempt)
+        for file, entry in manifest.files.items():
+            if sizes.get(file) != entry.size:
+                folder = self.files.path(attempt)
+                raise Damaged(f"{folder}: {file} is missing or of another size")
         return manifest
 
     def _first(self, key: str) -> Manifest | None:
+        """Finds the result that is there already; a damaged one is set aside."""
         try:
-            return self._inspect(key)
+            return self._checked(key)
         except Damaged as damage:
             with suppress(FileNotFoundError):
                 self.set_aside(key, str(damage))
         return None
 
     def _folder(self, manifest: Manifest) -> Path:
+        """Returns the local folder of a result after its checksums were verified."""
         folder = self._place(manifest)
         mark = (self.url, manifest.key, manifest.attempt)
         if mark in _verified and folder.is_dir():
             return folder
-        check = differing if self.is_local else self._download
+        check = differing if self.files.is_local else self._download
         bad = check(folder, manifest)
         if bad is not None:
-            raise Damaged(f"{self._attempt(manifest)}: {bad} is not what was committed")
+            where = self.files.path(_attempt(manifest))
+            raise Damaged(f"{where}: {bad} is not what was committed")
         _verified.add(mark)
         return folder
 
     def _place(self, manifest: Manifest) -> Path:
-        if self.is_local:
-            return Path(self._attempt(manifest))
+        if self.files.is_local:
+            return Path(self.files.path(_attempt(manifest)))
         cache = Path(os.environ.get("VPBSD_CACHE") or "~/.cache/vpbsd").expanduser()
         source = hashlib.sha256(self.url.encode()).hexdigest()[:16]
         return cache / source / manifest.key / manifest.attempt
 
     def _download(self, folder: Path, manifest: Manifest) -> str | None:
+        """Fills the cache; returns the first file that is not what was committed, or None."""
         if folder.is_dir() and differing(folder, manifest) is None:
             return None
         shutil.rmtree(folder, ignore_errors=True)  # a cache gone bad is no fault of the store
@@ -258,39 +257,32 @@ class Store(FileStore):
             draft.mkdir()
             for name in manifest.files:
                 (draft / name).parent.mkdir(parents=True, exist_ok=True)
-            self._files.get(self._remote(manifest), [str(draft / n) for n in manifest.files])
+            self.files.fs.get(self._remote(manifest), [str(draft / n) for n in manifest.files])
             bad = differing(draft, manifest)
             if bad is None:
                 settle(draft, folder)
         return bad
 
     def _upload(self, folder: Path, manifest: Manifest) -> None:
-        if not self.is_local:
-            self._files.put([str(folder / n) for n in manifest.files], self._remote(manifest))
+        if not self.files.is_local:
+            self.files.fs.put([str(folder / n) for n in manifest.files], self._remote(manifest))
             return
         attempt = self._place(manifest)
         attempt.mkdir(parents=True)
         for name in manifest.files:
             target = attempt / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            bring(folder / name, target)
+            link_or_copy(folder / name, target)
             sync(target)
 
-    def _publish(self, manifest: Manifest, text: bytes) -> None:
-        where = f"{self._result(manifest.key)}/manifest.json"
-        if self.is_local:
-            with whole(Path(where), claim) as draft:
-                draft.write_bytes(text)
-        elif self._files.exists(where):
-            raise FileExistsError(where)
-        else:
-            self._files.pipe_file(where, text)
-
-    def _result(self, key: str) -> str:
-        return f"{self._root}/results/{hexadecimal(key)}"
-
     def _remote(self, manifest: Manifest) -> list[str]:
-        return [f"{self._attempt(manifest)}/{name}" for name in manifest.files]
+        folder = self.files.path(_attempt(manifest))
+        return [f"{folder}/{name}" for name in manifest.files]
 
-    def _attempt(self, manifest: Manifest) -> str:
-        return f"{self._result(manifest.key)}/{manifest.attempt}"
+
+def _result(key: str) -> str:
+    return f"results/{check_key(key)}"
+
+
+def _attempt(manifest: Manifest) -> str:
+    return f"{_result(manifest.key)}/{manifest.attempt}"

@@ -6,9 +6,8 @@ import math
 
 from vpbsd.config import Network, SwinNet, UnetrNet
 from vpbsd.data.lattice import cells
-from vpbsd.inference.profiling import BLOCKS
-from vpbsd.methods.patterns import PatternsConfig
-from vpbsd.methods.vpbsd import VpbSDConfig
+from vpbsd.methods.configs import PatternsConfig
+from vpbsd.methods.distilling_configs import VpbSDConfig
 from vpbsd.pipeline.stage_config import Evaluate, Targets, Timing, Train
 from vpbsd.pipeline.stages import Stage
 
@@ -29,10 +28,11 @@ PICTURE = 70e3
 
 
 def guess(stage: Stage) -> float:
-    """Seconds on one core; for proportions and orders of magnitude, not for promises."""
+    """Guesses seconds on one core; for proportions and orders of magnitude, not promises."""
     config = stage.config
     if isinstance(config, Timing):
-        return BLOCKS * math.prod(config.patch) / VOXELS * FORWARD_SHARE * _step(config.network)
+        blocks = config.blocks * math.prod(config.patch) / VOXELS
+        return blocks * FORWARD_SHARE * _step(config.network)
     scale = math.prod(config.data.patch) / VOXELS
     if isinstance(config, Train):
         patches = config.optim.batch * len(stage.parts)
@@ -51,7 +51,7 @@ def _pace(config: Train) -> float:
 
 
 def _skeletons(config: Train) -> float:
-    """What soft-clDice adds to a labelled patch."""
+    """Returns the seconds that soft-clDice adds to a labelled patch."""
     method = config.method
     if isinstance(method, VpbSDConfig) and method.cldice:
         return SKELETON * method.cldice_iterations
@@ -67,7 +67,7 @@ def _step(network: Network) -> float:
 
 
 def _patches(stage: Stage) -> int:
-    """Of the first role; unlabelled ones are capped by the sample."""
+    """Counts patches of the first role; unlabelled ones are capped by the sample."""
     assert not isinstance(stage.config, Timing)
     (role, parts) = next(iter(stage.parts.items()))
     count = len(cells(parts, stage.config.data.patch))
@@ -76,7 +76,7 @@ def _patches(stage: Stage) -> int:
 
 
 def guess_bytes(stage: Stage) -> float:
-    """Bytes that a result takes in the store; what compresses is taken as it is."""
+    """Guesses the bytes of a result in the store; what compresses is taken as it is."""
     config = stage.config
     if isinstance(config, Timing):
         return 0.0

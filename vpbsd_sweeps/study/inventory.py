@@ -26,6 +26,8 @@ class Inventory:
 
     Attributes:
         name: Of the study or model they are for.
+        stages: Each once.
+        states: Key -> stored, damaged or absent.
         seconds: Key -> measured seconds of a stored stage.
         on_gpu: Whether some of them were measured on a GPU.
         sizes: Key -> bytes of a stored stage.
@@ -43,12 +45,17 @@ class Inventory:
         """Stages to run: not stored, or stored damaged."""
         return [stage for stage in self.stages if self.states[stage.key] != "stored"]
 
+    @property
+    def basis(self) -> str:
+        """Where the costs come from, in words."""
+        return "measured" if self.seconds else "guessed for one core, nothing measured yet"
+
     def costs(self) -> dict[str, float]:
-        """Key -> seconds: its own if measured, else a guess scaled by what its family took."""
+        """Estimates key -> seconds: measured, or a guess scaled by what its family took."""
         return self._scaled(guess, self.seconds)
 
     def bytes(self) -> dict[str, float]:
-        """Key -> bytes of its result, in the same way."""
+        """Estimates key -> bytes of a result, in the same way."""
         return self._scaled(guess_bytes, self.sizes)
 
     def _scaled(
@@ -68,15 +75,18 @@ class Inventory:
 
 
 def look_up(name: str, stages: Iterable[Stage], store: Store) -> Inventory:
-    """Looks up some stages."""
+    """Looks up some stages, upstream first, each once; reads manifests only."""
     every = tuple(stages)
-    states = {stage.key: store.state(stage.key) for stage in every}
-    manifests = {stage.key: store.manifest(stage.key) for stage in every}
-    seconds = {k: float(m.facts["seconds"]) for k, m in manifests.items() if m is not None}
-    on_gpu = any(m.facts.get("peak_gpu_memory_gb") for m in manifests.values() if m is not None)
-    sizes = {
-        key: float(sum(file.size for file in m.files.values()))
-        for key, m in manifests.items()
-        if m is not None
-    }
-    return Inventory(name, every, states, seconds, on_gpu, sizes)
+    found = {stage.key: store.inspect(stage.key) for stage in every}
+    manifests = {key: manifest for key, (_, manifest) in found.items() if manifest is not None}
+    return Inventory(
+        name=name,
+        stages=every,
+        states={key: state for key, (state, _) in found.items()},
+        seconds={key: float(m.metadata["seconds"]) for key, m in manifests.items()},
+        on_gpu=any(m.metadata.get("peak_gpu_memory_gb") for m in manifests.values()),
+        sizes={
+            key: float(sum(file.size for file in manifest.files.values()))
+            for key, manifest in manifests.items()
+        },
+    )

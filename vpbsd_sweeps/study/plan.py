@@ -2,90 +2,105 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vpbsd.errors import BadInput
-from vpbsd.pipeline.stages import Family
+from vpbsd.pipeline.stages import Family, Stage
 from vpbsd_sweeps.execution.slices import ON_GPUS
-from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.store.results import State, Store
 from vpbsd_sweeps.study.inventory import FAMILIES, Inventory, look_up
-from vpbsd_sweeps.study.sharing import tree
-from vpbsd_sweeps.study.study import Study
+from vpbsd_sweeps.study.study import Study, Trial
 from vpbsd_sweeps.study.void import voided_by
 from vpbsd_sweeps.units import hours, volume
 
 GPU_IN_CORES = 30
 """Cores that one GPU is taken for until a stage was measured on one: a guess, and said to be."""
+OUTLINE = "outline.json"
+TEACHERS: tuple[Family, ...] = ("pre-training", "fine-tuning")
+AFTER: tuple[Family, ...] = ("targets", "student", "evaluation")
+NAMED = 4
+"""Arms of a line that are named; more are counted."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A study and the stock of its unique stages."""
+    """A study and the inventory of its unique stages."""
 
     study: Study
-    stock: Inventory
+    inventory: Inventory
 
     def requested(self) -> Counter[Family]:
-        """Stage runs per family if every trial trained its own."""
+        """Counts stage runs per family if every trial trained its own."""
         counts = Counter(s.family for t in self.study.trials for s in t.stage.lineage())
         return counts + Counter(stage.family for stage in self.study.timings)
 
     def lines(self) -> Iterator[str]:
-        """The plan as people and scripts read it."""
-        study, stock, requested = self.study, self.stock, self.requested()
+        """Yields the plan as people and scripts read it."""
+        study = self.study
         yield (
             f"study {study.name}: {len(study.arms)} arms, {len(study.folds)} folds, "
             f"{len(study.seeds)} seeds = {len(study.trials)} trials"
         )
         yield from (f"arm {arm}" for arm in study.arms)
+        yield from self._counts()
+        yield from self._estimates()
+        yield "shared stages, over all folds:"
+        yield from (f"  {line}" for line in sharing(study.trials, self.inventory.states))
+
+    def _counts(self) -> Iterator[str]:
+        requested, inventory = self.requested(), self.inventory
         yield "stage          requested | unique | stored | damaged"
         for family in (f for f in FAMILIES if requested[f]):
-            states = Counter(stock.states[s.key] for s in stock.stages if s.family == family)
+            own = (s for s in inventory.stages if s.family == family)
+            states = Counter(inventory.states[stage.key] for stage in own)
             yield (
                 f"{family:<14} {requested[family]:>9} | {states.total():>6} "
                 f"| {states['stored']:>6} | {states['damaged']:>7}"
             )
-        costs = stock.costs()
-        left = sum(costs[stage.key] for stage in stock.missing)
-        naive = sum(costs[s.key] for t in study.trials for s in t.stage.lineage())
-        basis = "measured" if stock.seconds else "guessed for one core, nothing measured yet"
-        yield f"work left {hours(left)}; every trial on its own {hours(naive)} ({basis})"
-        yield f"longest path {hours(self.longest_path(costs))}: more slices do not shorten it"
-        taken = f"a GPU taken as {GPU_IN_CORES} cores"
-        shares = ", ".join(f"{family} {piece.gpus:g}" for family, piece in ON_GPUS.items())
-        yield (
-            f"on GPUs about {self.gpu_hours():.2g} GPU-hours "
-            f"({'measured' if stock.on_gpu else taken}); share of a GPU: {shares}"
-        )
-        size, there = sum(stock.bytes().values()), sum(stock.sizes.values())
-        yield f"disk for results about {volume(size)}, {volume(there)} of it stored"
-        yield "shared stages, over all folds:"
-        yield from (f"  {line}" for line in tree(study.trials, stock.states))
 
-    def longest_path(self, costs: dict[str, float]) -> float:
-        """Seconds of the longest row of stages to run, each of which waits for the one before."""
-        missing = {stage.key for stage in self.stock.missing}
+    def _estimates(self) -> Iterator[str]:
+        inventory, costs = self.inventory, self.inventory.costs()
+        left = sum(costs[stage.key] for stage in inventory.missing)
+        naive = sum(costs[s.key] for t in self.study.trials for s in t.stage.lineage())
+        yield f"work left {hours(left)}; every trial on its own {hours(naive)} ({inventory.basis})"
+        yield f"longest path {hours(self.longest_path(costs))}: more slices do not shorten it"
+        taken = "measured" if inventory.on_gpu else f"a GPU taken as {GPU_IN_CORES} cores"
+        shares = ", ".join(f"{family} {piece.gpus:g}" for family, piece in ON_GPUS.items())
+        gpu_hours = f"{self.gpu_hours():.2g} GPU-hours ({taken})"
+        yield f"on GPUs about {gpu_hours}; share of a GPU: {shares}"
+        size, stored = sum(inventory.bytes().values()), sum(inventory.sizes.values())
+        yield f"disk for results about {volume(size)}, {volume(stored)} of it stored"
+
+    def longest_path(self, costs: Mapping[str, float]) -> float:
+        """Sums the seconds of the longest row of stages to run, each waiting for the one before.
+
+        Args:
+            costs: Key -> seconds of a stage.
+        """
+        missing = {stage.key for stage in self.inventory.missing}
         until: dict[str, float] = {}
-        for stage in self.stock.stages:  # upstream first
+        for stage in self.inventory.stages:  # upstream first
             above = max((until[up.key] for up in stage.upstream.values()), default=0.0)
             until[stage.key] = above + (costs[stage.key] if stage.key in missing else 0.0)
         return max(until.values(), default=0.0)
 
     def gpu_hours(self) -> float:
-        """What is left, in hours of whole GPUs, were it run on GPU slices."""
-        costs = self.stock.costs()
-        return sum(
-            ON_GPUS[stage.family].gpus * costs[stage.key] / 3600 for stage in self.stock.missing
-        ) / (1 if self.stock.on_gpu else GPU_IN_CORES)
+        """Estimates what is left in hours of whole GPUs, were it run on GPU slices."""
+        costs, missing = self.inventory.costs(), self.inventory.missing
+        seconds = sum(ON_GPUS[stage.family].gpus * costs[stage.key] for stage in missing)
+        return seconds / 3600 / (1 if self.inventory.on_gpu else GPU_IN_CORES)
 
     def check_budget(self, most: float | None) -> None:
         """Refuses a study that would take more than it may.
 
+        Args:
+            most: GPU-hours; None: any.
+
         Raises:
-            BadInput: The estimate is above `most` GPU-hours.
+            BadInput: The estimate is above that.
         """
         if most is not None and self.gpu_hours() > most:
             raise BadInput(
@@ -99,16 +114,16 @@ def make_plan(study: Study, store: Store) -> Plan:
     return Plan(study, look_up(study.name, study.stages(), store))
 
 
-OUTLINE = "outline.json"
-
-
 def outline(plan: Plan) -> dict[str, Any]:
-    """Stages (key, family, label, guessed seconds) and trials (arm, key, what would void them).
+    """Lists stages and trials for whoever watches a study without its data or settings.
 
-    Of a stage also whether it was stored before, and how many trials and timings ask for it.
+    Returns:
+        ``stages``: key, family, label, ``guess`` in seconds, ``before`` (stored before it ran)
+        and ``asked`` (trials and timings that need it) of each; ``trials``: arm, key, and the
+        keys of stages that would void it.
     """
-    costs, states = plan.stock.costs(), plan.stock.states
-    asked = Counter(stage.key for trial in plan.study.trials for stage in trial.stage.lineage())
+    costs, states = plan.inventory.costs(), plan.inventory.states
+    needed = Counter(stage.key for trial in plan.study.trials for stage in trial.stage.lineage())
     return {
         "stages": [
             {
@@ -117,9 +132,9 @@ def outline(plan: Plan) -> dict[str, Any]:
                 "label": stage.label,
                 "guess": costs[stage.key],
                 "before": states[stage.key] == "stored",
-                "asked": asked[stage.key] or 1,
+                "asked": needed[stage.key] or 1,
             }
-            for stage in plan.stock.stages
+            for stage in plan.inventory.stages
         ],
         "trials": [
             {
@@ -130,3 +145,28 @@ def outline(plan: Plan) -> dict[str, Any]:
             for trial in plan.study.trials
         ],
     }
+
+
+def sharing(trials: Iterable[Trial], states: Mapping[str, State]) -> Iterator[str]:
+    """Yields a line per row of teachers, over all folds: unique stages, how many are stored.
+
+    Args:
+        trials: Of all arms and folds.
+        states: Key -> state of every stage that they rest on.
+    """
+    rows: defaultdict[tuple[str, ...], list[Trial]] = defaultdict(list)
+    for trial in trials:
+        stages = trial.stage.lineage()
+        rows[tuple(s.label for s in stages if s.family in TEACHERS)].append(trial)
+    for labels, own in rows.items():
+        unique = {stage.key: stage for trial in own for stage in trial.stage.lineage()}
+        kinds = [(name, [s for s in unique.values() if s.label == name]) for name in labels]
+        kinds += [(name, [s for s in unique.values() if s.family == name]) for name in AFTER]
+        row = " > ".join(_count(name, stages, states) for name, stages in kinds if stages)
+        arms = list(dict.fromkeys(trial.arm for trial in own))
+        yield f"{row}: " + (", ".join(arms) if len(arms) <= NAMED else f"{len(arms)} arms")
+
+
+def _count(name: str, stages: list[Stage], states: Mapping[str, State]) -> str:
+    stored = sum(states[stage.key] == "stored" for stage in stages)
+    return f"{name} {len(stages)}" + (f" ({stored} stored)" if stored else "")

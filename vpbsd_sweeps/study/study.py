@@ -1,4 +1,4 @@
-"""What a sweep is: arms x folds x seeds of one data set under one settings."""
+"""What a sweep is: arms x folds x seeds of one data set under one set of settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ from vpbsd_sweeps.study.identity import data_fingerprint
 
 @dataclass(frozen=True)
 class Trial:
-    """One arm on one fold with one seed; `stage` is the evaluation it ends with."""
+    """One arm on one fold with one seed: what is measured, whoever runs it.
+
+    How it is run is a `JobChain`, what came out a `TrialResult`.
+
+    Attributes:
+        arm: A row of the table.
+        fold: Number of the fold.
+        seed: Of the student.
+        stage: The evaluation it ends with.
+    """
 
     arm: str
     fold: int
@@ -64,7 +73,7 @@ class Study:
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        """All trials. References know no student seed and are run once per fold."""
+        """All trials, fold by fold; references know no student seed: one per fold."""
         return tuple(
             Trial(arm, fold.index, seed, trial(self.settings, arm, fold, seed, self.teacher_seed))
             for fold in self.folds
@@ -74,14 +83,14 @@ class Study:
 
     @cached_property
     def timings(self) -> tuple[Stage, ...]:
-        """One timing per network that a trial delivers, if they are asked for."""
+        """One timing per network that a trial delivers, if networks are timed."""
         return tuple(
             {t.key: t for t in map(self.timing, self.trials)}.values() if self.timed else ()
         )
 
-    def timing(self, one: Trial) -> Stage:
-        """The timing of the network that a trial delivers."""
-        trained = one.stage.upstream["network"].config
+    def timing(self, of: Trial) -> Stage:
+        """Returns the stage that times the network of a trial."""
+        trained = of.stage.upstream["network"].config
         assert isinstance(trained, Train)
         network, s = trained.method.network, self.settings
         config = Timing(network=network, patch=s.data.patch, precision=s.precision)
@@ -89,7 +98,7 @@ class Study:
         return Stage(config, {}, {}, 0, label)
 
     def stages(self) -> Iterator[Stage]:
-        """Every stage any trial rests on, each once, upstream first; timings at the end."""
+        """Yields every stage that a trial rests on, once, upstream first; timings at the end."""
         seen: set[str] = set()
         for last in [*(one.stage for one in self.trials), *self.timings]:
             for stage in last.lineage():
@@ -98,8 +107,8 @@ class Study:
                     yield stage
 
     @cached_property
-    def facts(self) -> dict[str, Any]:
-        """What makes the study this study; another set of facts needs another name."""
+    def identity(self) -> dict[str, Any]:
+        """What makes the study this study; another identity needs another name."""
         return {
             "settings": self.settings.model_dump(mode="json"),
             "data": data_fingerprint(self.volumes),
@@ -111,10 +120,13 @@ class Study:
 
 
 def check_arms(names: list[str]) -> tuple[str, ...]:
-    """The arms, groups of arms written out, in the order given, each once.
+    """Returns the arms, with groups of them written out, in the order given, each once.
 
     Raises:
-        BadInput: An arm that does not exist; the nearest name is offered.
+        BadInput: An arm does not exist; the nearest name is offered.
+
+    >>> check_arms(["vpbsd", "kd", "vpbsd"])
+    ('vpbsd', 'kd')
     """
     arms: list[str] = []
     for name in names:

@@ -7,7 +7,7 @@ from vpbsd.pipeline.stages import Stage
 
 
 def voided_by(evaluation: Stage) -> list[Stage]:
-    """The stages of a trial that make it void if they are void themselves.
+    """Returns the stages of a trial that make it void if they are void themselves.
 
     A void codebook voids the arms that learn its code words. Those whose teacher was merely
     pre-trained beside it keep their numbers, with a note.

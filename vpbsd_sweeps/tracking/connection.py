@@ -1,4 +1,4 @@
-"""Whether MLflow answers, and what is said of it if not: never a password."""
+"""Finds out whether MLflow answers, and says so in one line if not: never a password."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ANSWERS_WITHIN = 10.0  # seconds, for a server's first sign of life
 
 @contextmanager
 def require_reachable(uri: str) -> Iterator[None]:
-    """Within, MLflow is expected to answer, as it is when a program begins.
+    """Turns whatever goes wrong within the block, at a program's start, into one line.
 
     Raises:
-        BadInput: It does not; where it was looked for, and what to do.
+        BadInput: MLflow does not answer; where it was looked for, and what to do.
     """
     try:
         if uri.startswith(("http://", "https://")):

@@ -1,17 +1,18 @@
-"""MLflow: runs, curves, pictures, and reading them back; only registering.py imports it too.
+"""One experiment of MLflow: its runs, curves and files, written and read back.
 
-Only the driver uses it. What MLflow shows is a function of the study and the store: `deliver` may
-be called at any time, by any driver, and brings every run up to date; how far a run got is a tag
-of that run, and metrics carry the time they were measured, so that nothing is lost or doubled.
+What MLflow shows is a function of the study and the store, so a driver brings it up to date at any
+time, and nothing is lost or doubled: a unit of work (a trial, a stage) has one run, how many rows
+of its curve have arrived is a tag of that run, and metrics carry the time they were measured at.
+
+Only this room and deployment/ import mlflow; others see a `RunRecord`.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,16 +25,15 @@ from requests import RequestException
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.messages import without_secrets
 from vpbsd_sweeps.tracking.connection import require_reachable
+from vpbsd_sweeps.tracking.run_record import RunRecord, one_per_unit, record_of
+from vpbsd_sweeps.tracking.tags import PARENT, ROWS_SENT, UNIT
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar per picture
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # reaching.py tries again
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # RetryingTracker tries again
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line per retry
 Values = Mapping[str, object]
-PARENT = "mlflow.parentRunId"
-UNIT = "vpbsd.unit"
-SENT = "vpbsd.rows"
 OPENS_AS = {"mlflow.experimentKind": "custom_model_development"}  # else the UI shows it as GenAI
 MOST_METRICS, MOST_PARAMS = 900, 90  # per request; MLflow takes 1000 and 100
 AWAY = (MlflowException, RequestException)
@@ -63,141 +63,66 @@ class Tracker:
                 if found
                 else self.client.create_experiment(experiment, artifacts, OPENS_AS)
             )
-            self._runs = _one_per_unit(self.runs())
+            self._runs = one_per_unit(self._search())
 
-    def mend(self) -> None:
+    def runs(self, condition: str = "", *, deleted: bool = False) -> Iterator[RunRecord]:
+        """Yields all runs that meet a condition in MLflow's filter language, the newest first.
+
+        Those that were deleted in MLflow are only given, and then alone, if asked for.
+        """
+        return map(record_of, self._search(condition, deleted=deleted))
+
+    def reload_runs(self) -> None:
         """Reads again which runs there are, after answers may have been lost.
 
-        A request whose answer was lost may have been tried again: of two runs of a unit the one
+        A request whose answer was lost may have been sent twice: of two runs of a unit the one
         that knows less is deleted.
         """
-        runs = list(self.runs())
-        self._runs = _one_per_unit(runs)
+        runs = list(self._search())
+        self._runs = one_per_unit(runs)
         for run in runs:
             if UNIT in run.data.tags and self._runs[run.data.tags[UNIT]] is not run:
                 self.client.delete_run(run.info.run_id)
 
-    def runs(self, condition: str = "", *, deleted: bool = False) -> Iterator[Run]:
-        """All runs of the experiment that meet a condition in MLflow's filter language.
-
-        Those that were deleted in MLflow are only given, and then alone, if asked for.
-        """
-        token: str | None = None
-        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
-        while True:
-            page = self.client.search_runs([self.experiment_id], condition, view, page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
-
-    def ensure(
+    def get_or_create_run(
         self, unit: str, name: str, parent: str | None, params: Values, tags: Values
     ) -> str:
-        """The id of the one run of a unit; made with its params and tags if it is new."""
+        """Returns the id of the one run of a unit; made with its params and tags if it is new."""
         if unit not in self._runs:
             linked = {PARENT: parent} if parent else {}
-            told = {UNIT: unit, **linked, **{k: str(v) for k, v in tags.items()}}
-            run = self.client.create_run(self.experiment_id, run_name=name, tags=told)
+            first = {UNIT: unit, **linked, **{k: str(v) for k, v in tags.items()}}
+            run = self.client.create_run(self.experiment_id, run_name=name, tags=first)
             self._runs[unit] = run
         elif self._runs[unit].info.status == "KILLED":  # left by a driver that was interrupted
             self.reopen(unit)
-        self._params(self._runs[unit], params)
+        self._log_params(self._runs[unit], params)
         return str(self._runs[unit].info.run_id)
 
     def is_finished(self, unit: str) -> bool:
-        """Whether the unit's run has ended with a result."""
+        """Tells whether the unit's run has ended with a result."""
         run = self._runs.get(unit)
         return run is not None and run.info.status == "FINISHED"
 
-    def knows(self, unit: str, tag: str) -> bool:
-        """Whether the unit's run has such a tag."""
+    def has_tag(self, unit: str, tag: str) -> bool:
+        """Tells whether the unit's run has such a tag."""
         run = self._runs.get(unit)
         return run is not None and tag in run.data.tags
 
     def reopen(self, unit: str) -> None:
-        """A unit that ended runs again; nothing where there is none."""
+        """Lets a unit that ended run again; does nothing where there is none."""
         if unit in self._runs:
             run_id = self._runs[unit].info.run_id
             self.client.update_run(run_id, status="RUNNING")
             self._runs[unit] = self.client.get_run(run_id)
 
-    def rows(self, unit: str, rows: list[dict[str, Any]], step: str = "epoch") -> None:
-        """Rows of a curve beyond those sent already; each row is one step."""
-        run = self._runs[unit]
-        sent = int(run.data.tags.get(SENT, 0))
-        metrics = [
-            Metric(_name(k), float(v), int(1000 * row["time"]), int(row.get(step, sent + i)))
-            for i, row in enumerate(rows[sent:])
-            for k, v in row.items()
-            if isinstance(v, float | int) and k not in ("time", step)
-        ]
-        if len(rows) > sent:
-            self._metrics(run.info.run_id, metrics, [RunTag(SENT, str(len(rows)))])
-            run.data.tags[SENT] = str(len(rows))
-
-    def sent(self, unit: str) -> int:
-        """Rows of a unit that MLflow has."""
-        return int(self._runs[unit].data.tags.get(SENT, 0))
-
-    def numbers(self, run_id: str, numbers: Mapping[str, float], when: float) -> None:
-        """Scalars of a finished unit."""
-        at = int(1000 * when)
-        self._metrics(run_id, [Metric(_name(k), v, at, 0) for k, v in numbers.items()], [])
-
-    def series(self, run_id: str, rows: list[dict[str, float]]) -> None:
-        """Curves over time, told as a whole."""
-        metrics = [
-            Metric(_name(k), v, int(1000 * row["time"]), i)
-            for i, row in enumerate(rows)
-            for k, v in row.items()
-            if k != "time"
-        ]
-        self._metrics(run_id, metrics, [])
-
-    def tags(self, run_id: str, tags: Values) -> None:
-        """Sets tags."""
-        self.client.log_batch(run_id, tags=[RunTag(k, str(v)) for k, v in tags.items()])
-
-    def file(self, run_id: str, path: Path, folder: str | None = None) -> None:
-        """An artefact."""
-        self.client.log_artifact(run_id, str(path), folder)
-
-    def text(self, run_id: str, text: str, name: str) -> None:
-        """A text as an artefact."""
-        self.client.log_text(run_id, text, name)
-
-    def folder(self, run_id: str, folder: Path, name: str) -> None:
-        """All files of a folder, as artefacts under a name."""
-        self.client.log_artifacts(run_id, str(folder), name)
-
-    def history(self, run_id: str, metric: str) -> dict[int, float]:
-        """A metric's curve, step -> value; the newest where a step was told twice."""
-        points = self.client.get_metric_history(run_id, metric)
-        ordered = sorted(points, key=lambda p: (p.step, p.timestamp))
-        return {int(p.step): float(p.value) for p in ordered}
-
-    def files(self, run_id: str, folder: str) -> list[str]:
-        """Paths of the artefacts in a folder, sorted."""
-        return sorted(f.path for f in self.client.list_artifacts(run_id, folder) if not f.is_dir)
-
-    def content(self, run_id: str, path: str) -> bytes:
-        """An artefact."""
-        with TemporaryDirectory(prefix="vpbsd-") as room:
-            return Path(self.client.download_artifacts(run_id, path, room)).read_bytes()
-
     def end(self, unit: str, status: str) -> None:
-        """FINISHED, FAILED or KILLED."""
+        """Ends a unit's run as FINISHED, FAILED or KILLED."""
         run_id = self._runs[unit].info.run_id
         self.client.set_terminated(run_id, status)
         self._runs[unit] = self.client.get_run(run_id)
 
-    def began(self, run_id: str) -> float:
-        """When a run was begun first, in seconds since 1970."""
-        return float(self.client.get_run(run_id).info.start_time) / 1000
-
     def kill(self, unit: str) -> None:
-        """Shows a unit that goes on as killed; nothing where there is none."""
+        """Shows a unit that goes on as killed; does nothing where there is none."""
         run = self._runs.get(unit)
         if run is not None and run.info.status == "RUNNING":
             self.end(unit, "KILLED")
@@ -208,16 +133,94 @@ class Tracker:
             if run.info.status == "RUNNING":
                 self.end(unit, status)
 
-    def _params(self, run: Run, params: Values) -> None:
-        """Those parameters that a run does not have yet, in batches."""
-        told = {_name(k): str(v) for k, v in params.items()}
-        new = [Param(k, v) for k, v in told.items() if k not in run.data.params]
+    def log_rows(self, unit: str, rows: list[dict[str, Any]], step: str = "epoch") -> None:
+        """Sends the rows of a curve beyond those sent already; each row is one step."""
+        run = self._runs[unit]
+        sent = self.rows_sent(unit)
+        metrics = [
+            Metric(_name(k), float(v), int(1000 * row["time"]), int(row.get(step, sent + i)))
+            for i, row in enumerate(rows[sent:])
+            for k, v in row.items()
+            if isinstance(v, float | int) and k not in ("time", step)
+        ]
+        if len(rows) > sent:
+            self._log_batches(run.info.run_id, metrics, [RunTag(ROWS_SENT, str(len(rows)))])
+            run.data.tags[ROWS_SENT] = str(len(rows))
+
+    def rows_sent(self, unit: str) -> int:
+        """Returns how many rows of a unit's curve MLflow has."""
+        return int(self._runs[unit].data.tags.get(ROWS_SENT, 0))
+
+    def log_metrics(self, run_id: str, numbers: Mapping[str, float], when: float) -> None:
+        """Sends numbers that have no curve, measured at a time in seconds since 1970."""
+        at = int(1000 * when)
+        self._log_batches(run_id, [Metric(_name(k), v, at, 0) for k, v in numbers.items()], [])
+
+    def log_series(self, run_id: str, rows: list[dict[str, float]]) -> None:
+        """Sends curves over time, all at once."""
+        metrics = [
+            Metric(_name(k), v, int(1000 * row["time"]), i)
+            for i, row in enumerate(rows)
+            for k, v in row.items()
+            if k != "time"
+        ]
+        self._log_batches(run_id, metrics, [])
+
+    def set_tags(self, run_id: str, tags: Values) -> None:
+        """Sets tags of a run."""
+        self.client.log_batch(run_id, tags=[RunTag(k, str(v)) for k, v in tags.items()])
+
+    def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
+        """Sends a file, as an artifact."""
+        self.client.log_artifact(run_id, str(path), folder)
+
+    def log_text(self, run_id: str, text: str, name: str) -> None:
+        """Sends a text, as an artifact of that name."""
+        self.client.log_text(run_id, text, name)
+
+    def log_folder(self, run_id: str, folder: Path, name: str) -> None:
+        """Sends all files of a folder, as artifacts under a name."""
+        self.client.log_artifacts(run_id, str(folder), name)
+
+    def start_time(self, run_id: str) -> float:
+        """Returns when a run was begun first, in seconds since 1970."""
+        return float(self.client.get_run(run_id).info.start_time) / 1000
+
+    def curve(self, run_id: str, metric: str) -> dict[int, float]:
+        """Returns a metric by step; the newest value where a step arrived twice."""
+        points = self.client.get_metric_history(run_id, metric)
+        ordered = sorted(points, key=lambda p: (p.step, p.timestamp))
+        return {int(p.step): float(p.value) for p in ordered}
+
+    def list_files(self, run_id: str, folder: str) -> list[str]:
+        """Returns the paths of the artifacts in a folder, sorted."""
+        return sorted(f.path for f in self.client.list_artifacts(run_id, folder) if not f.is_dir)
+
+    def read_file(self, run_id: str, path: str) -> bytes:
+        """Downloads an artifact."""
+        with TemporaryDirectory(prefix="vpbsd-") as room:
+            return Path(self.client.download_artifacts(run_id, path, room)).read_bytes()
+
+    def _search(self, condition: str = "", *, deleted: bool = False) -> Iterator[Run]:
+        token: str | None = None
+        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+        while True:
+            page = self.client.search_runs([self.experiment_id], condition, view, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _log_params(self, run: Run, params: Values) -> None:
+        """Sends those parameters that a run does not have yet, in batches."""
+        wanted = {_name(k): str(v) for k, v in params.items()}
+        new = [Param(k, v) for k, v in wanted.items() if k not in run.data.params]
         for i in range(0, len(new), MOST_PARAMS):
             self.client.log_batch(run.info.run_id, params=new[i : i + MOST_PARAMS])
-        run.data.params.update(told)
+        run.data.params.update(wanted)
 
-    def _metrics(self, run_id: str, metrics: list[Metric], tags: list[RunTag]) -> None:
-        """Batches of metrics; the tags come with the last one, when all of them have arrived."""
+    def _log_batches(self, run_id: str, metrics: list[Metric], tags: list[RunTag]) -> None:
+        """Sends metrics; the tags come with the last batch, when all of them have arrived."""
         starts = range(0, max(len(metrics), 1), MOST_METRICS)
         for i in starts:
             last = tags if i == starts[-1] else []
@@ -225,7 +228,7 @@ class Tracker:
 
 
 def open_tracker(uri: str, study: str) -> Tracker:
-    """A finished or running study, for reading: makes neither database nor experiment.
+    """Opens a finished or running study, for reading: makes neither database nor experiment.
 
     Raises:
         BadInput: No such database or study; the studies there are named.
@@ -245,38 +248,23 @@ def open_tracker(uri: str, study: str) -> Tracker:
     return Tracker(uri, study)
 
 
-def _one_per_unit(runs: Iterable[Run]) -> dict[str, Run]:
-    """Of each unit the run that knows most, of equals the oldest; the newest run comes first."""
-    found: dict[str, Run] = {}
-    for run in runs:
-        unit = run.data.tags.get(UNIT)
-        if unit is not None and (unit not in found or _known(run) >= _known(found[unit])):
-            found[unit] = run
-    return found
-
-
-def _known(run: Run) -> tuple[bool, int]:
-    return run.info.status == "FINISHED", int(run.data.tags.get(SENT, 0))
-
-
 def flat(value: object, prefix: str = "") -> dict[str, object]:
-    """Nested settings as one level of dotted names."""
+    """Returns nested settings as one level of dotted names.
+
+    >>> flat({"optim": {"epochs": 3}})
+    {'optim.epochs': 3}
+    """
     if not isinstance(value, dict):
         return {prefix: value}
     return {
-        name: inner
-        for key, one in value.items()
-        for name, inner in flat(one, f"{prefix}.{key}" if prefix else str(key)).items()
+        name: leaf
+        for key, inner in value.items()
+        for name, leaf in flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()
     }
 
 
-def decode(text: str) -> Any:  # noqa: ANN401 (whatever JSON holds)
-    """A tag's JSON."""
-    return json.loads(text)
-
-
 def _name(text: str) -> str:
-    """A name MLflow takes: letters, digits and ``_-. :/``."""
+    """Makes a name that MLflow takes: letters, digits and ``_-. :/``."""
     return re.sub(r"[^\w\-. :/]", "_", text)
 
 

@@ -30,7 +30,7 @@ class SuccessiveHalving:
     _one: threading.Lock = field(default_factory=threading.Lock)
 
     def stops(self, trial: int, share: float, score: float, grace: float) -> bool:
-        """Takes note of a score; whether the trial is stopped at a rung it has reached.
+        """Takes note of a score; returns True if the trial is stopped at a rung it has reached.
 
         It stays while it is among the best ceil(n / 2) of those that came to that rung so far.
         The same score again changes nothing.
@@ -51,7 +51,7 @@ class SuccessiveHalving:
         return stop
 
     def rungs(self, trial: int) -> tuple[tuple[float, float], ...]:
-        """(rung, score) of a trial."""
+        """Returns (rung, score) of a trial at every rung that it reached."""
         return tuple(
             (rung, scores[trial]) for rung, scores in self.seen.items() if trial in scores
         )

@@ -1,55 +1,38 @@
-"""The default search space: settings, ranges and conditions, and which of them an arm uses."""
+"""The default search space: what the settings declare as searched, and what of it an arm uses."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from vpbsd.config import Section
 from vpbsd.errors import BadInput
 from vpbsd.overrides import override
 from vpbsd.pipeline.stages import Family, Stage
-from vpbsd.settings import Settings
-from vpbsd_sweeps.tuning.space import Choice, Parameter, Range, Space, parse_parameter
+from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
+from vpbsd.settings import Settings, paper
+from vpbsd_sweeps.tuning.space import Parameter, Space, parse_parameter
 
 BOOK = "pretrain.network.codebook"
 OF_TEACHERS: frozenset[Family] = frozenset({"pre-training", "fine-tuning"})
-GUMBEL = (f"{BOOK}.straight_through", "gumbel")
-"""The deterministic copy draws no sample: temperature, kappa and noise mean nothing to it."""
-SPACE = (
-    # teacher and its patterns
-    Parameter("data.clip_percentile", Choice((95.0, 99.0, 99.5))),
-    Parameter(f"{BOOK}.size", Choice((64, 128, 256, 512, 1024))),
-    Parameter(f"{BOOK}.alignment", Choice(("conv1", "linear", "chsel", "linear_flat"))),
-    Parameter(f"{BOOK}.commitment", Range(0.05, 2, log=True)),
-    Parameter(f"{BOOK}.warm", Choice((0.1, 0.2, 0.3))),
-    Parameter(f"{BOOK}.straight_through", Choice(("gumbel", "copy"))),
-    Parameter(f"{BOOK}.tau_start", Range(1, 4), GUMBEL),
-    Parameter(f"{BOOK}.tau_floor", Range(0.1, 0.9), GUMBEL),
-    Parameter(f"{BOOK}.tau_share", Range(0.3, 1), GUMBEL),
-    Parameter(f"{BOOK}.noise", Choice(("post", "pre")), GUMBEL),
-    Parameter(f"{BOOK}.kappa_factor", Range(0.1, 30, log=True), GUMBEL),
-    Parameter("pretrain.alpha", Range(0.01, 1, log=True)),
-    Parameter("pretrain.skip_drop", Choice((0.0, 0.5, 1.0))),
-    Parameter("pretrain.reconstruction", Choice(("mse", "l1"))),
-    Parameter("finetune.lr", Range(1e-6, 1e-4, log=True)),
-    # student
-    Parameter("student.optim.lr", Range(1e-3, 3e-2, log=True)),
-    Parameter("student.optim.final_ratio", Choice((0.1, 0.01, 0.001))),
-    Parameter("student.optim.weight_decay", Choice((0.0, 1e-6, 1e-5, 1e-4, 1e-3))),
-    Parameter("student.beta", Range(0.1, 1, log=True)),
-    Parameter("student.ramp_epochs", Choice((40.0, 80.0, 150.0, 300.0))),
-    Parameter("student.gamma", Range(0.1, 10, log=True)),
-    Parameter("student.distil_on", Choice(("both", "labelled"))),
-    Parameter("student.mid", Range(0.1, 100, log=True)),
-    Parameter("student.others_on", Choice(("both", "labelled"))),
-    Parameter("student.first_phase", Choice((0.1, 0.2, 0.33))),
-    Parameter("student.kd.temperature", Choice((1.0, 2.0, 4.0, 8.0))),
-    Parameter("student.kd.weight", Range(0.1, 10, log=True)),
-    Parameter("student.vid.weight", Range(0.01, 10, log=True)),
-    Parameter("student.vid.hidden", Choice((192, 384, 768))),
-    Parameter("student.ab.margin", Choice((0.5, 1.0, 2.0))),
-    Parameter("student.ab.weight", Range(1, 100, log=True)),
-)
+
+
+def searched(section: Section, prefix: str = "") -> Iterator[Parameter]:
+    """Yields what a search varies of a section and of those within, as its fields declare it."""
+    for name, field in type(section).model_fields.items():
+        path = f"{prefix}{name}"
+        for note in field.metadata:
+            if isinstance(note, Searched):
+                when = note.when and (f"{prefix}{note.when[0]}", note.when[1])
+                yield Parameter(path, note.values, when)
+            if isinstance(note, SearchedWithin):
+                yield from (Parameter(f"{path}.{of}", how) for of, how in note.fields.items())
+        within = getattr(section, name)
+        if isinstance(within, Section):
+            yield from searched(within, f"{path}.")
+
+
+SPACE = tuple(searched(paper()))
 """Of every arm; what an arm does not use is left out by `space_of`."""
 SCALED: dict[str, dict[str, Range | Choice]] = {
     "laptop": {
@@ -63,6 +46,11 @@ SCALED: dict[str, dict[str, Range | Choice]] = {
     },
 }
 """What a preset searches elsewhere than the published settings."""
+SCALED["smoke"] = SCALED["laptop"] | {
+    f"{BOOK}.size": Choice((3, 4)),
+    f"{BOOK}.warm": Choice((0.5, 0.6)),
+    "student.ramp_epochs": Choice((1.0, 2.0)),
+}
 WIDTHS = "student.network.widths=[2,8,12,32],[4,8,16,32],[4,16,20,32],[8,16,24,32],[8,32,40,32]"
 """Searched too where cost is an objective. The deepest width is that of the code words: it stays,
 or every student would need a teacher of its own."""
@@ -73,7 +61,7 @@ StagesOf = Callable[[Settings], Stage]
 def space_of(
     settings: Settings, preset: str, stage_of: StagesOf, asked: list[str], *, students: bool
 ) -> Space:
-    """The parameters that matter to an arm.
+    """Picks the parameters that matter to an arm.
 
     Args:
         settings: Of what is not varied.
@@ -102,7 +90,7 @@ def space_of(
 
 
 def touched(settings: Settings, parameter: Parameter, stage_of: StagesOf) -> frozenset[Family]:
-    """Families of the stages that are other stages once a parameter has another value."""
+    """Returns the families of the stages that change once a parameter has another value."""
     if parameter.when is not None:
         settings = override(settings, dict([parameter.when]))
     before = {stage.key for stage in stage_of(settings).lineage()}

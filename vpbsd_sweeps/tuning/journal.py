@@ -1,4 +1,4 @@
-"""A search's journal: what was asked and how it ended, appended, beside the store.
+"""A search's journal: each configuration and how it ended, appended, beside the store.
 
 It is the whole state of a search. A trial that was asked for and never told of is what an
 interrupted driver left, and is run first by the next one.
@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from vpbsd.errors import BadInput
-from vpbsd_sweeps.store.files import FileStore
-from vpbsd_sweeps.study.identity import first_difference
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.store.studies import claim
 from vpbsd_sweeps.tuning.space import Params
 
 Outcome = Literal["complete", "stopped", "void", "failed", "infeasible"]
@@ -51,7 +51,7 @@ class TrialOutcome:
         return sum(self.scores) / len(self.scores) if self.outcome == "complete" else None
 
     def values(self, objectives: int) -> list[float] | None:
-        """What a sampler of so many objectives is told."""
+        """Returns what a sampler of so many objectives learns; None if it is not complete."""
         if self.value is None or (objectives > 1 and self.cost is None):
             return None
         return [self.value, self.cost or 0.0][:objectives]
@@ -66,14 +66,14 @@ class Journal:
         told: Number -> how it ended, in the order it did.
     """
 
-    def __init__(self, store: FileStore, name: str) -> None:
+    def __init__(self, store: Store, name: str) -> None:
         self._store, self._path, self.name = store, f"{name}/search.jsonl", name
         self.facts: dict[str, Any] | None = None
         self.asked: dict[int, Params] = {}
         self.told: dict[int, TrialOutcome] = {}
         self.order: list[tuple[str, int]] = []
         """("asked" | "told", number), as it happened."""
-        for entry in store.read_lines(self._path):
+        for entry in store.studies.read_lines(self._path):
             self._take(entry)
 
     @property
@@ -82,31 +82,24 @@ class Journal:
         return [number for number in self.asked if number not in self.told]
 
     def claim(self, facts: dict[str, Any]) -> None:
-        """Takes the name, or finds that it is the same search.
+        """Takes the name, or checks that it is the same search.
 
         Raises:
             BadInput: It is another; the first difference is named.
         """
-        if self.facts is None:
-            self._add({"event": "search", "facts": facts})
-            return
-        difference = first_difference(facts, self.facts)
-        if difference:
-            raise BadInput(
-                f"search '{self.name}' was started with another configuration ({difference}): "
-                "pass --study NAME for a new one"
-            )
+        entry = {"event": "search", "facts": facts}
+        claim(f"search '{self.name}'", facts, self.facts, lambda: self._add(entry))
 
     def ask(self, number: int, params: Params) -> None:
-        """A trial begins."""
+        """Notes that a trial begins."""
         self._add({"event": "asked", "number": number, "params": params})
 
-    def tell(self, told: TrialOutcome) -> None:
-        """A trial has ended."""
-        self._add({"event": "told", **asdict(told)})
+    def tell(self, outcome: TrialOutcome) -> None:
+        """Notes how a trial ended."""
+        self._add({"event": "told", **asdict(outcome)})
 
     def _add(self, entry: dict[str, Any]) -> None:
-        self._store.append_line(self._path, entry)
+        self._store.studies.append_line(self._path, entry)
         self._take(entry)
 
     def _take(self, entry: dict[str, Any]) -> None:
@@ -128,8 +121,8 @@ class Journal:
         self.told[number] = TrialOutcome(**plain)
 
 
-def read_search(store: FileStore, name: str) -> Journal:
-    """Another search, for reading.
+def read_search(store: Store, name: str) -> Journal:
+    """Reads the journal of another search.
 
     Raises:
         BadInput: No such search in this store.

@@ -15,8 +15,8 @@ DEAR = ("pre-training", "fine-tuning", "targets")
 
 
 def plan_lines(search: Search, store: Store, trials: int) -> Iterator[str]:
-    """What a search would train at most; reads manifests, never voxels or weights."""
-    stages = [stage for run in search.runs({}) for stage in run.stage.lineage()]
+    """Says what a search would train at most; reads manifests, never voxels or weights."""
+    stages = [stage for trial in search.trials({}) for stage in trial.stage.lineage()]
     stock = look_up(search.name, {stage.key: stage for stage in stages}.values(), store)
     costs = stock.costs()
     dear = sum(costs[stage.key] for stage in stock.stages if stage.family in DEAR)
@@ -29,8 +29,7 @@ def plan_lines(search: Search, store: Store, trials: int) -> Iterator[str]:
     yield from search.space.lines()
     yield f"teachers       {teachers:>5} at {hours(dear)} with all they say, over all folds"
     yield f"students       {trials:>5} at {hours(cheap)} with evaluation, over all folds and seeds"
-    basis = "measured" if stock.seconds else "guessed for one core, nothing measured yet"
     yield (
         f"work at most {hours(teachers * dear + trials * cheap)}, less what is stored and what "
-        f"halving stops; a teacher per trial {hours(trials * (dear + cheap))} ({basis})"
+        f"halving stops; a teacher per trial {hours(trials * (dear + cheap))} ({stock.basis})"
     )

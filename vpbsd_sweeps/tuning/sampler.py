@@ -1,4 +1,4 @@
-"""The one file that imports optuna: which configuration is tried next.
+"""Draws the configuration that is tried next; the one file that imports optuna.
 
 Stage-aware: a teacher costs many students, so its settings are drawn seldom. Each teacher is
 kept for some students in a row, and the sampler fills in only what students see; what it learns
@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import optuna
@@ -27,32 +26,13 @@ from optuna.samplers import BaseSampler
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from vpbsd.errors import BadInput
-from vpbsd.overrides import nearest
-from vpbsd_sweeps.tuning.space import Parameter, Params, Range, Space, Value
+from vpbsd.search_ranges import Range, Value
+from vpbsd_sweeps.tuning.space import Parameter, Params, Space
 
-NEEDS = {"tpe": (), "gp": ("torch", "scipy"), "qmc": ("scipy",), "nsga2": (), "random": ()}
-"""Packages that a sampler cannot do without."""
 POPULATION = 16  # of NSGA-II: Optuna's own 50 would be a random search of most of our studies
 ENOUGH_FOR_IMPORTANCES = 10
 Curve = Sequence[tuple[int, float]]
 """(epoch, score) while a student was trained."""
-
-
-def check_sampler(name: str) -> None:
-    """Refuses a sampler that cannot run here.
-
-    Raises:
-        BadInput: Unknown, or it needs a package that is not installed.
-    """
-    if name not in NEEDS:
-        raise BadInput(f"there is no sampler '{name}'{nearest(name, list(NEEDS))}")
-    missing = [package for package in NEEDS[name] if find_spec(package) is None]
-    if missing:
-        raise BadInput(
-            f"sampler {name} needs the package {missing[0]}: pip install {missing[0]}, or pass "
-            "--sampler tpe"
-        )
 
 
 class ConfigSampler:
@@ -60,7 +40,7 @@ class ConfigSampler:
 
     Args:
         space: What may be drawn.
-        sampler: One of `NEEDS`.
+        sampler: One of `search_spec.SAMPLERS`.
         seed: Of the sampler; the n-th draw depends on it, n and what was told before.
         students_per_teacher: Drawn in a row for each teacher.
     """
@@ -77,7 +57,7 @@ class ConfigSampler:
         self._left = 0
 
     def ask(self, number: int) -> Params:
-        """The configuration of trial `number`."""
+        """Draws the configuration of trial `number`."""
         self.study.sampler = self._sampler(number)
         return self._begin(number)
 
@@ -91,7 +71,7 @@ class ConfigSampler:
         self._begin(number)
 
     def tell(self, number: int, values: Sequence[float] | None, curve: Curve) -> None:
-        """How a trial ended; None: stopped, void or failed, so worse than any that did not.
+        """Learns how a trial ended; None: stopped, void or failed, so worse than any complete one.
 
         Its curve ranks it among its like. A teacher whose first student came to nothing at all
         is not kept for others.
@@ -133,7 +113,7 @@ class ConfigSampler:
         return self.space.teacher_of(params) == self._teacher
 
     def _sampler(self, number: int) -> BaseSampler:
-        """Of all settings, or of students' only while the newest teacher is kept."""
+        """Makes a sampler of all settings; of students' only while the newest teacher is kept."""
         base, fixed = _base(self.sampler, self.seed, number), _encoded(self._teacher)
         if self._left == 0 or not fixed:
             return base
@@ -143,7 +123,7 @@ class ConfigSampler:
 
 
 def importances(space: Space, finished: Iterable[tuple[Params, float]]) -> dict[str, float] | None:
-    """How much of the spread each parameter explains (PED-ANOVA), largest first.
+    """Shares out the spread of the objective among parameters (PED-ANOVA), largest first.
 
     Args:
         space: What was searched.
@@ -163,7 +143,7 @@ def importances(space: Space, finished: Iterable[tuple[Params, float]]) -> dict[
 
 
 def _base(name: str, seed: int, number: int) -> BaseSampler:
-    """A fresh sampler per draw: the n-th draw needs no memory of how the driver got there."""
+    """Makes a sampler for one draw: the n-th needs no memory of how the driver got there."""
     drawn = (seed * 1_000_003 + number) % 2**32
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -213,7 +193,7 @@ def _finished(space: Space, params: Params, values: Sequence[float]) -> optuna.t
 
 
 def _label(value: Value) -> Any:  # noqa: ANN401 (what Optuna takes as a category)
-    """Lists as JSON: a category must be a plain value."""
+    """Writes lists as JSON: a category must be a plain value."""
     return f"json {json.dumps(value)}" if isinstance(value, list | dict) else value
 
 
@@ -222,5 +202,5 @@ def _encoded(params: Params) -> Params:
 
 
 def _decoded(label: Value) -> Value:
-    told = isinstance(label, str) and label.startswith("json ")
-    return json.loads(label.removeprefix("json ")) if told else label
+    encoded = isinstance(label, str) and label.startswith("json ")
+    return json.loads(label.removeprefix("json ")) if encoded else label

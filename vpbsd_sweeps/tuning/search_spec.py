@@ -5,40 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from vpbsd.data.folds import Fold, held_out, make_folds
 from vpbsd.data.volumes import VolumeInfo, check_limits
-from vpbsd.overrides import override
+from vpbsd.errors import BadInput
+from vpbsd.overrides import nearest, override
 from vpbsd.pipeline.recipes import trial
 from vpbsd.pipeline.stage_config import Train
 from vpbsd.pipeline.stages import Stage
 from vpbsd.settings import Settings
 from vpbsd_sweeps.study.identity import data_fingerprint
+from vpbsd_sweeps.study.study import Trial
 from vpbsd_sweeps.tuning.space import Params, Space
 
+SAMPLERS = {"tpe": (), "gp": ("torch", "scipy"), "qmc": ("scipy",), "nsga2": (), "random": ()}
+"""Name of a sampler of Optuna -> packages that it cannot do without."""
 
-class Run(NamedTuple):
-    """One fold and seed of a configuration.
+
+class Schedule(NamedTuple):
+    """Of a student that is watched while it is trained.
 
     Attributes:
-        fold: Its number.
-        seed: Of the student.
-        stage: The evaluation it ends with.
-        epochs: Of the student's whole schedule.
+        epochs: Of the whole schedule.
         grace: Epochs in which it is not judged: the ramp of its losses.
     """
 
-    fold: int
-    seed: int
-    stage: Stage
     epochs: int
     grace: float
-
-    @property
-    def student(self) -> Stage:
-        """What is evaluated."""
-        return self.stage.upstream["network"]
 
 
 @dataclass(frozen=True)
@@ -70,8 +65,8 @@ class Search:
         """Of each fold, its training groups only; one of them is tested."""
         return tuple(map(held_out, make_folds(self.volumes, self.space.settings.protocol)))
 
-    def runs(self, params: Params) -> Iterator[Run]:
-        """What a configuration needs: the first fold, then the others, then other seeds.
+    def trials(self, params: Params) -> Iterator[Trial]:
+        """Yields the trials of a configuration: first fold, other folds, then other seeds.
 
         Raises:
             BadInput: It cannot be trained.
@@ -82,15 +77,15 @@ class Search:
             for fold in self.folds:
                 stage = trial(settings, self.arm, fold, seed)
                 first = fold is self.folds[0] and seed == self.seeds[0]
-                student = stage.upstream["network"].config
-                assert isinstance(student, Train)
-                yield Run(
-                    fold=fold.index,
-                    seed=seed,
-                    stage=watched(stage, fold) if first else stage,
-                    epochs=student.optim.epochs,
-                    grace=float(getattr(student.method, "ramp_epochs", 0.0)),
-                )
+                stage = watched(stage, fold) if first else stage
+                yield Trial(self.arm, fold.index, seed, stage)
+
+    def schedule(self, first: Trial) -> Schedule:
+        """Reads the schedule off the student of a configuration's first trial."""
+        student = first.stage.upstream["network"].config
+        assert isinstance(student, Train)
+        grace = float(getattr(student.method, "ramp_epochs", 0.0))
+        return Schedule(student.optim.epochs, grace)
 
     @cached_property
     def facts(self) -> dict[str, Any]:
@@ -107,13 +102,29 @@ class Search:
         }
 
 
+def check_sampler(name: str) -> None:
+    """Refuses a sampler that cannot run here.
+
+    Raises:
+        BadInput: Unknown, or it needs a package that is not installed.
+    """
+    if name not in SAMPLERS:
+        raise BadInput(f"there is no sampler '{name}'{nearest(name, list(SAMPLERS))}")
+    missing = [package for package in SAMPLERS[name] if find_spec(package) is None]
+    if missing:
+        raise BadInput(
+            f"sampler {name} needs the package {missing[0]}: pip install {missing[0]}, or pass "
+            "--sampler tpe"
+        )
+
+
 def stage_of(arm: str, fold: Fold) -> Callable[[Settings], Stage]:
-    """From settings to the stage an arm ends with in a fold."""
+    """Returns the function from settings to the stage that an arm ends with in a fold."""
     return lambda settings: trial(settings, arm, fold, seed=0)
 
 
 def watched(evaluation: Stage, fold: Fold) -> Stage:
-    """The same, its student looked at while it is trained: rungs need something to go by."""
+    """Returns the stage with its student validated while it is trained, which rungs go by."""
     trained = evaluation.upstream["network"]
     parts = {**trained.parts, "validation": fold.test}
     return replace(evaluation, upstream={"network": replace(trained, parts=parts)})

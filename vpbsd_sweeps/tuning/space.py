@@ -10,60 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from vpbsd.errors import BadInput
 from vpbsd.overrides import override
+from vpbsd.search_ranges import Choice, Range, Value
 from vpbsd.settings import Settings
 
-Value = Any
-"""Whatever JSON holds."""
 Params = dict[str, Value]
-
-
-@dataclass(frozen=True)
-class Range:
-    """From low to high, both included; on a logarithmic scale, or of whole numbers."""
-
-    low: float
-    high: float
-    log: bool = False
-    whole: bool = False
-
-    @property
-    def ends(self) -> tuple[Value, ...]:
-        """Values to try a setting with."""
-        kind = int if self.whole else float
-        return kind(self.low), kind(self.high)
-
-    def holds(self, value: Value) -> bool:
-        """Whether a value lies in it."""
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return (
-            number and self.low <= value <= self.high and (not self.whole or value == int(value))
-        )
-
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}{', log' if self.log else ''}"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of some values."""
-
-    values: tuple[Value, ...]
-
-    @property
-    def ends(self) -> tuple[Value, ...]:
-        """Values to try a setting with."""
-        return self.values
-
-    def holds(self, value: Value) -> bool:
-        """Whether a value is one of them."""
-        return json.dumps(value) in {json.dumps(own) for own in self.values}
-
-    def __str__(self) -> str:
-        return " | ".join(json.dumps(value).strip('"') for value in self.values)
 
 
 @dataclass(frozen=True)
@@ -96,7 +49,7 @@ class Space:
     student: tuple[Parameter, ...]
 
     def draw(self, suggest: Callable[[Parameter], Value]) -> Params:
-        """Asks for the value of each parameter that matters, given those before it."""
+        """Draws the value of each parameter that matters, given those before it."""
         drawn: Params = {}
         for parameter in (*self.teacher, *self.student):
             if self._matters(parameter, drawn):
@@ -104,11 +57,11 @@ class Space:
         return drawn
 
     def teacher_of(self, params: Params) -> Params:
-        """The part of a configuration that decides on the teacher."""
+        """Picks the part of a configuration that decides on the teacher."""
         return {p.path: params[p.path] for p in self.teacher if p.path in params}
 
     def holds(self, params: Params) -> bool:
-        """Whether a configuration, of another search maybe, is one of this space."""
+        """Returns True for a configuration, of another search maybe, that is one of this space."""
         try:
             drawn = self.draw(lambda parameter: params[parameter.path])
         except KeyError:
@@ -117,7 +70,7 @@ class Space:
         return all(every[path].values.holds(value) for path, value in drawn.items())
 
     def lines(self) -> Iterator[str]:
-        """One line per parameter."""
+        """Yields one line per parameter."""
         for level, parameters in (("teacher", self.teacher), ("student", self.student)):
             for p in parameters:
                 only = f"  (where {p.when[0]} is {p.when[1]})" if p.when else ""
@@ -131,19 +84,23 @@ class Space:
 
 
 def parse_parameter(text: str, settings: Settings) -> Parameter:
-    """`path=low:high[:log]` or `path=a,b,c`; lists are written as JSON, `path=[1,2],[3,4]`.
+    """Reads `path=low:high[:log]` or `path=a,b,c`; lists are JSON, `path=[1,2],[3,4]`.
+
+    >>> from vpbsd.settings import laptop
+    >>> print(parse_parameter("student.gamma=0.1:10:log", laptop()).values)
+    0.1 to 10, log
 
     Raises:
         BadInput: No such setting, or another way of writing.
     """
-    path, equals, told = text.partition("=")
+    path, equals, written = text.partition("=")
     remedy = f"--param {text}: write it as path=low:high, path=low:high:log or path=a,b,c"
-    if not equals or not told:
+    if not equals or not written:
         raise BadInput(remedy)
     now = value_at(settings, path)
-    low, colon, rest = told.partition(":")
+    low, colon, rest = written.partition(":")
     if not colon:
-        return Parameter(path, Choice(_values(told)))
+        return Parameter(path, Choice(_values(written)))
     high, _, log = rest.partition(":")
     try:
         ends = float(low), float(high)
@@ -156,7 +113,7 @@ def parse_parameter(text: str, settings: Settings) -> Parameter:
 
 
 def value_at(settings: Settings, path: str) -> Value:
-    """A setting's value.
+    """Looks up a setting's value.
 
     Raises:
         BadInput: No such setting; the nearest name is offered.
@@ -169,11 +126,11 @@ def value_at(settings: Settings, path: str) -> Value:
     return at
 
 
-def _values(told: str) -> tuple[Value, ...]:
+def _values(text: str) -> tuple[Value, ...]:
     try:
-        return tuple(json.loads(f"[{told}]"))
+        return tuple(json.loads(f"[{text}]"))
     except json.JSONDecodeError:
-        return tuple(_plain(part) for part in told.split(","))
+        return tuple(_plain(part) for part in text.split(","))
 
 
 def _plain(text: str) -> Value:

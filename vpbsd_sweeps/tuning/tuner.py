@@ -1,4 +1,4 @@
-"""The search while it runs: asks for configurations, lets them run, tells how they ended."""
+"""Runs a search: draws configurations, runs them side by side, notes how they ended."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from vpbsd_sweeps.execution.events import StageFollower
 from vpbsd_sweeps.store.results import Store
-from vpbsd_sweeps.study.identity import first_difference
+from vpbsd_sweeps.store.studies import first_difference
 from vpbsd_sweeps.tuning.asha import SuccessiveHalving
 from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
 from vpbsd_sweeps.tuning.ranking import best
@@ -21,35 +21,35 @@ DRAWS_PER_TRIAL = 5
 
 
 def missing(journal: Journal, trials: int) -> bool:
-    """Whether anything is left to run."""
+    """Returns True if anything is left to run."""
     return bool(journal.pending) or may_ask(journal, trials, running=0)
 
 
 def may_ask(journal: Journal, trials: int, running: int) -> bool:
-    """Whether another configuration is wanted: those that cannot be trained do not count."""
-    tried = sum(told.outcome != "infeasible" for told in journal.told.values())
+    """Returns True if another one is wanted; those that cannot be trained do not count."""
+    tried = sum(ended.outcome != "infeasible" for ended in journal.told.values())
     return tried + running < trials and len(journal.asked) < DRAWS_PER_TRIAL * trials
 
 
 def rebuilt(search: Search, journal: Journal, warm: list[Journal]) -> ConfigSampler:
-    """A chooser that knows what the journal knows, and what finished searches found."""
-    chooser = ConfigSampler(search.space, search.sampler, search.seed, search.students_per_teacher)
+    """Makes a sampler that knows what the journal knows, and what finished searches found."""
+    sampler = ConfigSampler(search.space, search.sampler, search.seed, search.students_per_teacher)
     for other in warm:
-        _warm(chooser, search, other)
+        _warm(sampler, search, other)
     for event, number in journal.order:
         if event == "asked":
-            chooser.ask_again(number, journal.asked[number])
+            sampler.ask_again(number, journal.asked[number])
         else:
-            told = journal.told[number]
-            chooser.tell(number, told.values(chooser.objectives), told.curve)
-    return chooser
+            ended = journal.told[number]
+            sampler.tell(number, ended.values(sampler.objectives), ended.curve)
+    return sampler
 
 
-def _warm(chooser: ConfigSampler, search: Search, other: Journal) -> None:
+def _warm(sampler: ConfigSampler, search: Search, other: Journal) -> None:
     assert other.facts is not None
     taken = [
-        chooser.add_finished(other.asked[told.number], told.values(chooser.objectives) or [])
-        for told in best(other)
+        sampler.add_finished(other.asked[ended.number], ended.values(sampler.objectives) or [])
+        for ended in best(other)
     ]
     names = ("settings", "data", "arm")
     ours, theirs = ({name: f[name] for name in names} for f in (search.facts, other.facts))
@@ -60,7 +60,7 @@ def _warm(chooser: ConfigSampler, search: Search, other: Journal) -> None:
 
 @dataclass
 class Searcher:
-    """Asks, lets run, tells, until enough trials have ended.
+    """Draws configurations and runs them until enough trials have ended.
 
     Attributes:
         trials: In all, those in the journal included.
@@ -68,21 +68,21 @@ class Searcher:
 
     search: Search
     journal: Journal
-    chooser: ConfigSampler
-    engine: StageFollower
+    sampler: ConfigSampler
+    follower: StageFollower
     store: Store
     trials: int
     _running: set[Future[TrialOutcome | None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._waiting = self.journal.pending
-        self.halving = None if self.chooser.objectives > 1 else SuccessiveHalving()
-        for told in self.journal.told.values():
+        self.halving = None if self.sampler.objectives > 1 else SuccessiveHalving()
+        for ended in self.journal.told.values():
             if self.halving:
-                self.halving.remember(told.number, told.rungs)
+                self.halving.remember(ended.number, ended.rungs)
 
     def run(self, at_once: int) -> None:
-        """To the end, so many trials at a time."""
+        """Runs what is missing, `at_once` trials at a time."""
         with ThreadPoolExecutor(at_once) as pool:
             try:
                 while self._begin(pool, at_once) or self._running:
@@ -90,33 +90,35 @@ class Searcher:
                     for future in done:
                         self._end(future.result())
             except BaseException:
-                self.engine.stop()  # or leaving the pool would wait for the trials' ends
+                self.follower.stop()  # or leaving the pool would wait for the trials' ends
                 raise
 
     def _begin(self, pool: ThreadPoolExecutor, at_once: int) -> bool:
-        """Fills the pool; whether anything was begun."""
+        """Fills the pool; returns True if anything was begun."""
         begun = False
         while len(self._running) < at_once and (
             self._waiting or may_ask(self.journal, self.trials, len(self._running))
         ):
-            number = self._waiting.pop(0) if self._waiting else self._ask()
+            number = self._waiting.pop(0) if self._waiting else self._draw()
             params = self.journal.asked[number]
-            work = (self.search, number, params, self.engine, self.store, self.halving)
+            work = (self.search, number, params, self.follower, self.store, self.halving)
             self._running.add(pool.submit(run_trial, *work))
             begun = True
         return begun
 
-    def _ask(self) -> int:
+    def _draw(self) -> int:
         number = len(self.journal.asked)
-        self.journal.ask(number, self.chooser.ask(number))
+        self.journal.ask(number, self.sampler.ask(number))
         return number
 
-    def _end(self, told: TrialOutcome | None) -> None:
-        assert told is not None, "only a driver that stops gives trials up, and then it is gone"
-        self.journal.tell(told)
-        self.chooser.tell(told.number, told.values(self.chooser.objectives), told.curve)
-        value = "" if told.value is None else f", DSC {told.value:.3f}"
+    def _end(self, ended: TrialOutcome | None) -> None:
+        assert ended is not None, "only a driver that stops gives trials up, and then it is gone"
+        self.journal.tell(ended)
+        self.sampler.tell(ended.number, ended.values(self.sampler.objectives), ended.curve)
+        value = "" if ended.value is None else f", DSC {ended.value:.3f}"
         leader = best(self.journal)[:1]
         lead = f"; best {leader[0].value:.3f} (trial {leader[0].number})" if leader else ""
-        why = f" ({told.reason})" if told.reason else ""
-        print(f"trial {told.number} {told.outcome}{why}{value}{lead}", file=sys.stderr, flush=True)
+        why = f" ({ended.reason})" if ended.reason else ""
+        print(
+            f"trial {ended.number} {ended.outcome}{why}{value}{lead}", file=sys.stderr, flush=True
+        )

@@ -1,0 +1,25 @@
+"""Segment a volume with a trained student: its vessels as an OME-Zarr mask of 0 and 1.
+
+vpbsd segment MODEL IN.ome.zarr OUT.ome.zarr
+
+The same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vpbsd.cli import command_parser, invocation
+
+
+def main() -> None:
+    """Segments one volume."""
+    parser = command_parser("segment", __doc__)
+    wrote = f"folder that `{invocation('final')}` wrote"
+    parser.add_argument("model", type=Path, metavar="MODEL", help=wrote.replace("%", "%%"))
+    parser.add_argument("volume", type=Path, metavar="IN", help="an imported volume (.ome.zarr)")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the mask to write (.ome.zarr)")
+    args = parser.parse_args()
+    from vpbsd.inference.segment import segment  # torch takes seconds, and --help needs none
+
+    segment(args.model, args.volume, args.out)

@@ -1,0 +1,57 @@
+"""Browse the runs of studies: start MLflow's own page on this host, or print where it runs.
+
+vpbsd ui
+vpbsd ui --tracking sqlite:////data/runs/mlflow.db --port 5001
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from vpbsd.cli import command_parser
+from vpbsd.errors import BadInput
+from vpbsd_sweeps.cli.options import add_tracking
+
+HOST = "127.0.0.1"
+
+
+def arguments() -> argparse.Namespace:
+    """Reads the command line."""
+    parser = command_parser("ui", __doc__)
+    add_tracking(parser)
+    parser.add_argument("--port", type=int, default=5000, metavar="N", help="(default 5000)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Serves MLflow's page until Ctrl-C."""
+    args = arguments()
+    tracking: str = args.tracking
+    if tracking.startswith(("http://", "https://")):
+        print(tracking)
+        return 0
+    _refuse_missing_database(tracking)
+    _refuse_taken_port(args.port)
+    print(f"http://{HOST}:{args.port}   (Ctrl-C ends it)", flush=True)
+    words = ["--backend-store-uri", tracking, "--host", HOST, "--port", str(args.port)]
+    with suppress(KeyboardInterrupt):
+        return subprocess.run([sys.executable, "-m", "mlflow", "ui", *words]).returncode
+    return 0
+
+
+def _refuse_missing_database(tracking: str) -> None:
+    """Refuses a file that is not there: MLflow would make an empty one."""
+    file = tracking.removeprefix("sqlite:///")
+    if tracking != file and not Path(file).is_file():
+        raise BadInput(f"there is no {file} yet: run a study, or pass its --tracking")
+
+
+def _refuse_taken_port(port: int) -> None:
+    with socket.socket() as probe:
+        if probe.connect_ex((HOST, port)) == 0:
+            raise BadInput(f"--port {port}: something else answers there; pass another port")

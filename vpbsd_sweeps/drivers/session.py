@@ -1,0 +1,100 @@
+"""The one way to run trials: join a cluster, offer slices, show what runs, end in good order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from vpbsd_sweeps.execution import capacity, cluster
+from vpbsd_sweeps.execution.client import Engine
+from vpbsd_sweeps.execution.jobs import JobChain
+from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.execution.trials import run_trials
+from vpbsd_sweeps.monitor.terminal import Terminal
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.tracking.retry import RetryingTracker
+
+
+@dataclass(frozen=True)
+class Session:
+    """A cluster that was joined, and what it gives to stages of a store.
+
+    Attributes:
+        store: Where stages are looked up and committed.
+        slices: Family -> what a stage of it gets.
+        at_once: How many students fit side by side.
+    """
+
+    store: Store
+    slices: dict[str, Slice]
+    at_once: int
+
+    def run(
+        self, chains: list[JobChain], display: Terminal, more: int = 0
+    ) -> dict[str, tuple[str, str]]:
+        """Runs trials and shows their stages meanwhile.
+
+        Args:
+            chains: The trials.
+            display: Shown while they run.
+            more: Trials alive beyond those that fit side by side.
+
+        Returns:
+            Trial -> (``finished``, ``failed`` or ``interrupted``; reason).
+        """
+        with display:
+            return run_trials(chains, self.store, self.slices, self.at_once + more, display.show)
+
+    @contextmanager
+    def engine(self, display: Terminal) -> Iterator[Engine]:
+        """Yields what follows stages for trials in threads, and shows these stages meanwhile."""
+        engine = Engine(self.store, self.slices)
+        with display, engine.watching(display.show):
+            yield engine
+
+
+def join(store: Store, cpus: int | None) -> Session:
+    """Joins the cluster, or starts a local Ray with so many cores.
+
+    Raises:
+        BadInput: It does not answer, or it can never run some stage.
+    """
+    cluster.connect(cpus)
+    return Session(store, *capacity.offered())
+
+
+def failures(outcomes: Mapping[str, tuple[str, str]]) -> dict[str, str]:
+    """Returns the reason of each trial that failed.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM ended some of them.
+
+    >>> failures({"a": ("finished", ""), "b": ("failed", "the loss is not finite")})
+    {'b': 'the loss is not finite'}
+    """
+    if any(outcome == "interrupted" for outcome, _ in outcomes.values()):
+        raise KeyboardInterrupt
+    return {trial: why for trial, (outcome, why) in outcomes.items() if outcome == "failed"}
+
+
+class Logger(Protocol):
+    """What brings MLflow up to date with a study or a search."""
+
+    def catch_up(self) -> None:
+        """Logs all that is new."""
+
+    def interrupt(self) -> None:
+        """Shows what the driver leaves as killed."""
+
+
+@contextmanager
+def logged(tracker: RetryingTracker, logger: Logger) -> Iterator[None]:
+    """Keeps MLflow up to date while the block runs; one that is interrupted shows as killed."""
+    try:
+        with tracker.in_background(logger.catch_up):
+            yield
+    except KeyboardInterrupt:
+        tracker.try_once(logger.interrupt)
+        raise
