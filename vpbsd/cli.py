@@ -86,7 +86,7 @@ _ended: list[int] = []
 
 
 def handle_sigterm() -> None:
-    """SIGTERM, as schedulers and `kill` send it, ends the program in good order, as Ctrl-C does.
+    """Makes SIGTERM, as schedulers and `kill` send it, end the program in good order, as Ctrl-C.
 
     To be called again after anything that sets a handler of its own, as Ray does.
     """

@@ -250,12 +250,12 @@ def derive(target: type[S], source: Section, **changes: object) -> S:
 
 
 def canonical(value: object) -> str:
-    """The one JSON text of a value: sorted names, no spaces, models as plain data."""
+    """Writes the one JSON text of a value: sorted names, no spaces, models as plain data."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(value: object) -> str:
-    """SHA-256 of the canonical text, in hex."""
+    """Computes the SHA-256 of the canonical text, in hex."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()

@@ -120,12 +120,12 @@ class Settings(Section):
 
 
 def paper() -> Settings:
-    """VpbSD as published, its gaps filled as docs/method.md says."""
+    """Returns VpbSD as published, its gaps filled as docs/method.md says."""
     return Settings()
 
 
 def laptop() -> Settings:
-    """Small networks and budgets: the whole ablation in minutes on two cores.
+    """Returns small networks and budgets: the whole ablation in minutes on two cores.
 
     Pre-training on phantoms of the data seeds 32 (the default) and 7: argmin perplexity 11.5 and
     13.9 of 16 codes, bypass gap 22 and 29 % of the error with shuffled codes; on five unlabelled
@@ -173,7 +173,7 @@ def laptop() -> Settings:
 
 
 def smoke() -> Settings:
-    """Every stage of the ablation in little more than a minute on two cores: does all of it work?
+    """Returns the least that runs every stage of the ablation: does all of it work?
 
     Made for a first look, for tutorials and for tests of whole sweeps. Ten steps teach no network
     anything, so its numbers say nothing about any method: the decoder does not read the codes yet

@@ -23,5 +23,5 @@ def test_the_documented_study_runs(folder, two_cores, tmp_path, monkeypatch, cap
     assert "| Light UNet (baseline)" in result.table
     for trial in result.trials:
         assert f"{trial.arm} {trial.fold} 0 {trial.score('dsc')}" in shown
-    assert names["plan_study"](names["study"]).stock.missing == []
+    assert names["plan_study"](names["study"]).inventory.missing == []
     assert example.count("\n") <= 24

@@ -22,7 +22,7 @@ RUNS = {0: (TEACHER, FIRST), 1: (TEACHER, SECOND), 2: (TEACHER, OTHER)}
 class Search(SimpleNamespace):
     """Two folds with the same stages each: one teacher for all configurations."""
 
-    def runs(self, params):
+    def trials(self, params):
         stages = [SimpleNamespace(key=key) for key in RUNS[params["n"]]]
         return [SimpleNamespace(stage=SimpleNamespace(lineage=lambda: stages))] * 2
 

@@ -41,7 +41,7 @@ class ActivationBoundaries(StudentMethod[AbConfig]):
         self.register_buffer("agreed", torch.zeros(2))
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
-        """`boundary` and, with a factor, `boundary16`."""
+        """Returns `boundary` and, with a factor, `boundary16`."""
         seen = seen_by(self.student, batch)
         pairs = [(self.deepest(s.deepest), s.targets.features, s.valid) for s in seen]
         terms = {"boundary": self._loss(0, *together(pairs))}
@@ -52,12 +52,12 @@ class ActivationBoundaries(StudentMethod[AbConfig]):
         return terms
 
     def weights(self, clock: Clock) -> dict[str, float]:
-        """The weight, and its share for the second layer."""
+        """Returns the weight, and its share for the second layer."""
         first, second = self.ab.weight, self.ab.weight * self.ab.factor16
         return {"boundary": first, **({"boundary16": second} if second else {})}
 
     def readings(self, clock: Clock) -> dict[str, float]:
-        """Share of elements on the teacher's side of zero in the last step, for each layer."""
+        """Returns each layer's share of elements on the teacher's side of zero, last step."""
         names = ("agreement", "agreement16")[: 2 if self.ab.factor16 else 1]
         return {name: float(self.agreed[i]) for i, name in enumerate(names)}
 

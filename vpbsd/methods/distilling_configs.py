@@ -23,7 +23,7 @@ from vpbsd.search_ranges import Choice, Range, Searched
 
 
 def targets_on(field: TargetField, on: On) -> tuple[TargetOf, ...]:
-    """Names one field of a teacher's targets, for the labelled patches or for both kinds.
+    """Lists one field of a teacher's targets, for the labelled patches or for both kinds.
 
     >>> targets_on("margin", "both")
     (('margin', 'labelled'), ('margin', 'unlabelled'))

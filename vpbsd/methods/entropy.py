@@ -24,12 +24,12 @@ class Entropy(StudentMethod[EntropyConfig]):
     """A student that is to be sure of itself."""
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
-        """`sup` on labels and, with a weight, `entropy` over valid unlabelled voxels."""
+        """Returns `sup` on labels and, with a weight, `entropy` over valid unlabelled voxels."""
         terms, guess = supervised_terms(self.student, self.config, batch)
         if guess is None:
             return terms
         return {**terms, "entropy": entropy_loss(guess.vessel, guess.valid)}
 
     def weights(self, clock: Clock) -> dict[str, float]:
-        """1 and w(t)."""
+        """Returns 1 and w(t)."""
         return semi_weights(clock, self.config, "entropy")

@@ -30,12 +30,12 @@ class FitNets(StudentMethod[FitNetsConfig]):
             self.regressor = Regressor(config.network.widths[-1], config.teacher_width)
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
-        """`sup`, `mid` and, with beta, `semi`."""
+        """Returns `sup`, `mid` and, with beta, `semi`."""
         terms, seen = student_terms(self.student, batch, semi=self.config.beta > 0)
         hints = [(self.regressor(s.deepest), s.targets.features, s.valid) for s in seen]
         return {**terms, "mid": deepest_l1(hints)}
 
     def weights(self, clock: Clock) -> dict[str, float]:
-        """1, beta(t) and gamma."""
+        """Returns 1, beta(t) and gamma."""
         weights = student_weights(clock, self.config.beta, self.config.ramp_epochs)
         return {**weights, "mid": self.config.gamma}

@@ -32,11 +32,11 @@ class Hints(StudentMethod[HintsConfig]):
             self.regressor = Regressor(config.network.widths[-1], config.teacher_width)
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
-        """`hint` alone."""
+        """Returns `hint` alone."""
         seen = seen_by(self.student, batch)
         pairs = [(self.regressor(s.deepest), s.targets.features, s.valid) for s in seen]
         return {"hint": feature_l2(*together(pairs))}
 
     def weights(self, clock: Clock) -> dict[str, float]:
-        """One."""
+        """Returns 1."""
         return {"hint": 1.0}

@@ -25,7 +25,7 @@ class Distillation(StudentMethod[KdConfig]):
     """A student and the teacher's margins (B, 1, D, H, W)."""
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
-        """`sup` and, with a weight, `kd`."""
+        """Returns `sup` and, with a weight, `kd`."""
         terms, seen = student_terms(self.student, batch, semi=False)
         if self.config.kd.weight:
             pairs = [
@@ -36,6 +36,6 @@ class Distillation(StudentMethod[KdConfig]):
         return terms
 
     def weights(self, clock: Clock) -> dict[str, float]:
-        """1 and w."""
+        """Returns 1 and w."""
         kd = self.config.kd
         return {"sup": 1.0, **({"kd": kd.weight} if kd.weight else {})}

@@ -32,7 +32,7 @@ class MeanTeacher(StudentMethod[MeanTeacherConfig]):
         self.mean = Ema(self.student, config.decay)
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
-        """`sup` on labels and, with a weight, `cons` over valid unlabelled voxels."""
+        """Returns `sup` on labels and, with a weight, `cons` over valid unlabelled voxels."""
         terms, guess = supervised_terms(self.student, self.config, batch)
         if guess is None:
             return terms
@@ -42,7 +42,7 @@ class MeanTeacher(StudentMethod[MeanTeacherConfig]):
         return {**terms, "cons": cons}
 
     def weights(self, clock: Clock) -> dict[str, float]:
-        """1 and w(t)."""
+        """Returns 1 and w(t)."""
         return semi_weights(clock, self.config, "cons")
 
     def after_step(self, clock: Clock) -> None:

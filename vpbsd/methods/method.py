@@ -47,11 +47,11 @@ class Method(nn.Module, ABC, Generic[Batch]):
 
     @abstractmethod
     def losses(self, batch: Batch, clock: Clock) -> dict[str, Tensor]:
-        """Unweighted scalar terms by name; a term whose weight is 0 may be left out."""
+        """Returns unweighted scalar terms by name; a term whose weight is 0 may be left out."""
 
     @abstractmethod
     def weights(self, clock: Clock) -> dict[str, float]:
-        """One weight per loss that `losses` returns at this clock."""
+        """Returns one weight per loss that `losses` returns at this clock."""
 
     def after_step(self, clock: Clock) -> None:  # noqa: B027 (nothing to do by default)
         """Runs after each optimiser step: moving averages, k-means start."""
@@ -61,5 +61,5 @@ class Method(nn.Module, ABC, Generic[Batch]):
         return {}
 
     def examine(self, pool: Pool) -> StageSummary:
-        """A look at the trained method: numbers, pictures, and whether it is void."""
+        """Looks at the trained method: numbers, pictures, and whether it is void."""
         return StageSummary()

@@ -58,7 +58,7 @@ class Patterns(Method[Unlabelled]):
         return self.teacher
 
     def losses(self, batch: Unlabelled, clock: Clock) -> dict[str, Tensor]:
-        """`rec` over valid voxels and, once quantised, `cb` over valid tokens.
+        """Returns `rec` over valid voxels and, once quantised, `cb` over valid tokens.
 
         Several processes quantise the tokens of all of them, so moments, k-means and usage are
         those of the whole batch; each rebuilds its own patches.
@@ -92,7 +92,7 @@ class Patterns(Method[Unlabelled]):
         return {"rec": rec, "cb": codebook_loss(record.tokens, record.chosen, commitment, share)}
 
     def weights(self, clock: Clock) -> dict[str, float]:
-        """1 and, once quantised, alpha."""
+        """Returns 1 and, once quantised, alpha."""
         return {"rec": 1.0} if self._warming(clock) else {"rec": 1.0, "cb": self.config.alpha}
 
     def after_step(self, clock: Clock) -> None:
@@ -106,7 +106,7 @@ class Patterns(Method[Unlabelled]):
             self.codebook.kappa *= self.config.book.kappa_factor
 
     def readings(self, clock: Clock) -> dict[str, float]:
-        """Temperature, kappa and, once quantised, how many codes the epoch used."""
+        """Returns temperature, kappa and, once quantised, how many codes the epoch used."""
         kappa = float(self.codebook.kappa)
         return {"tau": self._temperature(clock), "kappa": kappa, **self.usage.readings()}
 

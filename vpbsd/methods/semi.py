@@ -37,19 +37,19 @@ def supervised_terms(
 
 
 def semi_weights(clock: Clock, config: SemiConfig, name: str) -> dict[str, float]:
-    """1 for `sup`, w(t) for the unlabelled term where the weight is not 0."""
+    """Returns 1 for `sup`, w(t) for the unlabelled term where the weight is not 0."""
     if not config.weight:
         return {"sup": 1.0}
     return {"sup": 1.0, name: config.weight * ramp(*ramped(clock, config))}
 
 
 def ramped(clock: Clock, config: SemiConfig) -> tuple[float, float]:
-    """Time and length of the ramp, in optimiser steps."""
+    """Returns time and length of the ramp, in optimiser steps."""
     return clock.step, config.ramp_share * clock.total_steps
 
 
 def perturbed(image: Tensor, sigma: float, generator: torch.Generator, copies: int = 1) -> Tensor:
-    """Patches with Gaussian noise, clipped at twice its deviation.
+    """Adds Gaussian noise to patches, clipped at twice its deviation.
 
     Args:
         image: (B, 1, D, H, W).

@@ -64,7 +64,7 @@ class Seen(NamedTuple):
 
 
 def seen_by(student: nn.Module, batch: Semi) -> list[Seen]:
-    """The student's answers where no label is needed; in two calls, as below."""
+    """Runs the student where no label is needed; in two calls, as below."""
     parts = [part for part in batch if part is not None]
     return [Seen(student(part.image), part.targets, part.valid) for part in parts]
 
@@ -78,7 +78,7 @@ def train_encoder_only(student: nn.Module) -> None:
 def student_terms(
     student: nn.Module, batch: Semi, *, semi: bool
 ) -> tuple[dict[str, Tensor], list[Seen]]:
-    """`sup` on labels and, if asked, `semi` on pseudo-labels (VpbSD eq. 7 and 11).
+    """Computes `sup` on labels and, if asked, `semi` on pseudo-labels (VpbSD eq. 7 and 11).
 
     Labelled and unlabelled patches go through the student in two calls: one joint call would
     change the last bits of the supervised gradient, and arms would no longer be paired.
@@ -97,7 +97,7 @@ def student_terms(
 
 
 def pseudo_loss(guess: Tensor, targets: TeacherTargets, valid: Tensor) -> Tensor:
-    """Dice loss against the mask the teacher gave or, without one, against its probability."""
+    """Computes the Dice loss against the teacher's mask or, without one, its probability."""
     if targets.pseudo is not None:
         return dice_loss(guess, targets.pseudo, valid)
     assert targets.margin is not None, "pseudo-labels come with the batch"
@@ -105,18 +105,18 @@ def pseudo_loss(guess: Tensor, targets: TeacherTargets, valid: Tensor) -> Tensor
 
 
 def student_weights(clock: Clock, beta: float, ramp_epochs: float) -> dict[str, float]:
-    """1 for `sup`, beta(t) for `semi` where beta is not 0 (VpbSD eq. 10)."""
+    """Returns 1 for `sup`, beta(t) for `semi` where beta is not 0 (VpbSD eq. 10)."""
     semi = {"semi": beta * ramp(clock.epoch, ramp_epochs)} if beta else {}
     return {"sup": 1.0, **semi}
 
 
 def deepest_l1(pairs: list[Pair]) -> Tensor:
-    """Mean |z - target| over the tokens of all batches that have a target."""
+    """Averages |z - target| over the tokens of all batches that have a target."""
     return feature_l1(*together(pairs))
 
 
 def together(pairs: list[Pair]) -> tuple[Tensor, Tensor, Tensor]:
-    """z, target and valid share of each token, of all batches that have a target."""
+    """Joins z, target and valid share of each token, of all batches that have a target."""
     met = [(z, target, valid) for z, target, valid in pairs if target is not None]
     z, target, valid = (torch.cat(parts) for parts in zip(*met, strict=True))
     return z, target, token_share(valid, tuple(z.shape[2:]))

@@ -37,12 +37,12 @@ class Supervised(Method[Labelled]):
         return self.network
 
     def losses(self, batch: Labelled, clock: Clock) -> dict[str, Tensor]:
-        """`sup`: Dice loss over the valid voxels of the batch."""
+        """Returns `sup`: Dice loss over the valid voxels of the batch."""
         logits = self.network(batch.image).logits
         return {"sup": dice_loss(vessel_probability(logits), batch.label, batch.valid)}
 
     def weights(self, clock: Clock) -> dict[str, float]:
-        """One."""
+        """Returns 1."""
         return {"sup": 1.0}
 
     def examine(self, pool: Pool) -> StageSummary:

@@ -31,7 +31,7 @@ class RecentTokens(nn.Module):
         self.seen += len(tokens)
 
     def newest(self) -> tuple[Tensor, Tensor]:
-        """All tokens that are kept, (T, d), and their valid share, (T,)."""
+        """Returns all tokens that are kept, (T, d), and their valid share, (T,)."""
         kept = int(self.seen.clamp(max=len(self.tokens)))
         return self.tokens[:kept], self.share[:kept]
 
@@ -49,7 +49,7 @@ class Usage(nn.Module):
         self.register_buffer("sampled", torch.zeros(codes, dtype=torch.float64))
 
     def clear(self) -> None:
-        """A new epoch."""
+        """Begins a new epoch."""
         self.nearest.zero_()
         self.sampled.zero_()
 
@@ -59,7 +59,7 @@ class Usage(nn.Module):
         self.sampled += histogram(sampled, len(self.sampled), share)
 
     def readings(self) -> dict[str, float]:
-        """Codes in effective use, both ways; nothing before any was used."""
+        """Counts the codes in effective use, both ways; nothing before any was used."""
         if not self.nearest.any():
             return {}
         return {

@@ -38,7 +38,7 @@ class UncertainTeacher(StudentMethod[UncertainTeacherConfig]):
         self.register_buffer("certain_share", torch.zeros(()))
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
-        """`sup` on labels and, with a weight, `cons` over valid and certain unlabelled voxels."""
+        """Returns `sup` on labels and, with a weight, `cons` over valid and certain voxels."""
         terms, guess = supervised_terms(self.student, self.config, batch)
         if guess is None:
             return terms
@@ -49,7 +49,7 @@ class UncertainTeacher(StudentMethod[UncertainTeacherConfig]):
         }
 
     def weights(self, clock: Clock) -> dict[str, float]:
-        """1 and w(t)."""
+        """Returns 1 and w(t)."""
         return semi_weights(clock, self.config, "cons")
 
     def after_step(self, clock: Clock) -> None:
@@ -57,19 +57,19 @@ class UncertainTeacher(StudentMethod[UncertainTeacherConfig]):
         self.mean.update(self.student, clock.step)
 
     def readings(self, clock: Clock) -> dict[str, float]:
-        """The threshold, and the share of valid voxels below it in the last step."""
+        """Returns the threshold, and the share of valid voxels below it in the last step."""
         share = {"certain_share": float(self.certain_share)} if self.config.weight else {}
         return {"threshold": self._threshold(clock), **share}
 
     def _certain(self, guess: Guess, clock: Clock) -> Tensor:
-        """1 on valid voxels whose entropy is below the threshold, (B, 1, D, H, W)."""
+        """Returns 1 on valid voxels whose entropy is below the threshold, (B, 1, D, H, W)."""
         passes = self._answers(guess.image, "passes", self.config.passes, clock)
         below = (entropy(passes.mean(0)) < self._threshold(clock)).float()
         self.certain_share.copy_(weighted_mean(below, guess.valid))
         return below * guess.valid
 
     def _answers(self, image: Tensor, purpose: str, copies: int, clock: Clock) -> Tensor:
-        """The average's answers on freshly noisy copies, (copies, B, 1, D, H, W), in one call."""
+        """Runs the average on freshly noisy copies, (copies, B, 1, D, H, W), in one call."""
         stream = generator(self.seed, purpose, clock.step)
         noisy = perturbed(image, self.config.noise, stream, copies)
         return vessel_probability(self.mean(noisy).logits).reshape(copies, *image.shape)

@@ -35,7 +35,7 @@ class VariationalDistillation(StudentMethod[VidConfig]):
                 self.head = Gaussian(*widths, vid.hidden, vid.variance)
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
-        """`sup` and, with a weight, `vid`."""
+        """Returns `sup` and, with a weight, `vid`."""
         terms, seen = student_terms(self.student, batch, semi=False)
         if self.config.vid.weight:
             z, target, share = together([(s.deepest, s.targets.features, s.valid) for s in seen])
@@ -44,12 +44,12 @@ class VariationalDistillation(StudentMethod[VidConfig]):
         return terms
 
     def weights(self, clock: Clock) -> dict[str, float]:
-        """1 and w."""
+        """Returns 1 and w."""
         vid = self.config.vid
         return {"sup": 1.0, **({"vid": vid.weight} if vid.weight else {})}
 
     def readings(self, clock: Clock) -> dict[str, float]:
-        """The range of the variances that were learned."""
+        """Returns the range of the variances that were learned."""
         if not self.config.vid.weight:
             return {}
         variance = self.head.variance.detach()

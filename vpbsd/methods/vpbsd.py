@@ -23,7 +23,7 @@ class VpbSD(StudentMethod[VpbSDConfig]):
     """A student and three losses."""
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
-        """`sup` and `semi` are Dice losses, `dis` the mean |Z_S - q_T| over valid tokens."""
+        """Returns the Dice losses `sup` and `semi`, and `dis`, the mean |Z_S - q_T|."""
         terms, seen = student_terms(self.student, batch, semi=self.config.beta > 0)
         if self.config.cldice:
             label, valid = batch.labelled.label, batch.labelled.valid
@@ -34,7 +34,7 @@ class VpbSD(StudentMethod[VpbSDConfig]):
         return terms
 
     def weights(self, clock: Clock) -> dict[str, float]:
-        """1 (shared with `cldice`, if there), beta(t) and gamma."""
+        """Returns 1 (shared with `cldice`, if there), beta(t) and gamma."""
         weights = student_weights(clock, self.config.beta, self.config.ramp_epochs)
         if self.config.cldice:
             weights |= {"sup": 1 - self.config.cldice, "cldice": self.config.cldice}

@@ -30,14 +30,14 @@ FROZEN_IN_FINE_TUNING = ("quantiser", "reconstruction")
 
 
 def trial(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int = 0) -> Stage:
-    """The evaluation an arm ends with; its `lineage()` is all it rests on."""
+    """Builds the evaluation an arm ends with; its `lineage()` is all it rests on."""
     trained = deliverable(s, arm, fold, seed, teacher_seed)
     config = Evaluate(data=s.data, precision=s.precision)
     return Stage(config, {"test": fold.test}, {"network": trained}, 0, f"evaluate {arm}")
 
 
 def deliverable(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int = 0) -> Stage:
-    """The training stage whose network an arm delivers."""
+    """Builds the training stage whose network an arm delivers."""
     s = override(s, FIXED.get(arm, {}))
     method = ARMS[arm](s)
     if method is None:
@@ -53,7 +53,7 @@ def deliverable(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int 
 
 
 def pretraining(s: Settings, fold: Fold, seed: int) -> Stage:
-    """Stage 1 on unlabelled parts.
+    """Builds stage 1, on unlabelled parts.
 
     Raises:
         BadInput: The warm-up sees too few tokens to start the codebook from.
@@ -65,7 +65,7 @@ def pretraining(s: Settings, fold: Fold, seed: int) -> Stage:
 
 
 def teacher(s: Settings, fold: Fold, seed: int) -> Stage:
-    """Stage 2 on the labelled parts of a fold; all of it, where pre-training is switched off."""
+    """Builds stage 2, on the labelled parts of a fold; the only one without pre-training."""
     if not s.pretrain.enabled:
         return _scratch_teacher(s, fold, seed)
     config = SupervisedConfig(network=_gridded(s), frozen=FROZEN_IN_FINE_TUNING)
@@ -75,7 +75,7 @@ def teacher(s: Settings, fold: Fold, seed: int) -> Stage:
 
 
 def unetr(s: Settings, fold: Fold, seed: int) -> Stage:
-    """A reference of another kind, under the budget of a teacher without pre-training."""
+    """Builds a reference of another kind, under the budget of a teacher without pre-training."""
     network = s.unetr.model_copy(update={"patch": s.data.patch})
     return _from_scratch(s, SupervisedConfig(network=network), fold, seed, "unetr")
 
@@ -91,7 +91,7 @@ REFERENCES: dict[str, Callable[[Settings, Fold, int], Stage]] = {
 def student(
     s: Settings, method: MethodConfig, fold: Fold, seed: int, spoken: Stage, arm: str
 ) -> Stage:
-    """Stage 3; only what a weight makes use of becomes an upstream stage."""
+    """Builds stage 3; only what a weight makes use of becomes an upstream stage."""
     wanted = method.needs_targets
     upstream = {f"{says}_{role}": said(s, spoken, says, role, fold) for says, role in wanted}
     parts: dict[Role, tuple[object, ...]] = {"labelled": fold.train}
@@ -104,7 +104,7 @@ def student(
 
 
 def said(s: Settings, spoken: Stage, says: TargetField, role: Role, fold: Fold) -> Stage:
-    """One field of what the teacher says about the patches of one role."""
+    """Builds the stage of one field of the teacher's targets, on the patches of one role."""
     parts = fold.train if role == "labelled" else fold.unlabelled
     sampling = s.sampling if role == "unlabelled" else None
     random = says == "codes" and s.student.random_codes
@@ -127,7 +127,7 @@ def _train(s: Settings, method: MethodConfig, optim: Optim, sampling: Sampling |
 
 
 def _scratch_teacher(s: Settings, fold: Fold, seed: int) -> Stage:
-    """The teacher on labels alone; its decoder never sees the codes that it gets at the end."""
+    """Builds the teacher on labels alone; its decoder never sees its codes."""
     network = _gridded(s).model_copy(update={"decode_codes": False})
     _refuse_few_tokens(s, fold)
     config = SupervisedConfig(network=network, frozen=FROZEN_IN_FINE_TUNING, starts_codebook=True)
@@ -137,7 +137,7 @@ def _scratch_teacher(s: Settings, fold: Fold, seed: int) -> Stage:
 def _from_scratch(
     s: Settings, method: SupervisedConfig, fold: Fold, seed: int, label: str
 ) -> Stage:
-    """Supervised training for as many epochs as a teacher has in both stages."""
+    """Builds supervised training for as many epochs as a teacher has in both stages."""
     first = s.pretrain.optim
     spent = {"epochs": first.epochs + s.finetune.epochs, "batch": s.finetune.batch}
     optim = first.model_copy(update=spent)
@@ -145,7 +145,7 @@ def _from_scratch(
 
 
 def _phase(whole: Stage, start: dict[str, Stage], **span: int) -> Stage:
-    """The same training over some epochs of its schedule, from another stage's student."""
+    """Cuts a training to some epochs of its schedule, from another stage's student."""
     assert isinstance(whole.config, Train)
     optim = whole.config.optim.model_copy(update=span)
     config = whole.config.model_copy(update={"optim": optim})
@@ -153,7 +153,7 @@ def _phase(whole: Stage, start: dict[str, Stage], **span: int) -> Stage:
 
 
 def _split(settings: Student) -> int:
-    """The epoch at which the second phase takes over; each has at least one."""
+    """Chooses the epoch at which the second phase takes over; each has at least one."""
     epochs = settings.optim.epochs
     if epochs < 2:
         raise BadInput("setting 'student.optim.epochs': an arm of two phases needs 2 or more")
@@ -161,7 +161,7 @@ def _split(settings: Student) -> int:
 
 
 def _gridded(s: Settings) -> SwinNet:
-    """The teacher's network, its codebook told the grid and the student's deepest width."""
+    """Tells the codebook of the teacher's network the grid and the student's deepest width."""
     z, y, x = (side // 32 for side in s.data.patch)
     width = s.student.network.widths[-1]
     grid = (z, y, x) if _book(s).alignment == "linear_flat" else (2, 2, 2)

@@ -116,6 +116,6 @@ def _check_everywhere(store: Store) -> None:
 
 
 def driver_node() -> str:
-    """Names the driver's node as Ray calls it."""
+    """Finds the name of the driver's node as Ray calls it."""
     here = ray.get_runtime_context().get_node_id()
     return next(str(n["NodeManagerAddress"]) for n in ray.nodes() if n["NodeID"] == here)

@@ -61,7 +61,7 @@ class Runnable(Protocol):
         """The `Runner` of this kind of stage, as ``module:function``."""
 
     def describe(self) -> dict[str, Any]:
-        """The whole stage as plain data, of which the runner makes it again."""
+        """Gives the whole stage as plain data, of which the runner makes it again."""
 
 
 @dataclass(frozen=True)

@@ -295,5 +295,5 @@ class StageScheduler:
 
 
 def scheduler_name(url: str) -> str:
-    """Names the one scheduler of a store on a cluster, which all drivers share."""
+    """Returns the name of the one scheduler of a store on a cluster, which all drivers share."""
     return "scheduler-" + hashlib.sha256(url.encode()).hexdigest()[:12]

@@ -112,7 +112,7 @@ class Work:
     gpu_hours: float
 
     def __str__(self) -> str:
-        """Names GPU-hours only where there were any."""
+        """Shows GPU-hours only where there were any."""
         on_gpus = f" ({self.gpu_hours:.1f} GPU-hours)" if self.gpu_hours else " of slices"
         return hours(self.seconds) + on_gpus
 
