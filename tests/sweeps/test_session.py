@@ -1,0 +1,38 @@
+"""How a session with a cluster ends: failures are named, an interruption shows and goes on."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from vpbsd_sweeps.drivers.session import failures, logged
+from vpbsd_sweeps.tracking.retry import RetryingTracker
+
+
+@pytest.fixture
+def logger():
+    calls = []
+    return SimpleNamespace(
+        calls=calls,
+        catch_up=lambda: calls.append("catch up"),
+        interrupt=lambda: calls.append("interrupt"),
+    )
+
+
+def test_an_interrupted_trial_interrupts_the_driver():
+    outcomes = {"a": ("failed", "diverged"), "b": ("interrupted", "")}
+    with pytest.raises(KeyboardInterrupt):
+        failures(outcomes)
+
+
+@pytest.mark.parametrize(("error", "calls"), [(KeyboardInterrupt, ["interrupt"]), (OSError, [])])
+def test_only_an_interruption_shows_runs_as_killed(logger, error, calls):
+    tracker = RetryingTracker(SimpleNamespace(place="nowhere"))
+    with pytest.raises(error), logged(tracker, logger):
+        raise error
+    assert logger.calls == calls
+
+
+def test_a_session_that_ends_well_kills_nothing(logger):
+    with logged(RetryingTracker(SimpleNamespace(place="nowhere")), logger):
+        pass
+    assert logger.calls == []
