@@ -62,7 +62,7 @@ def make_study(
     if preset not in PRESETS:
         raise BadInput(f"there is no preset '{preset}'{nearest(preset, list(PRESETS))}")
     settings = override(PRESETS[preset](), changes or {})
-    volumes = list_volumes(phantom_folder(Path(RUNS)) if data is None else data)
+    volumes = list_volumes(data or phantom_folder(Path(RUNS), small=preset == "smoke"))
     check_limits(volumes, settings.data.clip_percentile)
     return Study(name, settings, volumes, check_arms(list(arms)), tuple(seeds))
 

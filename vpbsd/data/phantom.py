@@ -71,10 +71,11 @@ def phantom_volumes(
     seed: int = DEFAULT_SEED,
     labelled_shape: Shape = (40, 96, 96),
     unlabelled_shape: Shape = (64, 96, 96),
+    groups: tuple[int, int] = (LABELLED_GROUPS, UNLABELLED_GROUPS),
 ) -> Iterator[PhantomVolume]:
-    """Yields the default data set: one volume of each group, the labelled groups first."""
-    for number in range(LABELLED_GROUPS + UNLABELLED_GROUPS):
-        labelled = number < LABELLED_GROUPS
+    """Yields a data set: one volume of each group, so many with label, then so many without."""
+    for number in range(sum(groups)):
+        labelled = number < groups[0]
         image, label = phantom_of_group(
             seed, number, labelled_shape if labelled else unlabelled_shape
         )

@@ -15,17 +15,27 @@ if TYPE_CHECKING:
     from vpbsd.data.phantom import PhantomVolume
 
 
-def phantom_folder(home: Path) -> Path:
+SMALL = (32, 64, 64)
+"""Shape of every volume of the small phantom, one patch of it: for the preset `smoke`."""
+
+
+def phantom_place(home: Path, *, small: bool = False) -> Path:
+    """Returns the folder below `home` in which a phantom lies, or will lie."""
+    return home / f"phantom-{NUMERICS}{'-small' if small else ''}"
+
+
+def phantom_folder(home: Path, *, small: bool = False) -> Path:
     """Finds the folder of the default phantom below `home`; generates it if it is not there."""
-    folder = home / f"phantom-{NUMERICS}"
+    folder = phantom_place(home, small=small)
     if folder.exists():
         return folder
-    from vpbsd.data.phantom import phantom_volumes
+    from vpbsd.data.phantom import DEFAULT_SEED, phantom_volumes
 
     print(f"generating vessel volumes in {folder} (once, some seconds)", file=sys.stderr)
     draft = folder.with_name(folder.name + ".partial")
     shutil.rmtree(draft, ignore_errors=True)
-    for volume in phantom_volumes():
+    made = phantom_volumes(DEFAULT_SEED, SMALL, SMALL, (4, 2)) if small else phantom_volumes()
+    for volume in made:
         write_phantom(draft, volume)
     draft.rename(folder)
     return folder

@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 
 from vpbsd.cli import invocation
+from vpbsd.data.phantom_set import phantom_folder, phantom_place
 from vpbsd.data.volumes import VolumeInfo, list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override, parse_changes
@@ -69,8 +70,8 @@ def browse(tracking: str) -> str:
 def given_places(args: argparse.Namespace) -> str:
     """Renders --data, --store and --tracking for the next command, which has other defaults."""
     words: list[str] = []
-    if args.data is not None:
-        words += ["--data", args.data]
+    if args.data or _smokes(args):
+        words += ["--data", args.data or str(phantom_place(Path(RUNS), small=True))]
     words += ["--store", args.store]
     if without_secrets(args.tracking) == args.tracking:
         words += ["--tracking", args.tracking]
@@ -83,7 +84,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--preset",
         default="laptop",
         metavar="NAME",
-        help="laptop: small, minutes on two cores (default); smoke: about a minute, to see that "
+        help="laptop: small, minutes on two cores (default); smoke: under a minute, to see that "
         "it works; paper: the published settings",
     )
     parser.add_argument(
@@ -125,9 +126,11 @@ def volumes_of(args: argparse.Namespace) -> tuple[VolumeInfo, ...]:
     """
     if args.data:
         return list_volumes(args.data)
-    from vpbsd.data.phantom_set import phantom_folder  # scipy takes a second to load
+    return list_volumes(phantom_folder(Path(RUNS), small=_smokes(args)))
 
-    return list_volumes(phantom_folder(Path(RUNS)))
+
+def _smokes(args: argparse.Namespace) -> bool:
+    return getattr(args, "preset", None) == "smoke"
 
 
 def study_name(args: argparse.Namespace, kind: str) -> str:
