@@ -13,7 +13,7 @@ from vpbsd_sweeps.commands import report
 from vpbsd_sweeps.reporting import figures
 from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.checks import exclusions, flags, notices
-from vpbsd_sweeps.reporting.records import Work, load_records
+from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.tables import document, main_table
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import open_tracker
@@ -135,9 +135,12 @@ def test_the_worst_volume_is_shown_as_planes_and_as_projection(home):
 def test_work_requested_and_spent(home):
     """Six trials share one pre-training of 600 s; each asks for 60 + 6 s, shared in an arm."""
     records = load_records(open_tracker(f"sqlite:///{home}/mlflow.db", "small"), "small")
-    assert records.work_requested == Work(9 * 66 + 6 * 600, 0)
-    assert records.work_spent == Work(3 * 66 + 600, 0)
-    assert records.work_stored == Work(0, 0)
+    asked, spent = (9 * 66 + 6 * 600) / 3600, (3 * 66 + 600) / 3600
+    assert (records.work_requested.slices, records.work_spent.slices) == pytest.approx(
+        (asked, spent)
+    )
+    assert records.work_requested.gpus == 0
+    assert records.work_stored.slices == 0
 
 
 def test_the_newest_of_duplicate_trials_counts_and_the_other_is_named(study):

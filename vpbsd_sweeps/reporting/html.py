@@ -13,6 +13,7 @@ from statistics import mean
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd_sweeps.monitor.accounting import Hours
 from vpbsd_sweeps.reporting import tables
 from vpbsd_sweeps.reporting.analysis import HIGHER_IS_BETTER, PRIMARY, StudyAnalysis
 from vpbsd_sweeps.reporting.checks import notices
@@ -125,10 +126,11 @@ def ran(records: StudyRecords) -> Iterator[tuple[str, str]]:
         yield name, _values(stages, tags)
     yield "trials and stages", f"{len(records.trials)} trials on {len(stages)} unique stages"
     requested, spent, stored = records.work_requested, records.work_spent, records.work_stored
-    saved = requested.seconds - spent.seconds
-    yield "work asked for", f"{requested}, if every trial trained its own stages"
-    yield "work spent", f"{spent}" + (f"; {stored} was stored before" if stored.seconds else "")
-    yield "work saved", f"{hours(saved)} ({saved / max(requested.seconds, 1e-9):.0%})"
+    saved = requested.slices - spent.slices
+    before = f"; {_work(stored)} was stored before" if stored.slices else ""
+    yield "work asked for", f"{_work(requested)}, if every trial trained its own stages"
+    yield "work spent", _work(spent) + before
+    yield "work saved", f"{hours(3600 * saved)} ({saved / max(requested.slices, 1e-9):.0%})"
     done = max((s.numbers.get("sys/finished", 0.0) for s in stages), default=0.0)
     yield "last stage ended", f"{datetime.fromtimestamp(done, UTC):%Y-%m-%d %H:%M} UTC"
 
@@ -189,6 +191,11 @@ def _extremes(records: StudyRecords, trials: list[TrialResult]) -> Iterator[Pict
             if kind:
                 caption = f"{word}: {volume}, fold {fold}, DSC {score:.3f}: {kind[1]}"
                 yield Picture(_fetched(records, run_id, path), caption, run_id)
+
+
+def _work(amount: Hours) -> str:
+    on_gpus = f" ({amount.gpus:.1f} GPU-hours)" if amount.gpus else " of slices"
+    return hours(3600 * amount.slices) + on_gpus
 
 
 def _fetched(records: StudyRecords, run_id: str, path: str) -> str:

@@ -15,11 +15,10 @@ from typing import Any
 
 from vpbsd.errors import BadInput
 from vpbsd.pipeline.recipes import REFERENCES
-from vpbsd_sweeps.execution.slices import ON_GPUS
+from vpbsd_sweeps.monitor.accounting import Hours, hours_of
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.run_record import RunRecord
 from vpbsd_sweeps.tracking.tracker import Tracker
-from vpbsd_sweeps.units import hours
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,15 @@ class StageRun:
         return self.tags["family"]
 
     @property
-    def seconds(self) -> float:
-        """Seconds that it took, on its slice."""
-        return self.numbers.get("sys/seconds", 0.0)
+    def reused(self) -> bool:
+        """True if it was stored before the study began."""
+        return self.tags.get("reused", "no") != "no"
 
     @property
-    def gpus(self) -> float:
-        """Share of a GPU that it held; 0 where it ran on none."""
-        on_gpu = self.numbers.get("sys/peak_gpu_memory_gb", 0.0) > 0
-        return ON_GPUS[self.family].gpus if on_gpu else 0.0
+    def hours(self) -> Hours:
+        """Work that it took, on its slice."""
+        measured = {k.removeprefix("sys/"): v for k, v in self.numbers.items()}
+        return hours_of({"seconds": 0.0, **measured, "family": self.family})
 
 
 @dataclass(frozen=True)
@@ -102,19 +101,6 @@ class TrialResult:
     def score(self, metric: str) -> float:
         """Averages a metric over the test volumes."""
         return mean(self.values[metric].values())
-
-
-@dataclass(frozen=True)
-class Work:
-    """Work of some stages: seconds on their slices, and hours of whole GPUs."""
-
-    seconds: float
-    gpu_hours: float
-
-    def __str__(self) -> str:
-        """Shows GPU-hours only where there were any."""
-        on_gpus = f" ({self.gpu_hours:.1f} GPU-hours)" if self.gpu_hours else " of slices"
-        return hours(self.seconds) + on_gpus
 
 
 @dataclass(frozen=True)
@@ -175,19 +161,19 @@ class StudyRecords:
         return [stage for stage in self._unique if stage.family == family]
 
     @property
-    def work_requested(self) -> Work:
+    def work_requested(self) -> Hours:
         """Work if every trial had trained all its own stages."""
-        return _work(stage for trial in self.trials for stage in self.lineage(trial))
+        return sum((s.hours for t in self.trials for s in self.lineage(t)), Hours())
 
     @property
-    def work_spent(self) -> Work:
+    def work_spent(self) -> Hours:
         """Work on the unique stages that were trained for this study."""
-        return _work(s for s in self._unique if s.tags.get("reused", "no") == "no")
+        return sum((s.hours for s in self._unique if not s.reused), Hours())
 
     @property
-    def work_stored(self) -> Work:
+    def work_stored(self) -> Hours:
         """Work on stages that were stored before the study began."""
-        return _work(s for s in self._unique if s.tags.get("reused", "no") != "no")
+        return sum((s.hours for s in self._unique if s.reused), Hours())
 
     @property
     def _unique(self) -> list[StageRun]:
@@ -279,12 +265,6 @@ def _newest(trials: Iterable[TrialResult]) -> tuple[list[TrialResult], list[Tria
 
 def _stage(run: RunRecord) -> StageRun:
     return StageRun(run.run_id, tag.without_prefix(run.tags), run.params, run.metrics)
-
-
-def _work(stages: Iterable[StageRun]) -> Work:
-    every = list(stages)
-    seconds = sum(stage.seconds for stage in every)
-    return Work(seconds, sum(stage.seconds * stage.gpus for stage in every) / 3600)
 
 
 def _by_volume(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
