@@ -64,7 +64,7 @@ class ToySearch(SimpleNamespace):
 
     def __init__(self, diary, **changes):
         facts = {"name": "toys", "arm": "vpbsd", "sampler": "random", "seed": 0}
-        facts |= {"students_per_teacher": 3, "folds": (0, 1), "seeds": (0,), "facts": FACTS}
+        facts |= {"students_per_teacher": 3, "folds": (0, 1), "seeds": (0,), "identity": FACTS}
         facts |= {"space": Space(laptop(), (TEACHER,), (STUDENTS,)), "seconds": 0.0}
         super().__init__(diary=diary, **(facts | changes))
 
@@ -129,7 +129,7 @@ def diary(tmp_path):
 
 def looped(search, store, trials, follower=None, at_once=1):
     journal = Journal(store, search.name)
-    journal.claim(search.facts)
+    journal.claim(search.identity)
     loop = Searcher(
         search,
         journal,
@@ -157,7 +157,7 @@ def ended(tmp_path_factory):
 
 def test_every_kind_of_end_is_told_and_none_ends_the_search(ended):
     _, journal, _, _ = ended
-    by = {number: told.outcome for number, told in journal.told.items()}
+    by = {number: told.outcome for number, told in journal.outcomes.items()}
     for number, outcome in by.items():
         alpha, gamma = (journal.asked[number][p.path] for p in (TEACHER, STUDENTS))
         if 0.4 < gamma < 0.5:
@@ -176,7 +176,7 @@ def test_a_teacher_is_trained_once_and_what_is_stopped_goes_no_further(ended):
     _, journal, runs, _ = ended
     teachers = {label: n for label, n in runs.items() if label.startswith("teacher")}
     assert set(teachers.values()) == {1}
-    for number, told in journal.told.items():
+    for number, told in journal.outcomes.items():
         gamma = journal.asked[number]["student.gamma"]
         first, second = (runs[f"student {gamma} {fold}"] for fold in (0, 1))
         if told.outcome == "complete":
@@ -196,13 +196,16 @@ def test_only_complete_trials_count(ended):
     assert [told.value for told in ranked] == pytest.approx([g + 0.05 for g in gammas])
     assert gammas == sorted(gammas, reverse=True)
     lucky = TrialOutcome(999, "stopped", (), ((2, 9.9),), ((0.2, 9.9),))
-    journal.told[999], journal.asked[999] = lucky, {"pretrain.alpha": 0.1, "student.gamma": 0.9}
+    journal.outcomes[999], journal.asked[999] = (
+        lucky,
+        {"pretrain.alpha": 0.1, "student.gamma": 0.9},
+    )
     try:
         assert best(journal) == ranked
         assert "| 999" not in report(search, journal)
         assert lucky.values(1) is None
     finally:
-        del journal.told[999], journal.asked[999]
+        del journal.outcomes[999], journal.asked[999]
 
 
 def test_optuna_holds_early_stopped_trials_as_pruned_with_their_curve(ended):
@@ -210,11 +213,11 @@ def test_optuna_holds_early_stopped_trials_as_pruned_with_their_curve(ended):
     trials = rebuilt(search, journal, []).study.trials
     states = Counter(trial.state.name for trial in trials)
     complete = len(best(journal))
-    assert states == {"COMPLETE": complete, "PRUNED": len(journal.told) - complete}
+    assert states == {"COMPLETE": complete, "PRUNED": len(journal.outcomes) - complete}
     for number, trial in enumerate(trials):
         assert trial.params == pytest.approx(journal.asked[number])
-        if journal.told[number].outcome == "stopped":
-            assert trial.intermediate_values == dict(journal.told[number].curve)
+        if journal.outcomes[number].outcome == "stopped":
+            assert trial.intermediate_values == dict(journal.outcomes[number].curve)
 
 
 @pytest.mark.parametrize("most", [1, 12])
@@ -226,13 +229,13 @@ def test_an_interrupted_search_goes_on_to_the_same_end(ended, most, tmp_path, di
     assert missing(Journal(store, "toys"), 24)
     journal = looped(search, store, 24)
     assert journal.asked == whole.asked
-    timeless = [{n: replace(t, time=0) for n, t in j.told.items()} for j in (journal, whole)]
+    timeless = [{n: replace(t, time=0) for n, t in j.outcomes.items()} for j in (journal, whole)]
     assert timeless[0] == timeless[1]
     assert trained(diary) == ended[2], "nothing was trained twice"
     before = diary.read_text()
     looped(search, store, 24)
     assert diary.read_text() == before
-    assert len(looped(search, store, 26).told) > len(whole.told)
+    assert len(looped(search, store, 26).outcomes) > len(whole.outcomes)
 
 
 def test_a_torn_line_and_a_second_word_change_nothing(ended, tmp_path):
@@ -244,7 +247,11 @@ def test_a_torn_line_and_a_second_word_change_nothing(ended, tmp_path):
     with (tmp_path / "store/studies/toys/search.jsonl").open("a") as file:
         file.write('{"event": "told", "num')
     again = Journal(copy, "toys")
-    assert (again.asked, again.told, again.order) == (journal.asked, journal.told, journal.order)
+    assert (again.asked, again.outcomes, again.order) == (
+        journal.asked,
+        journal.outcomes,
+        journal.order,
+    )
 
 
 def test_another_search_under_the_same_name_is_refused(ended):
@@ -260,13 +267,13 @@ def test_many_trials_at_once_on_ray(two_cores, tmp_path, diary):
     slices = {"fine-tuning": Slice(lane="teacher"), "student": Slice(), "evaluation": Slice()}
     journal = looped(search, store, 8, Engine(store, slices), at_once=4)
     runs = trained(diary)
-    outcomes = Counter(told.outcome for told in journal.told.values())
+    outcomes = Counter(told.outcome for told in journal.outcomes.values())
     assert outcomes["complete"] >= 1
     assert outcomes["stopped"] >= 1
     teachers = [n for label, n in runs.items() if label.startswith("teacher")]
     assert set(teachers) == {1}, "each is trained once"
     assert len(teachers) < len(journal.asked)
-    for number, told in journal.told.items():
+    for number, told in journal.outcomes.items():
         if told.outcome == "stopped":
             gamma = journal.asked[number]["student.gamma"]
             assert runs[f"student {gamma} 1"] == 0
@@ -274,7 +281,7 @@ def test_many_trials_at_once_on_ray(two_cores, tmp_path, diary):
 
 def test_mlflow_has_one_run_per_trial_and_stage_with_its_status(ended, tmp_path):
     search, whole, _, store = ended
-    told = {one.outcome: one for one in whole.told.values()}  # one of each kind
+    told = {one.outcome: one for one in whole.outcomes.values()}  # one of each kind
     asked = {one.number: whole.asked[one.number] for one in told.values()}
     journal = SimpleNamespace(asked=asked, told={one.number: one for one in told.values()})
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "toys", (tmp_path / "a").as_uri())
@@ -290,13 +297,13 @@ def test_mlflow_has_one_run_per_trial_and_stage_with_its_status(ended, tmp_path)
         load_records(tracker, "toys")
     tracked = list(Tracker(tracker.uri, "toys").runs())
     trials = [run for run in tracked if run.tags["vpbsd.kind"] == "search-trial"]
-    assert len(trials) == len(journal.told)
+    assert len(trials) == len(journal.outcomes)
     stages = {run.tags["vpbsd.key"]: run for run in tracked if run.tags["vpbsd.kind"] == "stage"}
     assert len(tracked) == 1 + len(trials) + len(stages)
     begun = {
         stage.key
         for number, params in asked.items()
-        if journal.told[number].outcome != "infeasible"
+        if journal.outcomes[number].outcome != "infeasible"
         for trial in search.trials(params)
         for stage in trial.stage.lineage()
         if store.state(stage.key) == "stored" or store.checkpoints.names(stage.key)
@@ -307,7 +314,7 @@ def test_mlflow_has_one_run_per_trial_and_stage_with_its_status(ended, tmp_path)
         assert run.status == ("FINISHED" if stored else "KILLED")
         assert run.tags["vpbsd.reused"] == ("stored before this study ran" if stored else "no")
     for run in trials:
-        told = journal.told[int(run.name.removeprefix("trial-"))]
+        told = journal.outcomes[int(run.name.removeprefix("trial-"))]
         assert run.status == STATUS[told.outcome]
         assert (run.status == "FAILED") == (told.outcome == "failed")
         assert run.params["student.gamma"] == str(journal.asked[told.number]["student.gamma"])
@@ -336,12 +343,12 @@ def test_a_trial_without_a_score_fails_and_the_search_goes_on(row, said, tmp_pat
                 yield replace(trial, stage=stage) if vain else trial
 
     journal = looped(Unmeasured(diary), Store(str(tmp_path / "store")), 12)
-    vain = {n: t for n, t in journal.told.items() if journal.asked[n]["student.gamma"] > 0.5}
+    vain = {n: t for n, t in journal.outcomes.items() if journal.asked[n]["student.gamma"] > 0.5}
     failed = [t for t in vain.values() if t.outcome == "failed"]
     assert failed
     assert all(t.reason.endswith(f"the DSC of a volume is {said}") for t in failed)
     assert not any(t.outcome == "complete" for t in vain.values())
-    assert sum(t.outcome != "infeasible" for t in journal.told.values()) == 12
+    assert sum(t.outcome != "infeasible" for t in journal.outcomes.values()) == 12
 
 
 # --- samplers
@@ -448,7 +455,7 @@ def test_an_interrupted_search_leaves_no_run_behind_and_goes_on(tmp_path, diary)
     SearchLogger(search, journal, store, tracker).conclude("found")
     by = {run.tags["vpbsd.unit"]: run.status for run in tracker.runs()}
     assert by["search"] == "FINISHED"
-    for number, told in journal.told.items():
+    for number, told in journal.outcomes.items():
         assert by[f"trial:{number}"] == STATUS[told.outcome]
     assert "RUNNING" not in by.values()
 

@@ -82,14 +82,14 @@ def test_of_a_search_the_best_complete_trial_is_taken():
     }
     asked = {n: {"student.gamma": 0.1 * (n + 1)} for n in outcomes}
     facts = {**IDENTITY, "arm": "vpbsd"}
-    journal = SimpleNamespace(name="s", facts=facts, told=outcomes, asked=asked)
+    journal = SimpleNamespace(name="s", identity=facts, outcomes=outcomes, asked=asked)
     runs = [SimpleNamespace(run_id="abc")]
     choice = choose_trial(journal, SimpleNamespace(runs=lambda condition: runs))
     assert choice.settings == override(SETTINGS, {"student.gamma": 0.2})
     assert (choice.arm, choice.runs) == ("vpbsd", ["abc"])
     assert choice.scores["dsc"].mean == pytest.approx(0.7)
     assert "never measured on a test fold" in choice.optimism
-    journal.told = {2: outcomes[2]}
+    journal.outcomes = {2: outcomes[2]}
     with pytest.raises(BadInput, match="no trial of search 's' is complete"):
         choose_trial(journal, None)
 

@@ -98,13 +98,13 @@ class StageSpec:
                 its result would be another one.
         """
         try:
-            told = json.loads(text)
+            given = json.loads(text)
             spec = cls(
-                config=TypeAdapter(StageConfig).validate_python(told["config"]),
-                parts={role: tuple(map(_part, ps)) for role, ps in told["volumes"].items()},
-                upstream=told["upstream"],
-                seed=told["seed"],
-                label=told["label"],
+                config=TypeAdapter(StageConfig).validate_python(given["config"]),
+                parts={role: tuple(map(_part, ps)) for role, ps in given["volumes"].items()},
+                upstream=given["upstream"],
+                seed=given["seed"],
+                label=given["label"],
             )
         except (ValueError, LookupError, TypeError, ValidationError) as error:
             why = str(error).splitlines()[0]
@@ -112,11 +112,11 @@ class StageSpec:
                 f"this is no stage that this version can run ({why}): give a stage.json of a "
                 "result that this version stored"
             ) from error
-        if spec.key != told["key"]:
+        if spec.key != given["key"]:
             raise BadInput(
-                f"stage {told['key'][:12]} ({spec.label}) was described by another version of the "
-                f"code, to which it is another stage ({spec.key[:12]}): run it with the version "
-                "that described it"
+                f"stage {given['key'][:12]} ({spec.label}) was described by another version of "
+                f"the code, to which it is another stage ({spec.key[:12]}): run it with the "
+                "version that described it"
             )
         return spec
 
@@ -175,8 +175,8 @@ class Stage:
 _INFO = TypeAdapter(VolumeInfo)
 
 
-def _part(told: dict[str, Any]) -> Part:
+def _part(given: dict[str, Any]) -> Part:
     """Reads a part of a volume from plain data; its tuples came as lists."""
-    fields = {name: told[name] for name in VolumeInfo.__dataclass_fields__}
-    z, y, x = (tuple(side) for side in told["box"])
+    fields = {name: given[name] for name in VolumeInfo.__dataclass_fields__}
+    z, y, x = (tuple(side) for side in given["box"])
     return Part(_INFO.validate_python(fields), (z, y, x))

@@ -94,14 +94,14 @@ def choose_trial(journal: Journal, tracker: Tracker) -> Choice:
     Raises:
         BadInput: No trial is complete.
     """
-    ranked, facts = best(journal), journal.facts
-    if not ranked or facts is None:
+    ranked, identity = best(journal), journal.identity
+    if not ranked or identity is None:
         raise BadInput(f"no trial of search '{journal.name}' is complete: give it more --trials")
-    settings = Settings.model_validate(facts["settings"])
+    settings = Settings.model_validate(identity["settings"])
     first = ranked[0]
     runs = tracker.runs(f"attributes.run_name = 'trial-{first.number}'")
     return Choice(
-        arm=facts["arm"],
+        arm=identity["arm"],
         settings=override(settings, journal.asked[first.number]),
         scores={PRIMARY: held_out_dsc(first, settings.protocol.folds)},
         runs=[run.run_id for run in runs],
@@ -118,8 +118,8 @@ def load_choice(tracker: Tracker, store: Store, study: str) -> tuple[Choice, str
         BadInput: There is neither, or nothing in it can be chosen.
     """
     journal = Journal(store, study)
-    if journal.facts is not None:
-        return choose_trial(journal, tracker), journal.facts["data"]
+    if journal.identity is not None:
+        return choose_trial(journal, tracker), journal.identity["data"]
     sweep = next(tracker.runs(tag.of_kind(tag.SWEEP_KIND)), None)
     if sweep is None:
         raise BadInput(

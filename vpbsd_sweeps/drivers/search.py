@@ -52,7 +52,7 @@ def drive(
     with study_lock(search.name, store):
         tracker = Tracker(tracking, search.name, artifacts_beside(tracking))
         journal = Journal(store, search.name)
-        journal.claim(search.facts)
+        journal.claim(search.identity)
         sampler = rebuilt(search, journal, [read_search(store, name) for name in warm_from])
         logger = SearchLogger(search, journal, store, tracker)
         retrying = RetryingTracker(tracker)

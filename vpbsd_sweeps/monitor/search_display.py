@@ -67,7 +67,7 @@ class SearchDisplay(Terminal):
 
     def _count(self) -> None:
         """Adds the hours of trials that ended since the last look."""
-        for number, outcome in list(self.journal.told.items()):
+        for number, outcome in list(self.journal.outcomes.items()):
             if number in self._counted or outcome.outcome == "infeasible":
                 continue
             self._counted.add(number)

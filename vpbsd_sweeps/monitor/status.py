@@ -31,7 +31,7 @@ def standing(name: str, store: Store) -> Iterator[str]:
         BadInput: There is no such study in the store; the nearest name is offered.
     """
     outline, journal = store.studies.read_json(f"{name}/{OUTLINE}"), Journal(store, name)
-    if outline is None and journal.facts is None:
+    if outline is None and journal.identity is None:
         raise BadInput(
             f"there is no study '{name}' in {store.url}{nearest(name, store.studies.names())}"
         )
@@ -90,7 +90,7 @@ def _trials(journal: Journal) -> Iterator[str]:
 
 def progress(journal: Journal, trials: int | None = None) -> str:
     """Describes how many trials have ended, and how; `trials`: how many there will be."""
-    how = Counter(outcome.outcome for outcome in list(journal.told.values()))
+    how = Counter(outcome.outcome for outcome in list(journal.outcomes.values()))
     ended = ", ".join(f"{n} {outcome}" for outcome, n in sorted(how.items()))
     of = f"{tried(journal)}/{trials}" if trials else f"{tried(journal)}"
     return f"{of} trials ended ({ended})" if how else f"{of} trials ended"
@@ -103,4 +103,4 @@ def leader(journal: Journal) -> list[str]:
 
 def tried(journal: Journal) -> int:
     """Counts the trials that ended and could be trained."""
-    return sum(outcome.outcome != "infeasible" for outcome in list(journal.told.values()))
+    return sum(outcome.outcome != "infeasible" for outcome in list(journal.outcomes.values()))

@@ -37,9 +37,9 @@ def held_out_dsc(outcome: TrialOutcome, folds: int) -> Spread:
 def report(search: Search, journal: Journal, most: int = 5) -> str:
     """Writes the best, importances and remarks as Markdown."""
     ranked = best(journal)
-    counts = Counter(outcome.outcome for outcome in journal.told.values())
+    counts = Counter(outcome.outcome for outcome in journal.outcomes.values())
     ended = ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items()))
-    parts = [f"{len(journal.told)} trials of {TITLES[search.arm]}: {ended or 'none'}\n"]
+    parts = [f"{len(journal.outcomes)} trials of {TITLES[search.arm]}: {ended or 'none'}\n"]
     parts.append(_table(search, journal, ranked[:most]))
     parts.append(_importances(search, journal, ranked))
     return "\n".join(parts)

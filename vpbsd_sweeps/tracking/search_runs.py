@@ -43,7 +43,7 @@ class SearchLogger:
     def __init__(self, search: Search, journal: Journal, store: Store, tracker: Tracker) -> None:
         self.search, self.journal, self.store, self.tracker = search, journal, store, tracker
         tags = {tag.KIND: tag.SEARCH_KIND, tag.COMMIT: commit()}
-        tags[tag.STUDY_IDENTITY] = json.dumps(search.facts)
+        tags[tag.STUDY_IDENTITY] = json.dumps(search.identity)
         settings = flat(search.space.settings.model_dump(mode="json"))
         params = {"arm": search.arm, "sampler": search.sampler, "seed": search.seed, **settings}
         tracker.reopen("search")
@@ -57,7 +57,7 @@ class SearchLogger:
             unit = f"trial:{number}"
             if self.tracker.has_tag(unit, tag.OUTCOME):
                 continue
-            outcome = self.journal.told.get(number)
+            outcome = self.journal.outcomes.get(number)
             for stage in self._stages_of(number):
                 self._stage_logger.log(stage)
             tags = {tag.KIND: tag.SEARCH_TRIAL_KIND, tag.ARM: self.search.arm}

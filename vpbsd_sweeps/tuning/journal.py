@@ -61,16 +61,16 @@ class Journal:
     """A search's entries, read once and appended to.
 
     Attributes:
-        facts: Of the search, or None where nothing was written yet.
+        identity: Of the search, or None where nothing was written yet.
         asked: Number -> configuration.
-        told: Number -> how it ended, in the order it did.
+        outcomes: Number -> how it ended, in the order it did.
     """
 
     def __init__(self, store: Store, name: str) -> None:
         self._store, self._path, self.name = store, f"{name}/search.jsonl", name
-        self.facts: dict[str, Any] | None = None
+        self.identity: dict[str, Any] | None = None
         self.asked: dict[int, Params] = {}
-        self.told: dict[int, TrialOutcome] = {}
+        self.outcomes: dict[int, TrialOutcome] = {}
         self.order: list[tuple[str, int]] = []
         """("asked" | "told", number), as it happened."""
         for entry in store.studies.read_lines(self._path):
@@ -79,16 +79,16 @@ class Journal:
     @property
     def pending(self) -> list[int]:
         """Asked for, and not told of."""
-        return [number for number in self.asked if number not in self.told]
+        return [number for number in self.asked if number not in self.outcomes]
 
-    def claim(self, facts: dict[str, Any]) -> None:
+    def claim(self, identity: dict[str, Any]) -> None:
         """Takes the name, or checks that it is the same search.
 
         Raises:
             BadInput: It is another; the first difference is named.
         """
-        entry = {"event": "search", "facts": facts}
-        claim(f"search '{self.name}'", facts, self.facts, lambda: self._add(entry))
+        entry = {"event": "search", "facts": identity}
+        claim(f"search '{self.name}'", identity, self.identity, lambda: self._add(entry))
 
     def ask(self, number: int, params: Params) -> None:
         """Notes that a trial begins."""
@@ -105,9 +105,9 @@ class Journal:
     def _take(self, entry: dict[str, Any]) -> None:
         kind = entry["event"]
         if kind == "search":
-            self.facts = self.facts or entry["facts"]
+            self.identity = self.identity or entry["facts"]
             return
-        number, known = entry["number"], self.asked if kind == "asked" else self.told
+        number, known = entry["number"], self.asked if kind == "asked" else self.outcomes
         if number in known:
             return  # the first word counts
         self.order.append((kind, number))
@@ -118,7 +118,7 @@ class Journal:
         plain["scores"] = tuple(plain["scores"])
         plain["rungs"] = tuple((rung, score) for rung, score in plain["rungs"])
         plain["curve"] = tuple((int(epoch), score) for epoch, score in plain["curve"])
-        self.told[number] = TrialOutcome(**plain)
+        self.outcomes[number] = TrialOutcome(**plain)
 
 
 def read_search(store: Store, name: str) -> Journal:
@@ -128,7 +128,7 @@ def read_search(store: Store, name: str) -> Journal:
         BadInput: No such search in this store.
     """
     journal = Journal(store, name)
-    if journal.facts is None:
+    if journal.identity is None:
         raise BadInput(
             f"there is no search '{name}' in the store {store.url}: name one that was run there"
         )

@@ -9,7 +9,7 @@ from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
 
 def best(journal: Journal) -> list[TrialOutcome]:
     """Returns the complete trials, the highest objective first."""
-    complete = [one for one in journal.told.values() if one.outcome == "complete"]
+    complete = [one for one in journal.outcomes.values() if one.outcome == "complete"]
     return sorted(complete, key=lambda one: (-(one.value or 0.0), one.number))
 
 

@@ -88,7 +88,7 @@ class Search:
         return Schedule(student.optim.epochs, grace)
 
     @cached_property
-    def facts(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What makes the search this search; the number of trials may grow."""
         return {
             "settings": self.space.settings.model_dump(mode="json"),

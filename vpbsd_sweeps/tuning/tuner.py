@@ -27,7 +27,7 @@ def missing(journal: Journal, trials: int) -> bool:
 
 def may_ask(journal: Journal, trials: int, running: int) -> bool:
     """Returns True if another one is wanted; those that cannot be trained do not count."""
-    tried = sum(ended.outcome != "infeasible" for ended in journal.told.values())
+    tried = sum(ended.outcome != "infeasible" for ended in journal.outcomes.values())
     return tried + running < trials and len(journal.asked) < DRAWS_PER_TRIAL * trials
 
 
@@ -40,19 +40,19 @@ def rebuilt(search: Search, journal: Journal, warm: list[Journal]) -> ConfigSamp
         if event == "asked":
             sampler.ask_again(number, journal.asked[number])
         else:
-            ended = journal.told[number]
+            ended = journal.outcomes[number]
             sampler.tell(number, ended.values(sampler.objectives), ended.curve)
     return sampler
 
 
 def _warm(sampler: ConfigSampler, search: Search, other: Journal) -> None:
-    assert other.facts is not None
+    assert other.identity is not None
     taken = [
         sampler.add_finished(other.asked[ended.number], ended.values(sampler.objectives) or [])
         for ended in best(other)
     ]
     names = ("settings", "data", "arm")
-    ours, theirs = ({name: f[name] for name in names} for f in (search.facts, other.facts))
+    ours, theirs = ({name: f[name] for name in names} for f in (search.identity, other.identity))
     difference = first_difference(ours, theirs)
     note = f"; its values may lie elsewhere ({difference})" if difference else ""
     print(f"{sum(taken)} of {len(taken)} complete trials of {other.name} fit this space{note}")
@@ -77,7 +77,7 @@ class Searcher:
     def __post_init__(self) -> None:
         self._waiting = self.journal.pending
         self.halving = None if self.sampler.objectives > 1 else SuccessiveHalving()
-        for ended in self.journal.told.values():
+        for ended in self.journal.outcomes.values():
             if self.halving:
                 self.halving.remember(ended.number, ended.rungs)
 
