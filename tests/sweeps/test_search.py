@@ -283,7 +283,7 @@ def test_mlflow_has_one_run_per_trial_and_stage_with_its_status(ended, tmp_path)
     search, whole, _, store = ended
     told = {one.outcome: one for one in whole.outcomes.values()}  # one of each kind
     asked = {one.number: whole.asked[one.number] for one in told.values()}
-    journal = SimpleNamespace(asked=asked, told={one.number: one for one in told.values()})
+    journal = SimpleNamespace(asked=asked, outcomes={one.number: one for one in told.values()})
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "toys", (tmp_path / "a").as_uri())
     pictures = tmp_path / "pictures"
     pictures.mkdir()
@@ -469,7 +469,7 @@ def test_shares_that_rest_on_few_teachers_say_so():
             params |= {"pretrain.alpha": n % teachers / 12} if teachers else {}
         told = {n: TrialOutcome(n, "complete", (n / 12,)) for n in asked}
         search = ToySearch(None, space=Space(laptop(), *levels), folds=(0,))
-        text = report(search, SimpleNamespace(asked=asked, told=told))
+        text = report(search, SimpleNamespace(asked=asked, outcomes=told))
         assert "PED-ANOVA over the 12 complete trials." in text
         assert line in text
         assert ("They had" in text) == bool(line)
