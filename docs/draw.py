@@ -142,7 +142,9 @@ def rooms() -> Axes:
         at.text(3.5, y, about, va="center", fontsize=10.5, color=SOFT)
         at.text(9.65, y, library, va="center", ha="center", fontsize=10, color=INK)
     draw(at, Box(4.3, 1.4, 8.2, 0.48, "", fill=GREY))
-    at.text(0.4, 1.4, "messages, patience, periodic, units, provenance", va="center", fontsize=10.5)
+    at.text(
+        0.4, 1.4, "messages, patience, periodic, units, provenance", va="center", fontsize=10.5
+    )
     draw(at, Box(4.3, 0.62, 8.2, 0.7, "", fill="#ffffff"))
     at.text(0.4, 0.62, "vpbsd/", va="center", fontsize=12, weight="bold")
     science = "the science: knows no ray, optuna or mlflow"
