@@ -44,7 +44,7 @@ class Pair:
     label = "pair"
     upstream = {}
     config = None
-    runner = "tests.sweeps.test_spanning:run_pair"
+    runner = "tests.sweeps.test_distributed:run_pair"
 
     @property
     def key(self):
