@@ -1,6 +1,6 @@
 """The registered student as MLflow loads it: models-from-code, so nothing is pickled.
 
-MLflow runs this file; together with `sweeps/tracking.py` it is all that knows mlflow.
+MLflow runs this file by itself, from a copy beside the student's files.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ import asyncio
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import ray
 from ray.exceptions import RayTaskError, TaskCancelledError
@@ -23,12 +23,11 @@ from vpbsd_sweeps.execution.jobs import Job, Waiter
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.execution.tasks import StageTask, submit
 from vpbsd_sweeps.messages import last_line
-from vpbsd_sweeps.patience import pauses, store_patience
+from vpbsd_sweeps.patience import patiently
 from vpbsd_sweeps.store.results import Absent, Damaged, Store
 
 SETTLE = 0.5  # seconds in which trials that followed the same stage join a queue
 SILENCE = 180.0  # seconds after which a driver that asks nothing is taken for dead
-T = TypeVar("T")
 
 
 @dataclass
@@ -221,19 +220,6 @@ class StageScheduler:
             if stage.ref is not None:
                 ray.cancel(stage.ref)
 
-    async def _ask(self, question: Callable[[], T]) -> T:
-        """Asks the store, again and again while it does not answer.
-
-        Raises:
-            Exception: What the store raised last, after ten minutes (`store_patience`).
-        """
-        for pause in pauses(store_patience()):
-            try:
-                return await asyncio.to_thread(question)
-            except Exception:  # every kind of store has exceptions of its own
-                await asyncio.sleep(pause)
-        return await asyncio.to_thread(question)
-
     async def _is_stale(self, stage: ScheduledStage, session: str) -> bool:
         """Tells whether a stage that has ended must be run again."""
         if stage.state is StageState.STORED:
@@ -242,7 +228,7 @@ class StageScheduler:
         return stage.state is StageState.AGAIN or failed_before
 
     async def _is_stored(self, key: str) -> bool:
-        return await self._ask(lambda: self._store.state(key)) == "stored"
+        return await asyncio.to_thread(patiently, lambda: self._store.state(key)) == "stored"
 
     async def _run(self, stage: ScheduledStage) -> None:
         try:
@@ -260,7 +246,8 @@ class StageScheduler:
     async def _attempt(self, stage: ScheduledStage) -> None:
         """Runs the task; out of GPU memory it is run once more, in a slice twice as large."""
         job, me = stage.job, ray.get_runtime_context().current_actor
-        piece, mark = self._slices[job.family], await self._ask(self._store.files.mark)
+        piece = self._slices[job.family]
+        mark = await asyncio.to_thread(patiently, self._store.files.mark)
         task = StageTask(job, self._url, mark, piece, me)
         stage.ref = submit(task)
         try:
