@@ -1,13 +1,14 @@
 """Settings are checked where they enter, and one content has one digest."""
 
 import json
+from typing import Annotated
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vpbsd.config import Codebook, Data, Optim, canonical, digest
+from vpbsd.config import Codebook, Data, Later, Optim, Section, canonical, digest
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override, parse_changes
 from vpbsd.settings import PRESETS, Settings, paper
@@ -152,3 +153,17 @@ def test_different_settings_have_different_digests(a, b):
 def test_what_is_not_finite_has_no_text():
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical({"a": float("inf")})
+
+
+class Grown(Section):
+    """A section that has got a field since results were stored."""
+
+    old: int = 1
+    new: Annotated[str, Later()] = "as before"
+
+
+def test_a_later_field_at_its_default_is_in_no_key_but_can_be_set():
+    assert canonical(Grown()) == '{"old":1}'
+    assert canonical(Grown(new="other")) == '{"new":"other","old":1}'
+    assert Grown.model_validate_json(canonical(Grown())) == Grown()
+    assert override(Grown(), {"new": "other"}).new == "other"

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from vpbsd.search_ranges import Choice, Range, Searched
 
@@ -26,10 +34,34 @@ TargetOf = tuple[TargetField, Literal["labelled", "unlabelled"]]
 S = TypeVar("S", bound="Section")
 
 
+class Later:
+    """Annotates a field that came after results were stored.
+
+    At its default it is absent from JSON, so that older stages keep their keys: a default must
+    mean what was done before the field was there, and never changes.
+    """
+
+
 class Section(BaseModel):
     """A frozen group of settings; unknown names are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        plain: dict[str, Any] = handler(self)
+        if not info.mode_is_json():  # overrides find every field by its name
+            return plain
+        fields = type(self).model_fields.items()
+        later = (
+            name for name, field in fields if any(isinstance(m, Later) for m in field.metadata)
+        )
+        unset = {
+            name for name in later if getattr(self, name) == type(self).model_fields[name].default
+        }
+        return {name: value for name, value in plain.items() if name not in unset}
 
 
 class MethodSection(Section):
