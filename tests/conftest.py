@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests import small
+from vpbsd import config
 from vpbsd.data.folds import make_folds
 from vpbsd.data.phantom import SPACING_UM, phantom
 from vpbsd.data.volume_checks import VolumeMetadata
@@ -116,7 +117,7 @@ def bucket(monkeypatch):
 
 
 def _cheapen(patch):
-    patch.setattr(recipes, "TOKENS_PER_CODE", 1)
+    patch.setattr(config, "TOKENS_PER_CODE", 1)
     patch.setattr(examine, "TOKENS_PER_CODE", 1)
 
 

@@ -60,6 +60,8 @@ class Brightness(nn.Module):
     With skips it rebuilds the image; without, each token's square from its code.
     """
 
+    cell = 32
+
     def __init__(self, codes, uses_codes=True):
         super().__init__()
         codebook = Codebook(len(codes), 2)
@@ -71,6 +73,9 @@ class Brightness(nn.Module):
     def encode(self, x):
         mean = 4 * (nn.functional.avg_pool3d(x, 32) - 0.5)
         return (torch.cat([mean, -mean], 1),)
+
+    def coded_state(self, hidden):
+        return hidden[-1]
 
     def reconstruct(self, x, hidden, codes, keep, scale=1):
         level = 0.5 + 0.25 * codes[:, :1] if self.uses_codes else 0.5 + 0 * codes[:, :1]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests import small
+from vpbsd import config
 from vpbsd.config import LightNet, Optim
 from vpbsd.data.folds import Fold, Part, make_folds, whole_volume
 from vpbsd.data.patches import draw_labelled
@@ -511,6 +512,6 @@ def test_names_paths_and_fold_numbers_are_in_no_key(tiny, folds):
 
 def test_a_warm_up_too_short_for_its_codebook_is_refused(tiny, folds, monkeypatch):
     """2 warm steps of a patch with 2 tokens are 4, and 4 codes ask for 20 each."""
-    monkeypatch.setattr(recipes, "TOKENS_PER_CODE", 20)
+    monkeypatch.setattr(config, "TOKENS_PER_CODE", 20)
     with pytest.raises(recipes.BadInput, match="sees 4 tokens, but 4 codes start from 80"):
         trial(tiny, "vpbsd", folds[0], seed=0)

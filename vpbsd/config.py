@@ -183,9 +183,20 @@ class SwinNet(Section):
         """Channels d_t of the deepest state."""
         return 16 * self.feature_size
 
+    @property
+    def coded_width(self) -> int:
+        """Channels of the state that codes replace: d_t, or fewer where cells are finer."""
+        cell = 32 if self.codebook is None else self.codebook.cell
+        return self.feature_size * cell // 2
+
 
 GUMBEL = ("straight_through", "gumbel")
 """The deterministic copy draws no sample: temperature, kappa and noise mean nothing to it."""
+
+
+TOKENS_PER_CODE = 20
+"""k-means starts the codebook of pre-training from the recent tokens of so many cells of 32^3
+voxels per code word."""
 
 
 class Codebook(Section):
@@ -194,7 +205,10 @@ class Codebook(Section):
     size: Annotated[int, Field(ge=2), Searched(Choice((64, 128, 256, 512, 1024)))] = 128
     """N: how many code words."""
     width: int = Field(32, ge=2)
-    """d_s: channels of a code word; recipes give it the student's deepest width."""
+    """d_s: channels of a code word; recipes give it the student's width on the codes' grid."""
+    cell: Annotated[Literal[32, 16, 8], Later()] = 32
+    """Side in voxels of the cube that one code stands for: 32 at the bottleneck, as published; 16
+    or 8 takes the state at that resolution, and nothing coarser reaches the decoder."""
     alignment: Annotated[
         Alignment, Searched(Choice(("conv1", "linear", "chsel", "linear_flat")))
     ] = "conv1"
@@ -223,6 +237,16 @@ class Codebook(Section):
     kappa_factor: Annotated[float, Field(gt=0), Searched(Range(0.1, 30, log=True), GUMBEL)] = 1.0
     """Multiplies an automatic kappa; this is what a search varies."""
 
+    @property
+    def start_tokens(self) -> int:
+        """Tokens that k-means starts from: of the same patches, however fine their cells are."""
+        return TOKENS_PER_CODE * self.size * self.per_cube
+
+    @property
+    def per_cube(self) -> int:
+        """Tokens of 32^3 voxels."""
+        return (32 // self.cell) ** 3
+
     @model_validator(mode="after")
     def _automatic_kappa_can_be_found(self) -> Codebook:
         if self.kappa == "auto" and self.size < 3:
@@ -238,6 +262,14 @@ class LightNet(Section):
 
     name: Literal["light_unet"] = "light_unet"
     widths: tuple[int, int, int, int] = (4, 16, 20, 32)
+
+    def width_at(self, cell: int) -> int:
+        """Returns the channels of the state in which a token stands for cell^3 voxels.
+
+        >>> [LightNet().width_at(cell) for cell in (8, 16, 32)]
+        [20, 32, 32]
+        """
+        return self.widths[min(cell.bit_length() - 2, 3)]
 
 
 class StudentSection(MethodSection):

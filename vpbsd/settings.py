@@ -10,6 +10,7 @@ from pydantic import Field
 from vpbsd.config import (
     Codebook,
     Data,
+    Later,
     LightNet,
     Optim,
     Precision,
@@ -26,6 +27,7 @@ from vpbsd.methods.parameters import (
     Certain,
     ClDice,
     ClDiceIterations,
+    CodesAlone,
     ConsistencyWeight,
     Decay,
     DistilOn,
@@ -59,6 +61,12 @@ class Pretrain(Section):
     optim: Optim = Optim(lr=1e-3, epochs=80, clip=1.0)
 
 
+class FineTune(Optim):
+    """Stage 2: the optimiser, and whether the decoder must segment from its codes alone."""
+
+    skip_drop: Annotated[CodesAlone, Later()] = 0.0
+
+
 class Student(Section):
     """Stage 3: the student, and the weights of the teacher's targets."""
 
@@ -81,6 +89,8 @@ class Student(Section):
     pseudo: Pseudo = "hard"
     random_codes: bool = False
     """Whether the student learns random code words in place of the teacher's."""
+    turned_codes: Annotated[bool, Later()] = False
+    """Whether it learns the code words of the patch as it is turned, not turned code words."""
     cldice: ClDice = 0.0
     cldice_iterations: ClDiceIterations = 10
     others_on: OthersOn = "labelled"
@@ -111,7 +121,7 @@ class Settings(Section):
     augment: bool = True
     precision: Precision = "fp32"
     pretrain: Pretrain = Pretrain()
-    finetune: Annotated[Optim, SearchedWithin({"lr": Range(1e-6, 1e-4, log=True)})] = Optim(
+    finetune: Annotated[FineTune, SearchedWithin({"lr": Range(1e-6, 1e-4, log=True)})] = FineTune(
         lr=1e-5, epochs=30, clip=1.0, lr_of={"network.net.out": 1e-3}
     )
     student: Student = Student()

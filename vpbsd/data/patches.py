@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
@@ -25,6 +25,13 @@ class PatchArrays(Protocol):
 
     def __getitem__(self, i: int, /) -> NDArray[np.float32]:
         """Gives the array of patch i, without a batch axis."""
+
+
+class TurnedArrays(Protocol):
+    """One array per patch and turn, where what was seen depends on the turn."""
+
+    def seen(self, i: int, turn: Turn, /) -> NDArray[np.float32]:
+        """Gives the array of patch i as it is when the patch was turned."""
 
 
 class TeacherTargets(NamedTuple):
@@ -73,10 +80,12 @@ class PatchesWithTargets:
     Attributes:
         patches: The patches.
         targets: Field of `TeacherTargets` -> one array per patch, in the order of the patches.
+        seen_turned: The same for fields that were computed for every turn of a patch.
     """
 
     patches: PatchSet
     targets: Mapping[str, PatchArrays]
+    seen_turned: Mapping[str, TurnedArrays] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -172,10 +181,15 @@ def _stack(
 
 
 def _targets(source: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -> TeacherTargets:
+    pairs = list(zip(chosen, turns, strict=True))
+
     def of(name: str) -> Tensor | None:
+        if name in source.seen_turned:
+            seen = source.seen_turned[name].seen
+            return torch.stack([torch.from_numpy(seen(i, turn)) for i, turn in pairs])
         if name not in source.targets:
             return None
-        values = [torch.from_numpy(source.targets[name][i]) for i in chosen]
-        return torch.stack([turned(x, turn) for x, turn in zip(values, turns, strict=True)])
+        values = source.targets[name]
+        return torch.stack([turned(torch.from_numpy(values[i]), turn) for i, turn in pairs])
 
     return TeacherTargets(*(of(name) for name in TeacherTargets._fields))

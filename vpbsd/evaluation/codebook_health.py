@@ -52,7 +52,7 @@ def settle_codebook(teacher: SwinTeacher, patches: PatchSet) -> None:
     teacher.eval()
     quantiser = _quantiser(teacher)
     every = _images(patches, list(range(len(patches))), teacher)
-    quantiser.codebook.settle(torch.cat([quantiser.dn(teacher.encode(x)[-1]) for x, _ in every]))
+    quantiser.codebook.settle(torch.cat([quantiser.dn(_coded(teacher, x)) for x, _ in every]))
 
 
 @torch.no_grad()
@@ -67,12 +67,12 @@ def start_codebook(teacher: SwinTeacher, patches: PatchSet, seed: int) -> StageS
     quantiser = _quantiser(teacher)
     if isinstance(quantiser.dn, ChannelSelection):
         every = _images(patches, list(range(len(patches))), teacher)
-        states = torch.cat([teacher.encode(x)[-1] for x, _ in every])
+        states = torch.cat([_coded(teacher, x) for x, _ in every])
         quantiser.dn.select(states.float().var((0, 2, 3, 4)))
     settle_codebook(teacher, patches)
     order = list(range(len(patches)))
     pairs = [
-        (quantiser.align(teacher.encode(x)[-1]), share)
+        (quantiser.align(_coded(teacher, x)), share)
         for turn in FLIPS
         for x, share in _images(patches, order, teacher, turn)
     ]
@@ -187,7 +187,7 @@ def code_drift(before: SwinTeacher, after: SwinTeacher, patches: PatchSet) -> di
     before.eval()
     after.eval()
     for x, share in _images(patches, list(range(len(patches))), before):
-        a, b = (_quantiser(net)(net.encode(x)[-1])[1].nearest for net in (before, after))
+        a, b = (_quantiser(net)(_coded(net, x))[1].nearest for net in (before, after))
         changed += float(((a != b) * share).sum())
         weight += float(share.sum())
     return {"code_drift": changed / max(weight, 1e-8)}
@@ -198,16 +198,18 @@ def _usage(teacher: SwinTeacher, patches: PatchSet) -> tuple[Tensor, float, Exem
     quantiser = _quantiser(teacher)
     size = len(quantiser.codebook.vectors)
     counts = torch.zeros(size, dtype=torch.float64)
-    error, exemplars = 0.0, Exemplars()
+    # as many patches where cells are finer: tokens of one patch are alike
+    enough = TOKENS_PER_CODE * size * (32 // teacher.cell) ** 3
+    error, exemplars = 0.0, Exemplars(teacher.cell)
     order = permutation(0, "examined", 0, len(patches)).tolist()
     for turn in FLIPS:
         for x, share in _images(patches, order, teacher, turn):
-            record = quantiser(teacher.encode(x)[-1])[1]
+            record = quantiser(_coded(teacher, x))[1]
             counts += histogram(record.nearest, size, share).cpu()
             error += float(squared_error(record.tokens, record.chosen, share)) * float(share.sum())
             if turn == FLIPS[0]:
                 exemplars.add(x, share, record)
-            if counts.sum() >= TOKENS_PER_CODE * size:
+            if counts.sum() >= enough:
                 return counts, error / float(counts.sum()), exemplars
     return counts, error / max(float(counts.sum()), 1e-8), exemplars
 
@@ -221,9 +223,7 @@ def _gap(
         torch.from_numpy(np.stack([read(i) for i in order]))[:, None].to(_device(teacher))
         for read in (patches.image, patches.valid)
     )
-    codes = torch.cat(
-        [_quantiser(teacher)(teacher.encode(one)[-1])[0] for one in torch.split(x, 1)]
-    )
+    codes = torch.cat([_quantiser(teacher)(_coded(teacher, one))[0] for one in torch.split(x, 1)])
     none, all_on = x.new_zeros(len(x), SKIPS), x.new_ones(len(x), SKIPS)
     # Skips off: through them the decoder would rebuild the image whatever the codes are.
     right = _rebuilt(teacher, x, codes, none, scale)
@@ -254,8 +254,12 @@ def _images(
             turned(torch.from_numpy(read(i))[None, None], turn).to(device)
             for read in (patches.image, patches.valid)
         )
-        grid = [side // 32 for side in x.shape[2:]]
+        grid = [side // teacher.cell for side in x.shape[2:]]
         yield x, token_share(valid, grid).flatten()
+
+
+def _coded(teacher: SwinTeacher, x: Tensor) -> Tensor:
+    return teacher.coded_state(teacher.encode(x))
 
 
 def _quantiser(teacher: SwinTeacher) -> PatternQuantiser:

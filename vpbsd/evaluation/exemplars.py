@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from vpbsd.evaluation.pictures import Picture, code_patches
 from vpbsd.networks.codebook import Quantised
 
 MOST = 4
-CELL = 32
+SHOWN = 32
 REAL = 0.5  # share of a piece that must be image, not mirrored padding
 
 
@@ -21,7 +22,8 @@ class Exemplar(NamedTuple):
 
     Attributes:
         distance: Squared, between the standardised token and its code.
-        projection: (32, 32) in [0, 1], maximum along z.
+        projection: (32, 32) in [0, 1], maximum along z; the cell in its middle where cells are
+            finer, with what surrounds it.
     """
 
     distance: float
@@ -29,9 +31,14 @@ class Exemplar(NamedTuple):
 
 
 class Exemplars:
-    """For every code the few pieces nearest to it, of those that have it as their nearest code."""
+    """For every code the few pieces nearest to it, of those that have it as their nearest code.
 
-    def __init__(self) -> None:
+    Args:
+        cell: Side in voxels of what a code stands for.
+    """
+
+    def __init__(self, cell: int = SHOWN) -> None:
+        self.cell = cell
         self.of_code: dict[int, list[Exemplar]] = {}
 
     def add(self, x: Tensor, share: Tensor, record: Quantised) -> None:
@@ -42,11 +49,12 @@ class Exemplars:
             share: (T,), how much of each token is image.
             record: What became of its tokens, in the order z, y, x.
         """
-        # A token stands for 32^3 voxels: the encoder halves each axis five times.
-        cells = x[0, 0]
-        for axis in range(3):
-            cells = cells.unfold(axis, CELL, CELL)
-        projections = cells.flatten(0, 2).amax(1).float().cpu().numpy()
+        around = (SHOWN - self.cell) // 2
+        planes = F.pad(x[0], [around] * 4, mode="reflect")[0].float()
+        cells = planes.unfold(0, self.cell, self.cell).amax(-1)
+        for axis in (1, 2):
+            cells = cells.unfold(axis, SHOWN, self.cell)
+        projections = cells.flatten(0, 2).cpu().numpy()
         distances = (record.tokens - record.chosen).square().sum(1).tolist()
         codes = record.indices.tolist()
         for i, real in enumerate(share.tolist()):

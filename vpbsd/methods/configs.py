@@ -7,12 +7,13 @@ learn from a teacher have theirs in `distilling_configs`.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from vpbsd.config import (
     Codebook,
+    Later,
     MethodSection,
     Network,
     StudentSection,
@@ -30,6 +31,7 @@ from vpbsd.methods.distilling_configs import (
 from vpbsd.methods.parameters import (
     Alpha,
     Certain,
+    CodesAlone,
     ConsistencyWeight,
     Decay,
     Noise,
@@ -39,9 +41,6 @@ from vpbsd.methods.parameters import (
     Reconstruction,
     SkipDrop,
 )
-
-TOKENS_PER_CODE = 20
-"""k-means starts the codebook of pre-training from this many recent tokens per code word."""
 
 
 class PatternsConfig(MethodSection):
@@ -77,6 +76,8 @@ class SupervisedConfig(MethodSection):
     """Prefixes of parameters that are not trained (the teacher's codebook and alignment)."""
     starts_codebook: bool = False
     """Whether k-means starts the codebook at the end, for a teacher without pre-training."""
+    skip_drop: Annotated[CodesAlone, Later()] = 0.0
+    """Only a teacher has such skips."""
 
 
 class SemiConfig(StudentSection):

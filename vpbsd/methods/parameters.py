@@ -19,6 +19,9 @@ SkipDrop = Annotated[float, Field(ge=0, le=1), Searched(Choice((0.0, 0.5, 1.0)))
 """Chance that a sample loses all its skips in pre-training; 0 lets the decoder bypass the
 codebook. All at once: dropped one by one, all five are gone in 1 of 32 samples only, and after 200
 steps the codes carried nothing (bypass gap -6e-6 of .058, measured on the phantom)."""
+CodesAlone = Annotated[float, Field(ge=0, le=1)]
+"""Chance that a sample loses its skips in fine-tuning too: without it the decoder segments from
+its skips, and codes mean nothing to the mask."""
 Reconstruction = Annotated[Literal["mse", "l1"], Searched(Choice(("mse", "l1")))]
 """L_rec of eq. 6: squared or absolute error of the rebuilt patch."""
 RebuiltAt = Literal[1, 2]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import final
 
-import torch
 from torch import Tensor, nn
 
 from vpbsd.data.patches import Pool, Unlabelled, draw_unlabelled
@@ -19,13 +18,14 @@ from vpbsd.losses.codebook import codebook_loss
 from vpbsd.losses.schedule import temperature
 from vpbsd.losses.segmentation import reconstruction_loss, shrunk
 from vpbsd.losses.weighting import token_share
-from vpbsd.methods.configs import TOKENS_PER_CODE, PatternsConfig
+from vpbsd.methods.configs import PatternsConfig
 from vpbsd.methods.method import Clock, Method
+from vpbsd.methods.skips import kept_skips
 from vpbsd.methods.tokens import RecentTokens, Usage
 from vpbsd.networks.alignment import ChannelSelection
 from vpbsd.networks.build import build_network
 from vpbsd.networks.codebook import Selection, gumbel
-from vpbsd.networks.swin_unetr import SKIPS, SwinTeacher
+from vpbsd.networks.swin_unetr import SwinTeacher
 from vpbsd.random_streams import generator
 
 UNTRAINED = {1: ("net.out",), 2: ("net.out", "net.encoder1", "net.decoder1")}
@@ -49,7 +49,7 @@ class Patterns(Method[Unlabelled]):
         for part in UNTRAINED[config.rebuilt_at]:
             teacher.get_submodule(part).requires_grad_(False)
         book = config.book
-        self.recent = RecentTokens(TOKENS_PER_CODE * book.size, book.width)
+        self.recent = RecentTokens(book.start_tokens, book.width)
         self.usage = Usage(book.size)
 
     @property
@@ -68,7 +68,7 @@ class Patterns(Method[Unlabelled]):
         hidden = self.teacher.encode(batch.image)
         if clock.step == 0:
             self.teacher.start_head(gather(batch.image), gather(batch.valid))
-        z = gather(hidden[-1])
+        z = gather(self.teacher.coded_state(hidden))
         share = gather(token_share(batch.valid, z.shape[2:])).flatten()
         if clock.step == 0 and isinstance(quantiser.dn, ChannelSelection):
             quantiser.dn.select(z.detach().float().var((0, 2, 3, 4)))
@@ -76,7 +76,7 @@ class Patterns(Method[Unlabelled]):
         noise, mode = self._noise(len(share), clock), self._mode(clock)
         u, record = quantiser(z, noise, tau, mode, settled=False)
         mine, scale = own_slice(len(z)), self.config.rebuilt_at
-        keep = self._keep(len(z), clock)[mine]
+        keep = kept_skips(z, self.config.skip_drop, self.seed, clock)[mine]
         rebuilt = self.teacher.reconstruct(batch.image, hidden, u[mine], keep, scale)
         image, valid = shrunk(batch.image, batch.valid, scale)
         rec = rescale_mean(
@@ -134,8 +134,3 @@ class Patterns(Method[Unlabelled]):
         shape = (tokens, self.config.book.size)
         noise = gumbel(shape, generator(self.seed, "gumbel", clock.step))
         return noise.to(self.codebook.vectors.device)
-
-    def _keep(self, samples: int, clock: Clock) -> Tensor:
-        draw = torch.rand(samples, 1, generator=generator(self.seed, "skips", clock.step))
-        keep = (draw >= self.config.skip_drop).float().to(self.codebook.vectors.device)
-        return keep.expand(samples, SKIPS)

@@ -57,6 +57,14 @@ class Seen(NamedTuple):
         """Z_S (B, d_s, d, h, w)."""
         return self.answer.stages[-1]
 
+    def beside(self, target: Tensor | None) -> Tensor:
+        """Picks the state on the target's grid, (B, c, d, h, w); Z_S where there is none."""
+        states = reversed(self.answer.stages)
+        return next(
+            (z for z in states if target is not None and z.shape[2:] == target.shape[2:]),
+            self.deepest,
+        )
+
     @property
     def vessel(self) -> Tensor:
         """Probability of vessel (B, 1, D, H, W)."""

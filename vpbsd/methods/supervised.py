@@ -14,7 +14,9 @@ from vpbsd.evaluation.codebook_health import StageSummary, start_codebook
 from vpbsd.losses.segmentation import dice_loss, vessel_probability
 from vpbsd.methods.configs import SupervisedConfig
 from vpbsd.methods.method import Clock, Method
+from vpbsd.methods.skips import kept_skips
 from vpbsd.networks.build import build_network
+from vpbsd.networks.output import SegOutput
 from vpbsd.networks.swin_unetr import SwinTeacher
 
 
@@ -38,12 +40,20 @@ class Supervised(Method[Labelled]):
 
     def losses(self, batch: Labelled, clock: Clock) -> dict[str, Tensor]:
         """Returns `sup`: Dice loss over the valid voxels of the batch."""
-        logits = self.network(batch.image).logits
+        logits = self._answer(batch.image, clock).logits
         return {"sup": dice_loss(vessel_probability(logits), batch.label, batch.valid)}
 
     def weights(self, clock: Clock) -> dict[str, float]:
         """Returns 1."""
         return {"sup": 1.0}
+
+    def _answer(self, image: Tensor, clock: Clock) -> SegOutput:
+        chance = self.config.skip_drop
+        if not chance:
+            answer: SegOutput = self.network(image)
+            return answer
+        assert isinstance(self.network, SwinTeacher), "only a teacher's skips are dropped"
+        return self.network(image, kept_skips(image, chance, self.seed, clock))  # type: ignore[no-any-return]
 
     def examine(self, pool: Pool) -> StageSummary:
         """Starts the codebook of a teacher that had no pre-training; else nothing to look at."""

@@ -30,7 +30,8 @@ class VpbSD(StudentMethod[VpbSDConfig]):
             rounds = self.config.cldice_iterations
             terms["cldice"] = cldice_loss(seen[0].vessel, label, valid, rounds)
         if self.config.gamma:
-            terms["dis"] = deepest_l1([(s.deepest, s.targets.codes, s.valid) for s in seen])
+            pairs = [(s.beside(s.targets.codes), s.targets.codes, s.valid) for s in seen]
+            terms["dis"] = deepest_l1(pairs)
         return terms
 
     def weights(self, clock: Clock) -> dict[str, float]:

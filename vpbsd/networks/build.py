@@ -60,10 +60,11 @@ def _teacher(config: SwinNet) -> SwinTeacher:
         config.window_size,
         quantiser,
         config.decode_codes,
+        32 if config.codebook is None else config.codebook.cell,
     )
 
 
 def _quantiser(config: SwinNet, book: described.Codebook) -> PatternQuantiser:
-    dn, up = alignment(book.alignment, config.deepest_width, book.width, book.grid)
+    dn, up = alignment(book.alignment, config.coded_width, book.width, book.grid)
     kappa = 1.0 if book.kappa == "auto" else book.kappa
     return PatternQuantiser(dn, up, Codebook(book.size, book.width, kappa))

@@ -1,4 +1,4 @@
-"""The teacher: MONAI's Swin UNETR, taken apart at its bottleneck and its skips."""
+"""The teacher: MONAI's Swin UNETR, taken apart where codes enter and at its skips."""
 
 from collections.abc import Sequence
 from math import prod
@@ -16,7 +16,11 @@ SKIPS = 5
 
 
 class SwinTeacher(nn.Module):
-    """Swin UNETR whose bottleneck may be quantised and whose skips may be dropped.
+    """Swin UNETR of which one state may be quantised, and whose skips may be dropped.
+
+    As published it is the bottleneck. Where cells are finer than 32 voxels the codes take the
+    place of the state at that resolution, and zeros that of every coarser one: what the decoder
+    knows at the codes' scale and above, it knows from them.
 
     With all skips and no quantiser it is MONAI's network on the ``centred`` image, bit for bit.
     There are two heads on the same decoder: ``reconstruction``, one linear channel for
@@ -34,6 +38,7 @@ class SwinTeacher(nn.Module):
         window_size: int = 7,
         quantiser: PatternQuantiser | None = None,
         decode_codes: bool = True,
+        cell: int = 32,
     ) -> None:
         """Builds the network; weights come from torch's global random generator.
 
@@ -42,9 +47,11 @@ class SwinTeacher(nn.Module):
             depths: Swin blocks of each of the four stages.
             num_heads: attention heads of each stage.
             window_size: side of the attention window, in tokens.
-            quantiser: of width d_t = 16 * feature_size, or none.
+            quantiser: of width feature_size * cell / 2 (d_t = 16 * feature_size at the
+                bottleneck), or none.
             decode_codes: whether ``forward`` decodes the codes; if not, it decodes the raw
                 state, and the quantiser is a side branch.
+            cell: side in voxels of what one code stands for: 32, 16 or 8.
 
         Raises:
             BadInput: if feature_size is no multiple of 12.
@@ -63,6 +70,8 @@ class SwinTeacher(nn.Module):
         self.reconstruction = nn.Conv3d(feature_size, 1, kernel_size=1)
         self.quantiser = quantiser
         self.decode_codes = decode_codes
+        self.cell = cell
+        self.coded = cell.bit_length() - 2  # place among the hidden states: 4, 3 or 2
 
     def encode(self, x: Tensor) -> tuple[Tensor, ...]:
         """Runs the Swin encoder alone.
@@ -84,7 +93,7 @@ class SwinTeacher(nn.Module):
         self,
         x: Tensor,
         hidden: tuple[Tensor, ...],
-        bottleneck: Tensor | None = None,
+        codes: Tensor | None = None,
         keep_skips: Tensor | None = None,
     ) -> SegOutput:
         """Segments what was encoded.
@@ -92,20 +101,20 @@ class SwinTeacher(nn.Module):
         Args:
             x: (B, 1, D, H, W), the patch: the first skip starts from it.
             hidden: states from ``encode``.
-            bottleneck: (B, d_t, D/32, H/32, W/32), takes the place of the deepest state.
+            codes: shaped like ``coded_state``, take its place.
             keep_skips: (B, 5) of 0 and 1, from the full-resolution skip down to the one at
-                1/16; all are kept if not given.
+                1/16; all are kept if not given. Codes that enter as a skip are always kept.
 
         Returns:
             logits (B, 2, D, H, W); ``stages`` are the hidden states.
         """
-        return SegOutput(self.net.out(self._decoded(x, hidden, bottleneck, keep_skips)), hidden)
+        return SegOutput(self.net.out(self._decoded(x, hidden, codes, keep_skips)), hidden)
 
     def reconstruct(
         self,
         x: Tensor,
         hidden: tuple[Tensor, ...],
-        bottleneck: Tensor | None = None,
+        codes: Tensor | None = None,
         keep_skips: Tensor | None = None,
         scale: int = 1,
     ) -> Tensor:
@@ -114,7 +123,7 @@ class SwinTeacher(nn.Module):
         Args:
             x: as for ``decode``, as are the next three.
             hidden: states from ``encode``.
-            bottleneck: takes the place of the deepest state.
+            codes: take the place of the coded state.
             keep_skips: skips of each sample that are kept.
             scale: 1, or 2 to leave the last decoder block out, with the skip that it alone takes.
 
@@ -122,7 +131,7 @@ class SwinTeacher(nn.Module):
             (B, 1, D, H, W), unbounded; at scale 2 (B, 1, D/2, H/2, W/2), to be compared with
             means of 2 x 2 x 2 voxels.
         """
-        y = self._decoded(x, hidden, bottleneck, keep_skips, scale)
+        y = self._decoded(x, hidden, codes, keep_skips, scale)
         image: Tensor = self.reconstruction(y)
         return image
 
@@ -142,7 +151,11 @@ class SwinTeacher(nn.Module):
         head.weight.mul_(0.1)
         head.bias.fill_(float((image * valid).sum() / seen))
 
-    def forward(self, x: Tensor) -> SegOutput:
+    def coded_state(self, hidden: tuple[Tensor, ...]) -> Tensor:
+        """Picks the state that codes replace, (B, feature_size * cell / 2, D / cell, ...)."""
+        return hidden[self.coded]
+
+    def forward(self, x: Tensor, keep_skips: Tensor | None = None) -> SegOutput:
         """Segments patches, through the nearest codes if there is a quantiser.
 
         While training, the gradient passes the codes unchanged on to the encoder and reaches
@@ -150,26 +163,33 @@ class SwinTeacher(nn.Module):
 
         Args:
             x: (B, 1, D, H, W), sides multiples of 32, one of them at least 64.
+            keep_skips: as for ``decode``.
 
         Returns:
             logits (B, 2, D, H, W) and the five hidden states; the last one is not quantised.
         """
         hidden = self.encode(x)
         if self.quantiser is None or not self.decode_codes:
-            return self.decode(x, hidden)
-        codes, _ = bypass(self.quantiser, hidden[-1], mode="copy")
-        return self.decode(x, hidden, codes)
+            return self.decode(x, hidden, keep_skips=keep_skips)
+        codes, _ = bypass(self.quantiser, self.coded_state(hidden), mode="copy")
+        return self.decode(x, hidden, codes, keep_skips)
 
     def _decoded(
         self,
         x: Tensor,
         hidden: tuple[Tensor, ...],
-        bottleneck: Tensor | None,
+        codes: Tensor | None,
         keep_skips: Tensor | None,
         scale: int = 1,
     ) -> Tensor:
         net = self.net
-        y: Tensor = net.encoder10(hidden[4] if bottleneck is None else bottleneck)
+        if codes is not None:
+            coarser = map(torch.zeros_like, hidden[self.coded + 1 :])
+            hidden = (*hidden[: self.coded], codes, *coarser)
+            if keep_skips is not None and self.coded + 1 < SKIPS:
+                keep_skips = keep_skips.clone()
+                keep_skips[:, self.coded + 1 :] = 1
+        y: Tensor = net.encoder10(hidden[-1])
         blocks = (net.decoder1, net.decoder2, net.decoder3, net.decoder4, net.decoder5)
         for level in reversed(range(scale // 2, SKIPS)):
             y = blocks[level](y, self._skip(level, x, hidden, keep_skips))

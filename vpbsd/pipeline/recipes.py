@@ -14,7 +14,6 @@ from vpbsd.data.lattice import cells
 from vpbsd.data.turns import FLIPS
 from vpbsd.errors import BadInput
 from vpbsd.methods.configs import (
-    TOKENS_PER_CODE,
     MethodConfig,
     PatternsConfig,
     SupervisedConfig,
@@ -68,8 +67,10 @@ def teacher(s: Settings, fold: Fold, seed: int) -> Stage:
     """Builds stage 2, on the labelled parts of a fold; the only one without pre-training."""
     if not s.pretrain.enabled:
         return _scratch_teacher(s, fold, seed)
-    config = SupervisedConfig(network=_gridded(s), frozen=FROZEN_IN_FINE_TUNING)
-    train = _train(s, config, s.finetune, None)
+    config = SupervisedConfig(
+        network=_gridded(s), frozen=FROZEN_IN_FINE_TUNING, skip_drop=s.finetune.skip_drop
+    )
+    train = _train(s, config, derive(Optim, s.finetune), None)
     start = {"start": pretraining(s, fold, seed)}
     return Stage(train, {"labelled": fold.train}, start, seed, "fine-tuning")
 
@@ -109,7 +110,12 @@ def said(s: Settings, spoken: Stage, says: TargetField, role: Role, fold: Fold) 
     sampling = s.sampling if role == "unlabelled" else None
     random = says == "codes" and s.student.random_codes
     config = Targets(
-        says=says, random_codes=random, data=s.data, sampling=sampling, precision=s.precision
+        says=says,
+        random_codes=random,
+        turned=says == "codes" and s.student.turned_codes and s.augment,
+        data=s.data,
+        sampling=sampling,
+        precision=s.precision,
     )
     seed, name = (spoken.seed, f"random {says}") if random else (0, says)
     return Stage(config, {role: parts}, {"teacher": spoken}, seed, f"{name} of {role} patches")
@@ -161,9 +167,9 @@ def _split(settings: Student) -> int:
 
 
 def _gridded(s: Settings) -> SwinNet:
-    """Tells the codebook of the teacher's network the grid and the student's deepest width."""
-    z, y, x = (side // 32 for side in s.data.patch)
-    width = s.student.network.widths[-1]
+    """Tells the codebook of the teacher's network its grid and the student's width there."""
+    z, y, x = (side // _book(s).cell for side in s.data.patch)
+    width = s.student.network.width_at(_book(s).cell)
     grid = (z, y, x) if _book(s).alignment == "linear_flat" else (2, 2, 2)
     book = _book(s).model_copy(update={"grid": grid, "width": width})
     return s.pretrain.network.model_copy(update={"codebook": book})
@@ -177,7 +183,8 @@ def _book(s: Settings) -> Codebook:
 
 def _refuse_few_tokens(s: Settings, fold: Fold) -> None:
     size, (z, y, x) = _book(s).size, s.data.patch
-    tokens = len(cells(fold.train, s.data.patch)) * len(FLIPS) * (z * y * x // 32**3)
+    patches = len(cells(fold.train, s.data.patch)) * len(FLIPS)
+    tokens = patches * (z * y * x // _book(s).cell ** 3)
     if tokens < size:
         raise BadInput(
             f"the labelled patches of a fold have {tokens} tokens with their flips, too few to "
@@ -190,8 +197,8 @@ def _refuse_short_warm_up(s: Settings, config: PatternsConfig, fold: Fold) -> No
     patches = min(s.sampling.patches, len(cells(fold.unlabelled, s.data.patch)))
     steps = optim.steps_per_epoch or -(-patches // optim.batch)
     warm = config.warm_steps(steps * optim.epochs)
-    tokens = warm * optim.batch * (z * y * x // 32**3)
-    needed = TOKENS_PER_CODE * config.book.size
+    tokens = warm * optim.batch * (z * y * x // config.book.cell**3)
+    needed = config.book.start_tokens
     if tokens < needed:
         raise BadInput(
             f"the warm-up of pre-training sees {tokens} tokens, but {config.book.size} codes "

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vpbsd.evaluation.codebook_health import StageSummary
 from vpbsd.networks.build import load_network
@@ -15,7 +16,12 @@ from vpbsd.networks.swin_unetr import SwinTeacher
 from vpbsd.pipeline.stage_config import Targets
 from vpbsd.pipeline.stages import StageSpec
 from vpbsd.pipeline.steps import Inputs, Step, conclude, patch_set
-from vpbsd.pipeline.targets import compute_targets, write_targets
+from vpbsd.pipeline.targets import (
+    compute_targets,
+    turned_codes,
+    write_targets,
+    write_turned_codes,
+)
 from vpbsd.random_streams import generator
 from vpbsd.safetensors_io import read_tensors, write_tensors
 
@@ -48,15 +54,26 @@ def run_targets(
     for i in range(len(targets), len(patches)):
         image = torch.from_numpy(patches.image(i))[None, None].to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            targets.append(compute_targets(teacher, image, config.says)[0].cpu().numpy())
+            targets.append(_answer(teacher, image, config).cpu().numpy())
         patches.forget()
         if len(targets) % PATCHES_PER_STEP == 0:
             yield Step([], len(targets) / len(patches), lambda path: _save(path, targets))
-    write_targets(out, config.says, targets)
+    if config.turned:
+        assert teacher.quantiser is not None
+        words = teacher.quantiser.codebook.vectors.detach().float().cpu().numpy()
+        write_turned_codes(out, targets, words)
+    else:
+        write_targets(out, config.says, targets)
     numbers = {"patches": float(len(targets))}
     if config.says == "pseudo":
         numbers["pseudo_vessel_share"] = float(np.mean(targets))
     conclude(out, [], StageSummary(numbers))
+
+
+def _answer(teacher: SwinTeacher, image: Tensor, config: Targets) -> Tensor:
+    if config.turned:
+        return turned_codes(teacher, image)
+    return compute_targets(teacher, image, config.says)[0]
 
 
 def _save(path: Path, targets: Sequence[NDArray[np.generic]]) -> None:

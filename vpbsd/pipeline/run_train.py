@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vpbsd.data.patches import PatchesWithTargets, Pool
+from vpbsd.data.turns import turns_of
 from vpbsd.evaluation.codebook_health import code_drift
 from vpbsd.methods.method import Method
 from vpbsd.methods.roster import build_method
@@ -18,7 +19,7 @@ from vpbsd.networks.swin_unetr import SwinTeacher
 from vpbsd.pipeline.stage_config import Train
 from vpbsd.pipeline.stages import Role, StageSpec
 from vpbsd.pipeline.steps import Inputs, Step, conclude, patch_set
-from vpbsd.pipeline.targets import StoredTargets
+from vpbsd.pipeline.targets import StoredTargets, StoredTurnedCodes, are_turned
 from vpbsd.safetensors_io import load_weights
 from vpbsd.training import checkpoint
 from vpbsd.training.loop import Training, fit
@@ -73,13 +74,14 @@ def make_pool(stage: StageSpec, config: Train, inputs: Inputs) -> Pool:
         if role not in stage.parts:
             return None
         patches = patch_set(stage.parts[role], role, config)
-        suffix = f"_{role}"
-        targets = {
-            name.removesuffix(suffix): StoredTargets(folder, name.removesuffix(suffix))
-            for name, folder in inputs.items()
-            if name.endswith(suffix) and name != "start"
-        }
-        return PatchesWithTargets(patches, targets)
+        suffix, turns = f"_{role}", turns_of(config.data.patch)
+        of = {n.removesuffix(suffix): f for n, f in inputs.items() if n.endswith(suffix)}
+        seen = {name for name, folder in of.items() if are_turned(folder)}
+        return PatchesWithTargets(
+            patches,
+            {name: StoredTargets(of[name], name) for name in of.keys() - seen},
+            {name: StoredTurnedCodes(of[name], turns) for name in seen},
+        )
 
     return Pool(
         labelled=patches_with_targets("labelled"),

@@ -6,7 +6,17 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, Section, TargetField
+from vpbsd.config import (
+    Data,
+    Grid,
+    Later,
+    Network,
+    Optim,
+    Precision,
+    Sampling,
+    Section,
+    TargetField,
+)
 from vpbsd.methods.configs import MethodConfig
 
 
@@ -35,6 +45,8 @@ class Targets(Section):
     says: TargetField
     random_codes: bool = False
     """Whether code words are random rows, drawn from the stage's seed, not the learned ones."""
+    turned: Annotated[bool, Later()] = False
+    """Whether codes are those of every turn of a patch, not of the still one only."""
     data: Data
     sampling: Sampling | None
     precision: Precision

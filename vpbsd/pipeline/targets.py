@@ -17,6 +17,9 @@ from pydantic import TypeAdapter
 from torch import Tensor
 from zarr.storage import ZipStore
 
+from vpbsd.data.augment import turned
+from vpbsd.data.turns import Turn, turns_of
+from vpbsd.data.volumes import triple
 from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.networks.quantiser import grid_of
 from vpbsd.networks.swin_unetr import SwinTeacher
@@ -47,12 +50,13 @@ def compute_targets(teacher: SwinTeacher, image: Tensor, field: str) -> Tensor:
             return (vessel_probability(logits) > 0.5).float()
         margin: Tensor = logits.diff(dim=1)
         return margin.clamp(-LARGEST_MARGIN, LARGEST_MARGIN).half()
-    *_, features16, features = teacher.encode(image)
+    *_, features16, features = hidden = teacher.encode(image)
     if field != "codes":
         return (features if field == "features" else features16).float()
     assert teacher.quantiser is not None, "codes come from a teacher with a codebook"
-    record = teacher.quantiser(features)[1]
-    return grid_of(record.chosen, tuple(features.shape[2:])).float()
+    state = teacher.coded_state(hidden)
+    record = teacher.quantiser(state)[1]
+    return grid_of(record.chosen, tuple(state.shape[2:])).float()
 
 
 def write_targets(folder: Path, field: str, targets: Sequence[NDArray[np.generic]]) -> None:
@@ -64,6 +68,72 @@ def write_targets(folder: Path, field: str, targets: Sequence[NDArray[np.generic
         real = np.float16 if field == "margin" else np.float32
         kept = plain if field == "pseudo" else values.astype(real)
         group.create_array(field, data=kept, chunks=(min(len(kept), 64), *kept.shape[1:]))
+
+
+@torch.no_grad()
+def turned_codes(teacher: SwinTeacher, image: Tensor) -> Tensor:
+    """Finds the codes of a patch as the teacher sees it in every turn.
+
+    Swin encoders are not equivariant: after a flip or a quarter turn 35 to 80 % of tokens keep
+    their code, so that a turned code map contradicts the turned image (measured).
+
+    Args:
+        teacher: In eval mode, with a codebook.
+        image: One untransformed patch (1, 1, D, H, W) in [0, 1].
+
+    Returns:
+        int16 (turns, d, h, w): numbers of code words, turns as `turns_of` lists them.
+    """
+    assert teacher.quantiser is not None, "codes come from a teacher with a codebook"
+    seen = []
+    for turn in turns_of(triple(image.shape[2:])):
+        state = teacher.coded_state(teacher.encode(turned(image, turn)))
+        nearest = teacher.quantiser(state)[1].nearest
+        seen.append(nearest.reshape(state.shape[2:]).to(torch.int16))
+    return torch.stack(seen)
+
+
+def write_turned_codes(
+    folder: Path, numbers: Sequence[NDArray[np.generic]], words: NDArray[np.float32]
+) -> None:
+    """Stores the numbers of the codes of every patch and turn, and the code words (N, d_s)."""
+    values = np.stack(numbers)
+    with ZipStore(folder / FILE, mode="w") as store:
+        group = zarr.create_group(store, attributes={"field": "codes", "turned": True})
+        group.create_array("words", data=words)
+        chunks = (min(len(values), 64), *values.shape[1:])
+        group.create_array("numbers", data=values, chunks=chunks)
+
+
+def are_turned(folder: Path) -> bool:
+    """Tells whether the result of a targets stage holds codes of every turn."""
+    with ZipStore(folder / FILE, mode="r") as store:
+        return bool(zarr.open_group(store, mode="r").attrs.get("turned", False))
+
+
+class StoredTurnedCodes:
+    """The stored code words of every turn of the patches, in the order of the patches.
+
+    Args:
+        folder: The result of a targets stage of turned codes.
+        turns: Those of the patches, see `turns_of`.
+    """
+
+    def __init__(self, folder: Path, turns: Sequence[Turn]) -> None:
+        with ZipStore(folder / FILE, mode="r") as store:
+            self._numbers, self._words = (
+                np.asarray(zarr.open_array(store, path=name, mode="r")[:])
+                for name in ("numbers", "words")
+            )
+        self._place = {turn: place for place, turn in enumerate(turns)}
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def seen(self, i: int, turn: Turn) -> NDArray[np.float32]:
+        """Reads the code words (d_s, d, h, w) of patch i as the teacher sees it turned so."""
+        numbers = self._numbers[i, self._place[turn.canonical]]
+        return np.asarray(np.moveaxis(self._words[numbers], -1, 0), np.float32)
 
 
 class StoredTargets:
