@@ -10,13 +10,11 @@ from pydantic import Field
 from vpbsd.config import (
     Codebook,
     Data,
-    Later,
     LightNet,
     Optim,
     Precision,
     Protocol,
     Sampling,
-    Section,
     SwinNet,
     UnetrNet,
 )
@@ -45,6 +43,7 @@ from vpbsd.methods.parameters import (
 )
 from vpbsd.overrides import override
 from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
+from vpbsd.section import Later, Section
 
 
 class Pretrain(Section):

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vpbsd.cli import invocation
-from vpbsd.config import Grid, canonical
+from vpbsd.config import Grid
 from vpbsd.data.intensity import normalise
 from vpbsd.errors import BadInput
 from vpbsd.inference.sliding_window import blocks, predict_block
 from vpbsd.networks.build import NETWORK, WEIGHTS, load_network
+from vpbsd.section import canonical
 
 SETTINGS = "segment.json"
 SIDE = 256  # voxels of a block that is predicted at once, along each axis

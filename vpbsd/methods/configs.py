@@ -11,15 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from vpbsd.config import (
-    Codebook,
-    Later,
-    MethodSection,
-    Network,
-    StudentSection,
-    Supervision,
-    SwinNet,
-)
+from vpbsd.config import Codebook, MethodSection, Network, StudentSection, Supervision, SwinNet
 from vpbsd.methods.distilling_configs import (
     AbConfig,
     FitNetsConfig,
@@ -41,6 +33,7 @@ from vpbsd.methods.parameters import (
     Reconstruction,
     SkipDrop,
 )
+from vpbsd.section import Later
 
 
 class PatternsConfig(MethodSection):

@@ -76,7 +76,7 @@ class Patterns(Method[Unlabelled]):
         noise, mode = self._noise(len(share), clock), self._mode(clock)
         u, record = quantiser(z, noise, tau, mode, settled=False)
         mine, scale = own_slice(len(z)), self.config.rebuilt_at
-        keep = kept_skips(z, self.config.skip_drop, self.seed, clock)[mine]
+        keep = kept_skips(batch.image, self.config.skip_drop, self.seed, clock)
         rebuilt = self.teacher.reconstruct(batch.image, hidden, u[mine], keep, scale)
         image, valid = shrunk(batch.image, batch.valid, scale)
         rec = rescale_mean(

@@ -49,11 +49,9 @@ class Supervised(Method[Labelled]):
 
     def _answer(self, image: Tensor, clock: Clock) -> SegOutput:
         chance = self.config.skip_drop
-        if not chance:
-            answer: SegOutput = self.network(image)
-            return answer
-        assert isinstance(self.network, SwinTeacher), "only a teacher's skips are dropped"
-        return self.network(image, kept_skips(image, chance, self.seed, clock))  # type: ignore[no-any-return]
+        dropped = (kept_skips(image, chance, self.seed, clock),) if chance else ()
+        answer: SegOutput = self.network(image, *dropped)
+        return answer
 
     def examine(self, pool: Pool) -> StageSummary:
         """Starts the codebook of a teacher that had no pre-training; else nothing to look at."""
