@@ -1,5 +1,6 @@
 """The phantom: exact capsules, Murray's law, a calibrated camera, and a set as hard as it says."""
 
+import hashlib
 import inspect
 import itertools
 from dataclasses import replace
@@ -94,7 +95,7 @@ def test_the_set_has_six_labelled_and_eight_other_groups():
 
 def test_every_two_animals_differ_in_every_drawn_property():
     styles = [animal(generator(n)) for n in range(GROUPS)]
-    same = set(Style.__dataclass_fields__) - {"bed", "trees"}
+    same = set(Style.__dataclass_fields__) - {"bed", "trees", "capillary_um", "attenuation"}
     for a, b in itertools.combinations(styles, 2):
         assert all(getattr(a, name) != getattr(b, name) for name in same)
 
@@ -108,6 +109,16 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
     other = ph.phantom(4, SMALL)
     assert (image != other[0]).mean() > 0.9
     assert (label != other[1]).mean() > 0.05
+
+
+def test_not_a_bit_of_the_plain_phantom_has_moved():
+    """Stored stages and published tables rest on it; `NUMERICS` is raised where it must move."""
+    image, label = ph.phantom(3, SMALL)
+    bits = hashlib.sha256(image.tobytes() + label.tobytes()).hexdigest()
+    assert (ph.NUMERICS, bits) == (
+        2,
+        "5f2d7210225d97fe20d53fc03179d4abcfd6a25fcc3c9fb7a01e9891eb79d53a",
+    )
 
 
 def test_another_microscope_shows_the_same_vessels():
@@ -224,6 +235,14 @@ def test_a_wide_vessel_shows_its_signal_and_haze():
     style = replace(PLAIN, signal=200.0, haze=0.25)
     image = expose(generator(), np.ones((20, 32, 32)), style)
     assert image.mean() == pytest.approx(600 + 4 * 300, rel=0.005)
+
+
+def test_light_falls_exponentially_with_depth():
+    # exp(-1.2 z / 20) of 50 photons in slice z: 50, then 50 e^-.6 = 27.4 halfway down
+    image = expose(generator(), np.zeros((20, 64, 64)), replace(PLAIN, attenuation=1.2))
+    photons = (image.astype(float) - 600).mean((1, 2)) / 4
+    assert photons[0] == pytest.approx(50, rel=0.01)
+    assert photons[10] == pytest.approx(27.4, rel=0.01)
 
 
 def test_stripes_run_along_the_light_sheet():

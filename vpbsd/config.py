@@ -84,6 +84,10 @@ class Protocol(Section):
     """Voxels left out between training and test regions of a spatial fold."""
     pretrain_on: Literal["auto", "unlabelled", "all"] = "auto"
     """Volumes the teacher is pre-trained on; auto: the unlabelled ones, all if there are none."""
+    train_groups: Annotated[int | None, Later(), Field(ge=1)] = None
+    """Training groups per fold that keep their labels; the others are unlabelled. null: all."""
+    draw: Annotated[int, Later(), Field(ge=0)] = 0
+    """Number of the random order of a fold's groups, whose first keep their labels (nested)."""
 
 
 class Optim(Section):

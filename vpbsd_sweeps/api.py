@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vpbsd.data.phantom_set import phantom_folder
+from vpbsd.data.phantom_set import Kind, phantom_folder
 from vpbsd.data.volumes import check_limits, list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override
@@ -45,6 +45,7 @@ def make_study(
     preset: str = "laptop",
     changes: Mapping[str, object] | None = None,
     seeds: Iterable[int] = (0,),
+    phantom: Kind = "plain",
 ) -> Study:
     """Describes a study: arms x folds x seeds of one data set.
 
@@ -55,6 +56,7 @@ def make_study(
         preset: The settings to begin with.
         changes: Dotted path -> value, as `--set` takes them: ``{"student.gamma": 0.5}``.
         seeds: Of the students, >= 0.
+        phantom: Which vessels are generated where there are no data.
 
     Raises:
         BadInput: No such arm, preset, path or folder, or a value out of range.
@@ -62,7 +64,7 @@ def make_study(
     if preset not in PRESETS:
         raise BadInput(f"there is no preset '{preset}'{nearest(preset, list(PRESETS))}")
     settings = override(PRESETS[preset](), changes or {})
-    volumes = list_volumes(data or phantom_folder(Path(RUNS), small=preset == "smoke"))
+    volumes = list_volumes(data or phantom_folder(Path(RUNS), phantom, small=preset == "smoke"))
     check_limits(volumes, settings.data.clip_percentile)
     return Study(name, settings, volumes, check_arms(list(arms)), tuple(seeds))
 

@@ -61,6 +61,9 @@ ABLATION = [
     (["--set", "data.patch=[48,64,64]"], "patch 48x64x64 is not one the teacher can take"),
     (["--folds", "7"], "7 folds need as many groups, but the labelled volumes have 3 (a, b, c)"),
     (["--folds", "1"], "setting 'protocol.folds'"),
+    (["--set", "protocol.train_groups=3"], "fold 0 has only 2 training groups: give 2 or fewer"),
+    (["--set", "protocol.train_groups=0"], "setting 'protocol.train_groups'"),
+    (["--phantom", "wide"], "--phantom wide generates vessels, but data are given"),
     (["--seeds", "0,x"], "--seeds 0,x: give whole numbers"),
     (["--set", "pretrain.network.codebook.size=4000"], "the warm-up of pre-training sees"),
 ]

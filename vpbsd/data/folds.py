@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import NamedTuple
+
+import numpy as np
 
 from vpbsd.config import Protocol
 from vpbsd.data.volumes import VolumeInfo
@@ -32,7 +35,10 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Fold:
-    """One split. No group of `test` is in `train` or `unlabelled` when folds go by group."""
+    """One split. No group of `test` is in `train` or `unlabelled` when folds go by group.
+
+    The label of a part of `unlabelled` that `Protocol.train_groups` took away cannot be read.
+    """
 
     index: int
     train: tuple[Part, ...]
@@ -50,11 +56,13 @@ def make_folds(volumes: tuple[VolumeInfo, ...], protocol: Protocol) -> tuple[Fol
     """Splits a data set into folds, the same for the same volumes in any order.
 
     Folds by group never test an animal that trained; folds by space test slabs of every volume,
-    and leave a margin of voxels out on either side of them.
+    and leave a margin of voxels out on either side of them. Where only some training groups are
+    to keep their labels, the others' volumes are unlabelled in that fold; tests stay as they are.
 
     Raises:
-        BadInput: No labelled volume, fewer groups than folds, an empty label in a training
-            fold, or a volume too narrow for spatial folds.
+        BadInput: No labelled volume, fewer groups than folds, fewer training groups than are to
+            keep their labels, an empty label in a training fold, or a volume too narrow for
+            spatial folds.
     """
     labelled = tuple(v for v in volumes if v.labelled)
     if not labelled:
@@ -69,6 +77,8 @@ def make_folds(volumes: tuple[VolumeInfo, ...], protocol: Protocol) -> tuple[Fol
 def final_split(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: set[str]) -> Fold:
     """Splits for the final training: every labelled volume trains, only `holdout` is tested.
 
+    Every label there is: what `Protocol.train_groups` takes away is for measuring, in folds.
+
     Args:
         volumes: The data set.
         protocol: Which volumes a teacher is pre-trained on.
@@ -77,17 +87,14 @@ def final_split(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: se
     Raises:
         BadInput: No labelled volume is left, or the label of one is empty.
     """
-    kept = tuple(v for v in volumes if v.name not in holdout)
+    kept = [v for v in volumes if v.name not in holdout]
     tested = {v.group for v in volumes if v.name in holdout}
-    labelled = tuple(v for v in kept if v.labelled and v.group not in tested)
-    if not labelled:
+    train = [whole_volume(v) for v in kept if v.labelled and v.group not in tested]
+    if not train:
         raise BadInput("no labelled volume is left to train on: hold out fewer groups")
-    fold = Fold(
-        index=-1,
-        train=_sorted([whole_volume(v) for v in labelled]),
-        test=_sorted([whole_volume(v) for v in volumes if v.name in holdout]),
-        unlabelled=_unlabelled(kept, labelled, tested, protocol),
-    )
+    test = [whole_volume(v) for v in volumes if v.name in holdout]
+    all_labels = protocol.model_copy(update={"train_groups": None})
+    fold = _fold(-1, train, test, _without_label(kept, tested), all_labels)
     _refuse_empty_labels(fold)
     return fold
 
@@ -105,7 +112,8 @@ def held_out(fold: Fold) -> Fold:
     if len(groups) < 2:
         raise BadInput(
             f"fold {fold.index} trains on one group only ({groups[0]}), so a search has none to "
-            "hold out: import volumes of more groups, or use fewer folds"
+            "hold out: import volumes of more groups, use fewer folds, or let more groups keep "
+            "their labels (protocol.train_groups)"
         )
     out = groups[fold.index % len(groups)]
     unlabelled = tuple(part for part in fold.unlabelled if part.volume.group != out)
@@ -135,27 +143,45 @@ def _by_group(
     folds = []
     for k in range(protocol.folds):
         tested = set(groups[k :: protocol.folds])
-        train = tuple(v for v in labelled if v.group not in tested)
-        folds.append(
-            Fold(
-                index=k,
-                train=_sorted([whole_volume(v) for v in train]),
-                test=_sorted([whole_volume(v) for v in labelled if v.group in tested]),
-                unlabelled=_unlabelled(volumes, train, tested, protocol),
-            )
-        )
+        train = [whole_volume(v) for v in labelled if v.group not in tested]
+        test = [whole_volume(v) for v in labelled if v.group in tested]
+        folds.append(_fold(k, train, test, _without_label(volumes, tested), protocol))
     return tuple(folds)
 
 
-def _unlabelled(
-    volumes: tuple[VolumeInfo, ...],
-    train: tuple[VolumeInfo, ...],
-    tested: set[str],
-    protocol: Protocol,
-) -> tuple[Part, ...]:
-    """Selects volumes without label of untested groups; training images join by `pretrain_on`."""
-    without = [whole_volume(v) for v in volumes if not v.labelled and v.group not in tested]
-    return _joined(without, [whole_volume(v) for v in train], protocol)
+def _without_label(volumes: Iterable[VolumeInfo], tested: set[str]) -> list[Part]:
+    """Selects volumes without label of untested groups."""
+    return [whole_volume(v) for v in volumes if not v.labelled and v.group not in tested]
+
+
+def _fold(
+    index: int, train: list[Part], test: list[Part], without: list[Part], protocol: Protocol
+) -> Fold:
+    """Makes a fold: some training parts may lose their label, and training images may join."""
+    kept = _groups_with_labels(index, train, protocol)
+    left = [part for part in train if part.volume.group in kept]
+    lost = [_hidden(part) for part in train if part.volume.group not in kept]
+    unlabelled = _joined(without + lost, left, protocol)
+    return Fold(index, _sorted(left), _sorted(test), unlabelled)
+
+
+def _groups_with_labels(index: int, train: list[Part], protocol: Protocol) -> set[str]:
+    """Draws the training groups of a fold that keep their labels: the first of a random order."""
+    groups = sorted({part.volume.group for part in train})
+    if protocol.train_groups is None:
+        return set(groups)
+    if protocol.train_groups > len(groups):
+        raise BadInput(
+            f"protocol.train_groups is {protocol.train_groups}, but fold {index} has only "
+            f"{len(groups)} training groups: give {len(groups)} or fewer, or leave it out for all"
+        )
+    order = np.random.Generator(np.random.PCG64([protocol.draw, index])).permutation(len(groups))
+    return {groups[i] for i in order[: protocol.train_groups]}
+
+
+def _hidden(part: Part) -> Part:
+    """Takes the label away: whoever opens this part finds none."""
+    return part._replace(volume=replace(part.volume, labelled=False, label_voxels=None))
 
 
 def _joined(without: list[Part], train: list[Part], protocol: Protocol) -> tuple[Part, ...]:
@@ -182,7 +208,7 @@ def _by_space(
             tested, trained = _slabs(volume, k, protocol)
             test.append(tested)
             train.extend(trained)
-        folds.append(Fold(k, _sorted(train), _sorted(test), _joined(without, train, protocol)))
+        folds.append(_fold(k, train, test, without, protocol))
     return tuple(folds)
 
 

@@ -63,7 +63,7 @@ def phantom(
     anatomy, optics = (np.random.Generator(np.random.PCG64(s)) for s in _streams(seed))
     network = grow(anatomy, shape, style)
     vessels = trace(anatomy, network, style)
-    glow = render(inflate(vessels, shape, style.share), shape)
+    glow = render(inflate(vessels, shape, style), shape)
     return expose(optics, glow, style), (glow > 0).astype(np.uint8)
 
 

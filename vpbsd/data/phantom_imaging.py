@@ -61,8 +61,14 @@ def expose(rng: np.random.Generator, glow: Floats, style: Style) -> NDArray[np.u
     light += style.signal * style.haze * _blur(stained, np.array([15, 10, 10]))
     light *= np.exp(style.shading * _field(rng, shape, (60, 40, 40)))
     light *= np.exp(style.stripes * _field(rng, shape, (4, 2, 120)))
+    light *= _reaching(shape[0], style.attenuation)
     photons = rng.poisson(light) + style.read_noise * rng.standard_normal(shape)
     return np.rint(600 + 4 * photons).clip(0, 65535).astype(np.uint16)
+
+
+def _reaching(depth: int, attenuation: float) -> Floats:
+    """Computes the share of the light of each slice that reaches the camera: (depth, 1, 1)."""
+    return np.exp(-attenuation * np.arange(depth) / depth).reshape(-1, 1, 1)
 
 
 def _field(rng: np.random.Generator, shape: Shape, scale_um: tuple[float, ...]) -> Floats:

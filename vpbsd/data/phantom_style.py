@@ -45,11 +45,13 @@ class Style:
     shading: float = 0.17  # standard deviation of the log illumination
     stripes: float = 0.06  # the same of the shadows along the light sheet (x)
     read_noise: float = 58.0  # standard deviation of the camera's noise, in photons
+    capillary_um: tuple[float, float] = CAPILLARY_UM  # least and largest radius of a capillary
+    attenuation: float = 0.0  # d: light falls as exp(-d z / depth) from the first slice on
 
 
-def animal(rng: np.random.Generator) -> Style:
-    """Draws the style of one animal: near the default one, and unlike any other."""
-    style = Style()
+def animal(rng: np.random.Generator, near: Style | None = None) -> Style:
+    """Draws the style of one animal: near the default or a given one, and unlike any other."""
+    style = near or Style()
     drawn = {name: getattr(style, name) * rng.uniform(*span) for name, span in _SPANS.items()}
     return replace(style, trees=int(rng.integers(2, 5)), **drawn)
 

@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra, minimum_spanning_tree
 from scipy.spatial import Delaunay, KDTree
 
-from vpbsd.data.phantom_style import CAPILLARY_UM, SPACING_UM, Floats, Ints, Shape, Style
+from vpbsd.data.phantom_style import SPACING_UM, Floats, Ints, Shape, Style
 
 
 class Network(NamedTuple):
@@ -78,15 +78,15 @@ def trace(rng: np.random.Generator, network: Network, style: Style) -> Segments:
     )
 
 
-def inflate(segments: Segments, shape: Shape, share: float) -> Segments:
-    """Turns radii in capillaries into micrometres: vessels then fill a share of the volume."""
+def inflate(segments: Segments, shape: Shape, style: Style) -> Segments:
+    """Turns radii in capillaries into micrometres: vessels then fill their share of the volume."""
     extent = np.multiply(shape, SPACING_UM)
     middle = segments.ends.mean(1)
     inside = ((middle > 0) & (middle < extent)).all(1)
     length = np.linalg.norm(segments.ends[:, 1] - segments.ends[:, 0], axis=1)
     filled = np.pi * (segments.radius.mean(1) ** 2 * length)[inside].sum()
-    capillary = np.sqrt(share * extent.prod() / max(filled, 1.0))
-    return segments._replace(radius=segments.radius * np.clip(capillary, *CAPILLARY_UM))
+    capillary = np.sqrt(style.share * extent.prod() / max(filled, 1.0))
+    return segments._replace(radius=segments.radius * np.clip(capillary, *style.capillary_um))
 
 
 def _scatter(rng: np.random.Generator, shape: Shape, mesh_um: float) -> Floats:

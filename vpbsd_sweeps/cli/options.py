@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 from vpbsd.cli import invocation
-from vpbsd.data.phantom_set import phantom_folder, phantom_place
+from vpbsd.data.phantom_set import KINDS, phantom_folder, phantom_place
 from vpbsd.data.volumes import VolumeInfo, list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override, parse_changes
@@ -19,13 +19,23 @@ RUNS = "runs"
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:
-    """Adds --data, --store, --tracking; each defaults to a VPBSD_* variable, then to ./runs."""
+    """Adds --data, --store, --tracking; each defaults to a VPBSD_* variable, then to ./runs.
+
+    And --phantom: which vessels are generated where there are no data.
+    """
     parser.add_argument(
         "--data",
         default=os.environ.get("VPBSD_DATA"),
         metavar="DIR",
         help=f"folder of volumes made by `{invocation('import')}`; default $VPBSD_DATA, "
         "else procedurally generated vessels (phantom)",
+    )
+    parser.add_argument(
+        "--phantom",
+        choices=KINDS,
+        default="plain",
+        help="vessels to generate without --data: plain, animals much alike, six labelled and "
+        "eight not (default); wide, fifteen labelled animals that differ",
     )
     parser.add_argument(
         "--store",
@@ -70,8 +80,9 @@ def browse(tracking: str) -> str:
 def given_places(args: argparse.Namespace) -> str:
     """Renders --data, --store and --tracking for the next command, which has other defaults."""
     words: list[str] = []
-    if args.data or _smokes(args):
-        words += ["--data", args.data or str(phantom_place(Path(RUNS), small=True))]
+    if args.data or args.phantom != "plain" or _smokes(args):
+        place = phantom_place(Path(RUNS), args.phantom, small=_smokes(args))
+        words += ["--data", args.data or str(place)]
     words += ["--store", args.store]
     if without_secrets(args.tracking) == args.tracking:
         words += ["--tracking", args.tracking]
@@ -122,11 +133,16 @@ def volumes_of(args: argparse.Namespace) -> tuple[VolumeInfo, ...]:
     """Lists the data set; the phantom is generated where no data are given.
 
     Raises:
-        BadInput: No such folder, or no volume in it.
+        BadInput: No such folder, no volume in it, or both data and a phantom asked for.
     """
+    if args.data and args.phantom != "plain":
+        raise BadInput(
+            f"--phantom {args.phantom} generates vessels, but data are given ({args.data}, by "
+            "--data or $VPBSD_DATA): leave one of them out"
+        )
     if args.data:
         return list_volumes(args.data)
-    return list_volumes(phantom_folder(Path(RUNS), small=_smokes(args)))
+    return list_volumes(phantom_folder(Path(RUNS), args.phantom, small=_smokes(args)))
 
 
 def _smokes(args: argparse.Namespace) -> bool:
@@ -137,7 +153,8 @@ def study_name(args: argparse.Namespace, kind: str) -> str:
     """Returns the name given, or one of what is run: kind, preset, data and split."""
     if args.study:
         return str(args.study)
-    data = Path(args.data).resolve().name if args.data else "phantom"
+    generated = "phantom" if args.phantom == "plain" else f"phantom-{args.phantom}"
+    data = Path(args.data).resolve().name if args.data else generated
     split = "-space" if args.split == "space" else ""
     return f"{kind}-{args.preset}-{data}{split}"
 

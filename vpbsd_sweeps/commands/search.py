@@ -106,6 +106,7 @@ def _given(args: argparse.Namespace) -> list[str]:
     words = ["--preset", args.preset]
     for name in ("data", "folds", "split"):
         words += [] if getattr(args, name) is None else [f"--{name}", str(getattr(args, name))]
+    words += ["--phantom", args.phantom] if args.phantom != "plain" else []
     for change in args.set:
         words += ["--set", change]
     return [*words, "--store", args.store, "--tracking", without_secrets(args.tracking)]
