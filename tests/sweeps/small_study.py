@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 
 from vpbsd.evaluation.pictures import save_png
+from vpbsd.overrides import override
 from vpbsd.settings import laptop
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import Tracker
@@ -19,25 +20,26 @@ VOID = ("vpbsd_wo_dis", 1)
 SECONDS = {"pre-training": 600.0, "student": 60.0, "evaluation": 6.0}
 
 
-def small_study(home):
+def small_study(home, name="small", changes=None, gain=None):
     """Three folds of two groups with two volumes each; one arm is void in one fold. Stages are
-    shared by all folds of an arm, to have few."""
-    tracker = Tracker(f"sqlite:///{home}/mlflow.db", "small", (home / "artifacts").as_uri())
+    shared by all folds of an arm, to have few. `gain` adds to the DSC of an arm in a fold."""
+    tracker = Tracker(f"sqlite:///{home}/mlflow.db", name, (home / "artifacts").as_uri())
     identity = {
-        "settings": laptop().model_dump(mode="json"),
+        "settings": override(laptop(), changes or {}).model_dump(mode="json"),
         "data": "d" * 64,
         "arms": list(GAIN),
         "seeds": [0],
         "teacher_seed": 0,
     }
     tags = {tag.KIND: tag.SWEEP_KIND, tag.STUDY_IDENTITY: json.dumps(identity), tag.COMMIT: "abc"}
-    parent = tracker.get_or_create_run("sweep", "small", None, {}, tags)
+    parent = tracker.get_or_create_run("sweep", name, None, {}, tags)
     picture = home / "picture.png"
     save_png(picture, np.zeros((8, 8, 3), np.uint8))
     _pretraining(tracker, parent, picture)
     for arm in GAIN:
         for fold in FOLDS:
-            add_trial(tracker, parent, (arm, fold, 0))
+            more = gain(arm, fold) if gain else 0.0
+            add_trial(tracker, parent, (arm, fold, 0), gain=more)
     for kind, (number, name) in product(("overlay", "projection"), enumerate(FOLDS[0])):
         shown = picture.with_name(f"{kind}_{number}_{name}.png")
         shown.write_bytes(picture.read_bytes())

@@ -19,8 +19,15 @@ from vpbsd_sweeps.cli.options import (
     volumes_of,
 )
 from vpbsd_sweeps.execution.address import cluster_address
+from vpbsd_sweeps.messages import without_secrets
 from vpbsd_sweeps.store.results import Store
-from vpbsd_sweeps.study.plan import make_plan
+from vpbsd_sweeps.study.label_studies import (
+    LabelPlan,
+    counts_of,
+    label_studies,
+    make_label_plan,
+)
+from vpbsd_sweeps.study.plan import Plan, make_plan
 from vpbsd_sweeps.study.study import Study, check_arms
 
 
@@ -37,6 +44,12 @@ def arguments(command: str, about: str | None, arms: str) -> argparse.Namespace:
         f"arms: {', '.join(ARMS)}",
     )
     parser.add_argument("--seeds", default="0", metavar="0,1", help="student seeds (default 0)")
+    parser.add_argument(
+        "--labels",
+        metavar="1,2,all",
+        help="label efficiency: one study per number of training groups that keep their labels, "
+        "NAME-labels1 and so on, then DSC against labels (default: one study with all labels)",
+    )
     parser.add_argument("--study", metavar="NAME", help="default: made of preset and data")
     parser.add_argument("--plan", action="store_true", help="print what would be run, and stop")
     parser.add_argument(
@@ -59,16 +72,17 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     """
     if not args.plan:
         cluster_address()  # one that does not answer is refused before anything is made
+    counts = counts_of(args.labels) if args.labels else None
     settings, arms = settings_of(args), check_arms(args.arms.split(","))
     seeds, store = seeds_of(args.seeds), Store(args.store)
     name = study_name(args, kind)
     study = Study(name, settings, volumes_of(args), arms, seeds, timed=timed)
     check_limits(study.volumes, settings.data.clip_percentile)
+    if counts:
+        return _sweep_labels(make_label_plan(label_studies(study, counts), store), args, store)
     plan = make_plan(study, store)
-    print("\n".join(plan.lines()), flush=True)
-    if args.plan:
+    if not _goes_on(plan, args):
         return 0
-    plan.check_budget(args.max_gpu_hours)
     from vpbsd_sweeps.drivers.sweep import drive
 
     tables, complete = drive(plan, store, args.tracking, cpus=args.cpus)
@@ -76,4 +90,29 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     print(f"results  {store.url}")
     print(f"browse   {browse(args.tracking)}, experiment '{study.name}'")
     print(f"next     {invocation('final')} --study {quote(study.name)}{given_places(args)}")
+    return 0 if complete else 1
+
+
+def _goes_on(plan: Plan | LabelPlan, args: argparse.Namespace) -> bool:
+    """Prints a plan; tells whether it is to be run, and refuses one that takes too much."""
+    print("\n".join(plan.lines()), flush=True)
+    if not args.plan:
+        plan.check_budget(args.max_gpu_hours)
+    return not args.plan
+
+
+def _sweep_labels(plan: LabelPlan, args: argparse.Namespace, store: Store) -> int:
+    """Does the same for one study per number of labelled groups, and prints one page of all."""
+    if not _goes_on(plan, args):
+        return 0
+    from vpbsd_sweeps.drivers.labels import drive_labels
+
+    page, complete = drive_labels(plan.study, store, args.tracking, cpus=args.cpus)
+    names = [study.name for study in plan.study.studies]
+    tracked = without_secrets(args.tracking)
+    print(f"\n{page}")
+    print(f"results  {store.url}")
+    print(f"browse   {browse(args.tracking)}, experiments {', '.join(names)}")
+    given = f" --tracking {quote(tracked)}" if tracked == args.tracking else ""
+    print(f"next     {invocation('report')} {quote(plan.study.name)}{given}")
     return 0 if complete else 1

@@ -3,6 +3,7 @@
 vpbsd report STUDY                   # writes runs/reports/STUDY, and logs it to MLflow
 vpbsd report STUDY --baseline kd     # compares with another arm than the Light UNet
 vpbsd report STUDY --partial         # of a study that is not finished yet
+vpbsd report NAME                    # of NAME-labels1, NAME-labels2, ...: DSC against labels, too
 
 The same runs give the same bytes, on any machine with the same versions of the libraries.
 """
@@ -10,18 +11,21 @@ The same runs give the same bytes, on any machine with the same versions of the 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from vpbsd.cli import command_parser
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.cli.options import RUNS, add_tracking
-from vpbsd_sweeps.reporting import csv_export, figures, tables
+from vpbsd_sweeps.reporting import csv_export, figures, label_figure, label_tables, tables
 from vpbsd_sweeps.reporting.analysis import StudyAnalysis, analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline, require_finished
 from vpbsd_sweeps.reporting.grid import latex, markdown
 from vpbsd_sweeps.reporting.html import page
+from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency, label_efficiency
 from vpbsd_sweeps.reporting.records import load_records
-from vpbsd_sweeps.tracking.tracker import open_tracker
+from vpbsd_sweeps.study.label_studies import siblings
+from vpbsd_sweeps.tracking.tracker import open_tracker, study_names
 
 
 def arguments() -> argparse.Namespace:
@@ -42,22 +46,46 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Reads MLflow, writes the report, logs it to the sweep's run."""
     args = arguments()
-    tracker = open_tracker(args.tracking, args.study)
-    records = load_records(tracker, args.study)
+    together = siblings(args.study, study_names(args.tracking))
+    study = _reported(args.study, together, args.tracking)
+    tracker = open_tracker(args.tracking, study)
+    records = load_records(tracker, study)
     if not args.partial:
         require_finished(records)
     if not records.trials:
-        raise BadInput(f"no trial of study '{args.study}' has ended: there is nothing to report")
+        raise BadInput(f"no trial of study '{study}' has ended: there is nothing to report")
     analysis = analyse(records, choose_baseline(records, args.baseline))
     out = Path(args.out or Path(RUNS) / "reports" / args.study)
-    write(analysis, out, tracker.place)
+    write(analysis, out, tracker.place, _labels(args, together))
     tracker.log_folder(records.parent, out, "report")
     print((out / "table.md").read_text())
+    if together:
+        print((out / "labels.md").read_text())
     print(f"report   {out / 'report.html'}")
 
 
-def write(analysis: StudyAnalysis, out: Path, url: str = "") -> None:
+def _reported(name: str, together: Iterable[str], tracking: str) -> str:
+    """Returns the study of that name; of label studies' common name the one with most labels."""
+    *_, most = ("", *together)
+    return name if name in study_names(tracking) else most or name
+
+
+def _labels(args: argparse.Namespace, together: Iterable[str]) -> LabelEfficiency | None:
+    """Reads all label studies that belong together; None where there are none."""
+    studies = [load_records(open_tracker(args.tracking, name), name) for name in together]
+    return label_efficiency([s for s in studies if s.trials], args.baseline) if studies else None
+
+
+def write(
+    analysis: StudyAnalysis, out: Path, url: str = "", labels: LabelEfficiency | None = None
+) -> None:
     """Writes all files of a report.
+
+    Args:
+        analysis: Of the study.
+        out: Folder to write to.
+        url: Of the tracking server, if it is one that a browser can open.
+        labels: What the study and those with other numbers of labels say together, if it has any.
 
     Raises:
         BadInput: The folder holds other things than a report.
@@ -76,7 +104,11 @@ def write(analysis: StudyAnalysis, out: Path, url: str = "") -> None:
         "volumes.csv": csv_export.volumes_csv(analysis),
     }
     captions = figures.draw(analysis, out / "figures")
-    texts["report.html"] = page(analysis, captions, out / "figures", url)
+    if labels is not None:
+        texts |= {"labels.md": label_tables.document(labels)}
+        texts |= {"labels.csv": label_tables.labels_csv(labels)}
+        label_figure.draw(labels, out / "figures")
+    texts["report.html"] = page(analysis, captions, out / "figures", url, labels)
     for name, text in texts.items():
         (out / name).write_text(text, encoding="utf-8", newline="\n")
 

@@ -14,9 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vpbsd.pipeline.recipes import REFERENCES
 from vpbsd_sweeps.monitor.accounting import Hours
-from vpbsd_sweeps.reporting import tables
+from vpbsd_sweeps.reporting import label_figure, label_tables, tables
 from vpbsd_sweeps.reporting.analysis import HIGHER_IS_BETTER, PRIMARY, StudyAnalysis
 from vpbsd_sweeps.reporting.checks import notices
+from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
 from vpbsd_sweeps.tracking.tracker import flat
 from vpbsd_sweeps.units import hours
@@ -40,7 +41,13 @@ class Picture:
     run_id: str = ""
 
 
-def page(analysis: StudyAnalysis, figures: dict[str, str], folder: Path, url: str) -> str:
+def page(
+    analysis: StudyAnalysis,
+    figures: dict[str, str],
+    folder: Path,
+    url: str,
+    labels: LabelEfficiency | None = None,
+) -> str:
     """Writes the page.
 
     Args:
@@ -48,6 +55,7 @@ def page(analysis: StudyAnalysis, figures: dict[str, str], folder: Path, url: st
         figures: Name -> caption of the figures drawn.
         folder: Where their SVG files lie.
         url: Of the tracking server, if it is one that a browser can open.
+        labels: What label studies say together, its figure in the same folder; None: not one.
     """
     records = analysis.records
     base = url.rstrip("/") if url.startswith("http") else ""
@@ -66,10 +74,9 @@ def page(analysis: StudyAnalysis, figures: dict[str, str], folder: Path, url: st
         main=tables.main_table(analysis),
         spread=tables.spread_table(analysis),
         comparison=tables.comparison_table(analysis),
-        figures=[
-            Picture(inside((folder / f"{name}.svg").read_bytes(), "svg+xml"), caption)
-            for name, caption in figures.items()
-        ],
+        figures=[_drawn(folder, name, caption) for name, caption in figures.items()],
+        labels=labels and [label_tables.score_table(labels), label_tables.gain_table(labels)],
+        label_figure=labels and _drawn(folder, label_figure.NAME, label_figure.CAPTION),
         overlays=list(overlays(analysis)),
         codebooks=list(codebooks(records)),
         trials=records.trials,
@@ -164,6 +171,10 @@ def codebooks(records: StudyRecords) -> Iterator[tuple[str, list[Picture]]]:
                 if path.endswith(".png")
             ],
         )
+
+
+def _drawn(folder: Path, name: str, caption: str) -> Picture:
+    return Picture(inside((folder / f"{name}.svg").read_bytes(), "svg+xml"), caption)
 
 
 def inside(content: bytes, kind: str) -> str:

@@ -159,6 +159,11 @@ def _notes(analysis: StudyAnalysis, rows: Sequence[Row]) -> Iterator[str]:
         f"{len(groups)} groups in all; {len(identity['seeds'])} student seed(s), averaged "
         "within a fold; one teacher seed."
     )
+    if protocol.get("train_groups") is not None:
+        yield (
+            f"{protocol['train_groups']} training group(s) per fold kept their labels (draw "
+            f"{protocol.get('draw', 0)}); the volumes of the others were unlabelled."
+        )
     yield _rule_for_bold(analysis, rows)
     yield _rule_for_marks(analysis)
     for row in rows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from vpbsd.errors import BadInput
 from vpbsd.pipeline.stages import Family, Stage
@@ -25,11 +25,27 @@ NAMED = 4
 """Arms of a line that are named; more are counted."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A study and the inventory of its unique stages."""
+class Planned(Protocol):
+    """What can be planned: a study, or several that share stages."""
 
-    study: Study
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """All its trials."""
+
+    @property
+    def timings(self) -> tuple[Stage, ...]:
+        """One timing per network, if networks are timed."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is planned, and the inventory of its unique stages."""
+
+    study: Planned
     inventory: Inventory
 
     def requested(self) -> Counter[Family]:
@@ -37,20 +53,8 @@ class Plan:
         counts = Counter(s.family for t in self.study.trials for s in t.stage.lineage())
         return counts + Counter(stage.family for stage in self.study.timings)
 
-    def lines(self) -> Iterator[str]:
-        """Yields the plan as people and scripts read it."""
-        study = self.study
-        yield (
-            f"study {study.name}: {len(study.arms)} arms, {len(study.folds)} folds, "
-            f"{len(study.seeds)} seeds = {len(study.trials)} trials"
-        )
-        yield from (f"arm {arm}" for arm in study.arms)
-        yield from self._counts()
-        yield from self._estimates()
-        yield "shared stages, over all folds:"
-        yield from (f"  {line}" for line in sharing(study.trials, self.inventory.states))
-
-    def _counts(self) -> Iterator[str]:
+    def counts(self) -> Iterator[str]:
+        """Yields a table of stages by family: asked for, unique, stored."""
         requested, inventory = self.requested(), self.inventory
         yield "stage          requested | unique | stored | damaged"
         for family in (f for f in FAMILIES if requested[f]):
@@ -61,7 +65,8 @@ class Plan:
                 f"| {states['stored']:>6} | {states['damaged']:>7}"
             )
 
-    def _estimates(self) -> Iterator[str]:
+    def estimates(self) -> Iterator[str]:
+        """Yields what is left in hours and bytes, and what sharing saves."""
         inventory, costs = self.inventory, self.inventory.costs()
         left = sum(costs[stage.key] for stage in inventory.missing)
         naive = sum(costs[s.key] for t in self.study.trials for s in t.stage.lineage())
@@ -107,6 +112,26 @@ class Plan:
                 f"study '{self.study.name}' would take about {self.gpu_hours():.2g} GPU-hours, "
                 f"--max-gpu-hours allows {most:g}: ask for fewer arms, folds or seeds, or raise it"
             )
+
+
+@dataclass(frozen=True)
+class Plan(Work):
+    """A study and the inventory of its unique stages."""
+
+    study: Study
+
+    def lines(self) -> Iterator[str]:
+        """Yields the plan as people and scripts read it."""
+        study = self.study
+        yield (
+            f"study {study.name}: {len(study.arms)} arms, {len(study.folds)} folds, "
+            f"{len(study.seeds)} seeds = {len(study.trials)} trials"
+        )
+        yield from (f"arm {arm}" for arm in study.arms)
+        yield from self.counts()
+        yield from self.estimates()
+        yield "shared stages, over all folds:"
+        yield from (f"  {line}" for line in sharing(study.trials, self.inventory.states))
 
 
 def make_plan(study: Study, store: Store) -> Plan:

@@ -233,19 +233,27 @@ def open_tracker(uri: str, study: str) -> Tracker:
     Raises:
         BadInput: No such database or study; the studies there are named.
     """
-    file = _sqlite_file(uri)
-    if file is not None and not file.exists():
-        raise BadInput(f"no MLflow database at {file}: run a sweep first, or pass --tracking URI")
-    with require_reachable(uri):
-        client = MlflowClient(uri)
-        found = client.get_experiment_by_name(study)
-    if found is None:
-        names = [e.name for e in client.search_experiments() if e.name != "Default"]
+    if _client(uri).get_experiment_by_name(study) is None:
         raise BadInput(
             f"there is no study '{study}' at {without_secrets(uri)}; known are "
-            f"{', '.join(names) or 'none'}"
+            f"{', '.join(study_names(uri)) or 'none'}"
         )
     return Tracker(uri, study)
+
+
+def study_names(uri: str) -> list[str]:
+    """Lists the studies and searches that MLflow knows, the newest first.
+
+    Raises:
+        BadInput: There is no such database, or nobody answers.
+    """
+    client, token, names = _client(uri), None, list[str]()
+    while True:
+        page = client.search_experiments(page_token=token)
+        names += [experiment.name for experiment in page if experiment.name != "Default"]
+        token = page.token
+        if not token:
+            return names
 
 
 def flat(value: object, prefix: str = "") -> dict[str, object]:
@@ -270,6 +278,17 @@ def _name(text: str) -> str:
 
 def _sqlite_file(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def _client(uri: str) -> MlflowClient:
+    """Connects for reading, where a database is and somebody answers."""
+    file = _sqlite_file(uri)
+    if file is not None and not file.exists():
+        raise BadInput(f"no MLflow database at {file}: run a sweep first, or pass --tracking URI")
+    with require_reachable(uri):
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    return client
 
 
 def _make_folder(uri: str) -> None:
