@@ -21,6 +21,7 @@ from vpbsd_sweeps.reporting.grid import (
     NOTED,
     NOTHING,
     PARTIAL,
+    UNPROVEN,
     VOID,
     Grid,
     Item,
@@ -145,7 +146,8 @@ def _cell(analysis: StudyAnalysis, row: Row, metric: str, *, bold: bool) -> Item
 
 
 def _marks(row: Row) -> str:
-    marks = {VOID: row.void, DIFFERS: row.differs, PARTIAL: row.partial, NOTED: row.note}
+    marks = {VOID: row.void, DIFFERS: row.differs, PARTIAL: row.partial}
+    marks |= {UNPROVEN: row.unproven, NOTED: row.note}
     return "".join(mark for mark, why in marks.items() if why)
 
 
@@ -168,6 +170,11 @@ def _notes(analysis: StudyAnalysis, rows: Sequence[Row]) -> Iterator[str]:
             yield f"{DIFFERS} {row.title} differs from the baseline in {'; '.join(row.differs)}."
         if row.partial:
             yield f"{PARTIAL} {row.title}: {row.partial}; its numbers will change."
+        if row.unproven:
+            yield (
+                f"{UNPROVEN} {row.title}: unproven, so never bold nor the best: {row.unproven}; "
+                "L_dis claims nothing."
+            )
         if row.note:
             yield f"{NOTED} {row.title}: {row.note}."
 
