@@ -26,11 +26,9 @@ from vpbsd.losses.weighting import token_share
 from vpbsd.networks.swin_unetr import SKIPS, SwinTeacher
 from vpbsd.random_streams import permutation
 
-LEAST_CHANGE = 0.95
-"""Dice of masks with own and with others' codes from which on codes do not change the mask."""
 ROLLS = 3  # other patches whose codes each patch is given
 MOST_TOKEN_PATCHES, MOST_SWAPPED = 256, 32
-REAL = 0.5  # share of a token's cell that must be image, not mirrored padding
+REAL = 0.25  # share of a token's cell that must be image; less says little, as of thin stacks
 SHOWN = 4
 
 
@@ -107,6 +105,8 @@ def examine_meaning(teacher: SwinTeacher, patches: PatchSet) -> StageSummary:
         patch, whose tokens are alike, or a token where there is one patch only.
     """
     tokens = read_tokens(teacher, patches)
+    if not len(tokens.codes):
+        return StageSummary()
     units = tokens.patches
     if len(np.unique(units)) < 2:
         units = np.arange(len(units))
@@ -145,32 +145,8 @@ def examine_reconstruction(
     return {"mse_codes": codes, "mse_cell_mean": mean}
 
 
-def verdict(numbers: dict[str, float]) -> str | None:
-    """Says what code words of these numbers fail to carry, or None if they pass.
-
-    A number that could not be measured fails nothing.
-
-    >>> verdict({"swapped_dice": 0.9, "r2_vessel_share": 0.3})
-    >>> verdict({"swapped_dice": 0.999, "r2_vessel_share": -0.02})
-    "codes do not change the mask (Dice 0.999 with another patch's), say nothing of vessels \
-(R^2 -0.02)"
-    """
-    fails = []
-    swapped, r2 = numbers.get("swapped_dice", 0.0), numbers.get("r2_vessel_share", 1.0)
-    if swapped >= LEAST_CHANGE:
-        fails.append(f"do not change the mask (Dice {swapped:.3f} with another patch's)")
-    if r2 <= 0:
-        fails.append(f"say nothing of vessels (R^2 {r2:.2f})")
-    if "mse_codes" in numbers and numbers["mse_codes"] >= numbers["mse_cell_mean"]:
-        fails.append(
-            f"rebuild the image no better than its cells' means (MSE {numbers['mse_codes']:.4f} "
-            f"and {numbers['mse_cell_mean']:.4f})"
-        )
-    return "codes " + ", ".join(fails) if fails else None
-
-
 def read_tokens(teacher: SwinTeacher, patches: PatchSet) -> Tokens:
-    """Reads codes and cells of all tokens that are image at least by half."""
+    """Reads codes and cells of all tokens that are image at least by a quarter."""
     found: list[tuple[NDArray[np.generic], ...]] = []
     for i, one in enumerate(_encoded(teacher, patches, _chosen(patches, MOST_TOKEN_PATCHES))):
         real = token_share(one.valid, one.grid).flatten() >= REAL

@@ -1,11 +1,38 @@
-"""Statistics of code words: how well they predict a quantity, who is given whose codes."""
+"""Statistics of code words, and the verdict on them; without torch, so that reports can ask."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+SAME_MASK = 0.95
+"""Dice of masks with own and with others' codes from which on codes do not change the mask."""
+
+
+def verdict(numbers: Mapping[str, float]) -> str | None:
+    """Says what code words of these numbers fail to carry, or None if they pass.
+
+    A number that could not be measured fails nothing.
+
+    >>> verdict({"swapped_dice": 0.9, "r2_vessel_share": 0.3})
+    >>> verdict({"swapped_dice": 0.999, "r2_vessel_share": -0.02})
+    "codes do not change the mask (Dice 0.999 with another patch's), say nothing of vessels \
+(R^2 -0.02)"
+    """
+    fails = []
+    swapped, r2 = numbers.get("swapped_dice", 0.0), numbers.get("r2_vessel_share", 1.0)
+    if swapped >= SAME_MASK:
+        fails.append(f"do not change the mask (Dice {swapped:.3f} with another patch's)")
+    if r2 <= 0:
+        fails.append(f"say nothing of vessels (R^2 {r2:.2f})")
+    if "mse_codes" in numbers and numbers["mse_codes"] >= numbers["mse_cell_mean"]:
+        fails.append(
+            f"rebuild the image no better than its cells' means (MSE {numbers['mse_codes']:.4f} "
+            f"and {numbers['mse_cell_mean']:.4f})"
+        )
+    return "codes " + ", ".join(fails) if fails else None
 
 
 def held_out_r2(

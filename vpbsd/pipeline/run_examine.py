@@ -11,8 +11,8 @@ from vpbsd.evaluation.code_evidence import (
     examine_mask,
     examine_meaning,
     examine_reconstruction,
-    verdict,
 )
+from vpbsd.evaluation.code_statistics import verdict
 from vpbsd.evaluation.codebook_health import StageSummary
 from vpbsd.networks.build import load_network
 from vpbsd.networks.swin_unetr import SwinTeacher

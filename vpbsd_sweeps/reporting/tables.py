@@ -16,6 +16,7 @@ from vpbsd_sweeps.reporting.analysis import (
     StudyAnalysis,
     threshold_floor,
 )
+from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.grid import (
     DIFFERS,
     NOTED,
@@ -32,12 +33,15 @@ from vpbsd_sweeps.reporting.significance import ALPHA, Spread
 
 
 def document(analysis: StudyAnalysis) -> str:
-    """Writes all tables of a study as Markdown; sizes and times where they were measured."""
+    """Writes all tables of a study as Markdown; of codes and costs where they were measured."""
     titled = [
         (heading, main_table(analysis, arms)) for heading, arms in sections(analysis.records.arms)
     ]
-    costs = cost_table(analysis)
-    titled += [("Size and time (the paper's Table 2)", costs)] if costs.rows else []
+    others = {
+        "What the code words carry": code_table(analysis.records),
+        "Size and time (the paper's Table 2)": cost_table(analysis),
+    }
+    titled += [(heading, grid) for heading, grid in others.items() if grid.rows]
     return "\n".join(f"## {heading}\n\n{markdown(grid)}" for heading, grid in titled)
 
 
