@@ -10,6 +10,7 @@ import torch
 from tests import small
 from vpbsd.config import LightNet
 from vpbsd.data.folds import whole_volume
+from vpbsd.evaluation.code_statistics import verdict
 from vpbsd.inference.profiling import FIRST, block_times
 from vpbsd.networks.build import NETWORK, WEIGHTS, build_network, load_network
 from vpbsd.networks.swin_unetr import SwinTeacher
@@ -269,6 +270,24 @@ def test_a_training_that_diverges_names_step_and_term(lr, tiny, folds, cheap, tm
     with pytest.raises(Diverged, match=r"loss 'sup' is nan at step [12]"):
         list(run.run(stage, {}, tmp_path))
     assert not (tmp_path / "rows.json").exists()
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_an_examination_measures_a_teacher_on_its_own_patches(pretrained, trial, cheap, tmp_path):
+    """Two steps of fine-tuning teach no decoder to read codes: there is a verdict, and why."""
+    stage = recipes.examination(trial[FINE].stage)
+    inputs = {"teacher": trial[FINE].folder, "pretrained": trial[PRE].folder}
+    if not pretrained:
+        del inputs["pretrained"]
+    assert [step.share for step in run.run(stage, inputs, tmp_path)][-1] == 1
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    always = {"training_dsc", "swapped_dice", "r2_vessel_share", "r2_brightness"}
+    rebuilt = {"mse_codes", "mse_cell_mean"} if pretrained else set()
+    assert summary["numbers"].keys() == always | rebuilt
+    assert np.isfinite(list(summary["numbers"].values())).all()
+    assert summary["void"] == verdict(summary["numbers"])
+    pictures = {path.name for path in tmp_path.glob("*.png")}
+    assert pictures == {"swapped_codes.png", "code_vessel_share.png"}
 
 
 def test_a_timing_tells_size_and_mean_time(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from vpbsd.pipeline.arms import ARMS
 from vpbsd.section import digest
 from vpbsd.settings import PRESETS
 from vpbsd_sweeps.study.study import Study
+from vpbsd_sweeps.study.void import examined_by
 
 GOLDEN = Path(__file__).parent / "golden" / "stage_keys.json"
 SHAPE = (100, 128, 160)
@@ -38,12 +39,13 @@ def info(number: int, *, labelled: bool) -> VolumeInfo:
 
 
 def keys(preset: str) -> dict[str, dict[str, str]]:
-    """Arm -> label -> key of every stage of its first fold, and of its timing."""
+    """Arm -> label -> key of every stage of its first fold, of its timing and examination."""
     volumes = tuple(info(n, labelled=n < 5) for n in range(8))
     study = Study("golden", PRESETS[preset](), volumes, tuple(ARMS), timed=True)
     first = [trial for trial in study.trials if trial.fold == 0]
     return {
         trial.arm: {stage.label: stage.key for stage in trial.stage.lineage()}
+        | {e.label: e.key for e in [examined_by(trial.stage)] if e is not None}
         | {"timing": study.timing(trial).key}
         for trial in first
     }

@@ -18,12 +18,12 @@ from vpbsd_sweeps.study.study import Study
 
 
 def every_stage(preset: str) -> dict[str, Stage]:
-    """All stages of the first fold of all arms, and their timings."""
+    """All stages of the first fold of all arms, and what stands beside them."""
     volumes = tuple(info(n, labelled=n < 5) for n in range(8))
     study = Study("s", PRESETS[preset](), volumes, tuple(ARMS), (3,), teacher_seed=4, timed=True)
     first = [trial.stage for trial in study.trials if trial.fold == 0]
     stages = [stage for last in first for stage in last.lineage()]
-    return {stage.key: stage for stage in [*stages, *study.timings]}
+    return {stage.key: stage for stage in [*stages, *study.beside]}
 
 
 @pytest.mark.parametrize("preset", ["paper", "laptop"])

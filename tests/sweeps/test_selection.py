@@ -69,6 +69,27 @@ def test_void_and_partial_arms_are_left_out(change, why):
     assert choice.left_out == (why,)
 
 
+def test_an_unproven_arm_is_chosen_by_its_name_alone():
+    codes = {"unproven": "codes say nothing of vessels"}
+    choice = choose(trials(vpbsd11=codes), IDENTITY)
+    assert choice.arm == "kd"
+    assert choice.left_out == ("VpbSD (unproven; --arm vpbsd takes it all the same)",)
+    choice = choose(trials(vpbsd11=codes), IDENTITY, "vpbsd")
+    assert choice.arm == "vpbsd"
+    assert choice.scores["dsc"].mean == pytest.approx(0.8)
+    assert "unproven: codes say nothing of vessels (fold 1 seed 1)" in choice.rule
+    proven = choose(trials(), IDENTITY, "kd")
+    assert (proven.arm, proven.rule) == ("kd", "asked for by name")
+
+
+def test_an_arm_that_cannot_be_delivered_is_refused_by_its_name():
+    for name in ("vpbds", "teacher"):
+        with pytest.raises(BadInput, match=f"--arm {name}: the study has no such student arm"):
+            choose(trials(), IDENTITY, name)
+    with pytest.raises(BadInput, match=r"VpbSD \(void\)"):
+        choose(trials(vpbsd11={"void": "codes collapsed"}), IDENTITY, "vpbsd")
+
+
 def test_a_fold_that_no_arm_has_is_missed():
     with pytest.raises(BadInput, match=r"VpbSD \(not finished\)\): finish the sweep"):
         choose([t for t in trials() if t.fold == 0], IDENTITY)

@@ -46,11 +46,11 @@ def overlay(
         axes[0, column].set_title(name, fontsize=9)
         verdicts = _verdicts(truth[place], prediction[place])
         for row, (legend, colours) in enumerate(LEGENDS.items(), start=1):
-            axes[row, column].imshow(_painted(plane, verdicts, colours))
+            axes[row, column].imshow(painted(plane, verdicts, colours))
             axes[row, 1].set_title(legend, fontsize=9)
     for at in axes.flat:
         at.set_axis_off()
-    return _drawn(figure)
+    return drawn(figure)
 
 
 def projections(
@@ -79,11 +79,11 @@ def projections(
         at.imshow(seen, cmap="gray", vmin=0, vmax=1)
         at.set_title(name, fontsize=9)
     for at, (legend, colours) in zip(axes[1], LEGENDS.items(), strict=True):
-        at.imshow(_painted(plane, verdicts, colours))
+        at.imshow(painted(plane, verdicts, colours))
         at.set_title(legend, fontsize=9)
     for at in axes.flat:
         at.set_axis_off()
-    return _drawn(figure)
+    return drawn(figure)
 
 
 def reconstructions(
@@ -106,7 +106,7 @@ def reconstructions(
             at.set_xticks([])
             at.set_yticks([])
         axes[row, 0].set_ylabel(name, fontsize=9)
-    return _drawn(figure)
+    return drawn(figure)
 
 
 def code_usage(histogram: NDArray[np.float64], title: str) -> Picture:
@@ -125,7 +125,7 @@ def code_usage(histogram: NDArray[np.float64], title: str) -> Picture:
     at.set_ylabel("share of tokens")
     at.set_title(title, fontsize=10)
     at.legend(fontsize=8)
-    return _drawn(figure)
+    return drawn(figure)
 
 
 def code_patches(
@@ -163,7 +163,7 @@ def code_patches(
         at.set_title(f"code {code}, {histogram[code] / histogram.sum():.1%} of tokens", fontsize=7)
     for at in axes:
         at.set_axis_off()
-    return _drawn(figure)
+    return drawn(figure)
 
 
 def save_png(path: Path, picture: Picture) -> None:
@@ -171,6 +171,21 @@ def save_png(path: Path, picture: Picture) -> None:
     from matplotlib.image import imsave
 
     imsave(path, picture)
+
+
+def painted(plane: NDArray[np.float32], verdicts: Masks, colours: Colours) -> NDArray[np.float64]:
+    """Paints each of some masks over a darkened grey plane, in its colour; (y, x) -> (y, x, 3)."""
+    grey: NDArray[np.float64] = np.repeat(plane[..., None].astype(float) * 0.6, 3, axis=-1)
+    for where, colour in zip(verdicts, colours, strict=True):
+        grey[where] = 0.25 * grey[where] + 0.75 * np.array(colour)
+    return grey
+
+
+def drawn(figure: Figure) -> Picture:
+    """Renders a figure to pixels."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _some(numbers: list[int], most: int = 12) -> str:
@@ -198,16 +213,3 @@ def _planes(truth: NDArray[np.bool_]) -> dict[str, tuple[slice | int, ...]]:
 def _verdicts(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> Masks:
     """Sorts voxels into correct, missed and false ones."""
     return truth & prediction, truth & ~prediction, ~truth & prediction
-
-
-def _painted(plane: NDArray[np.float32], verdicts: Masks, colours: Colours) -> NDArray[np.float64]:
-    grey: NDArray[np.float64] = np.repeat(plane[..., None].astype(float) * 0.6, 3, axis=-1)
-    for where, colour in zip(verdicts, colours, strict=True):
-        grey[where] = 0.25 * grey[where] + 0.75 * np.array(colour)
-    return grey
-
-
-def _drawn(figure: Figure) -> Picture:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

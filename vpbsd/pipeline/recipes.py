@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vpbsd.config import Codebook, Optim, Sampling, SwinNet, TargetField
-from vpbsd.data.folds import Fold
+from vpbsd.data.folds import Fold, Part
 from vpbsd.data.lattice import cells
 from vpbsd.data.turns import FLIPS
 from vpbsd.errors import BadInput
@@ -20,7 +20,7 @@ from vpbsd.methods.configs import (
 )
 from vpbsd.overrides import override
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED
-from vpbsd.pipeline.stage_config import Evaluate, Targets, Train
+from vpbsd.pipeline.stage_config import Evaluate, Examine, Targets, Train
 from vpbsd.pipeline.stages import Role, Stage
 from vpbsd.section import derive
 from vpbsd.settings import Settings, Student
@@ -120,6 +120,20 @@ def said(s: Settings, spoken: Stage, says: TargetField, role: Role, fold: Fold) 
     )
     seed, name = (spoken.seed, f"random {says}") if random else (0, says)
     return Stage(config, {role: parts}, {"teacher": spoken}, seed, f"{name} of {role} patches")
+
+
+def examination(tuned: Stage) -> Stage:
+    """Builds the examination of a teacher's code words, on the labelled parts it was tuned on."""
+    assert isinstance(tuned.config, Train)
+    upstream, scale = {"teacher": tuned}, 1
+    if "start" in tuned.upstream:
+        before = tuned.upstream["start"]
+        assert isinstance(before.config, Train)
+        assert isinstance(before.config.method, PatternsConfig)
+        upstream["pretrained"], scale = before, before.config.method.rebuilt_at
+    config = Examine(rebuilt_at=scale, data=tuned.config.data, precision=tuned.config.precision)
+    parts: dict[Role, tuple[Part, ...]] = {"labelled": tuned.parts["labelled"]}
+    return Stage(config, parts, upstream, 0, f"examine codes of {tuned.label}")
 
 
 def _train(s: Settings, method: MethodConfig, optim: Optim, sampling: Sampling | None) -> Train:

@@ -1,4 +1,4 @@
-"""Configs of the four kinds of stage: all that changes what one trains, stores or measures."""
+"""Configs of the five kinds of stage: all that changes what one trains, stores or measures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, TargetField
 from vpbsd.methods.configs import MethodConfig
+from vpbsd.methods.parameters import RebuiltAt
 from vpbsd.section import Later, Section
 
 
@@ -64,4 +65,19 @@ class Timing(Section):
     precision: Precision
 
 
-StageConfig = Annotated[Train | Targets | Evaluate | Timing, Field(discriminator="kind")]
+class Examine(Section):
+    """Asks what a fine-tuned teacher's code words carry, on its own training patches.
+
+    Upstream `teacher`; and `pretrained`, if it was, whose reconstruction is measured too.
+    """
+
+    numerics: ClassVar[int] = 1
+    kind: Literal["examine"] = "examine"
+    rebuilt_at: RebuiltAt = 1
+    """What the pre-trained teacher rebuilds: the image, or its half resolution."""
+    data: Data
+    precision: Precision
+
+
+AnyConfig = Train | Targets | Evaluate | Timing | Examine
+StageConfig = Annotated[AnyConfig, Field(discriminator="kind")]

@@ -21,11 +21,21 @@ from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.evaluation.numerics import METRICS, VALIDATION
 from vpbsd.methods.configs import PatternsConfig
-from vpbsd.pipeline.stage_config import Evaluate, StageConfig, Targets, Timing, Train
+from vpbsd.pipeline.stage_config import (
+    AnyConfig,
+    Evaluate,
+    Examine,
+    StageConfig,
+    Targets,
+    Timing,
+    Train,
+)
 from vpbsd.section import canonical, digest
 
 Role = Literal["labelled", "unlabelled", "test", "validation"]
-Family = Literal["pre-training", "fine-tuning", "targets", "student", "evaluation", "timing"]
+Family = Literal[
+    "pre-training", "fine-tuning", "targets", "student", "evaluation", "timing", "examination"
+]
 Parts = Mapping[Role, tuple[Part, ...]]
 
 
@@ -41,7 +51,7 @@ class StageSpec:
         label: For people ("pre-training", "vpbsd"); not in the key.
     """
 
-    config: Train | Targets | Evaluate | Timing
+    config: AnyConfig
     parts: Parts
     upstream: Mapping[str, str]
     seed: int = 0
@@ -65,6 +75,8 @@ class StageSpec:
         """What people call it, and what its slice and cost go by."""
         if isinstance(self.config, Timing):
             return "timing"
+        if isinstance(self.config, Examine):
+            return "examination"
         if not isinstance(self.config, Train):
             return "targets" if isinstance(self.config, Targets) else "evaluation"
         if isinstance(self.config.method, PatternsConfig):
@@ -132,7 +144,7 @@ class StageSpec:
 class Stage:
     """A stage with the stages that it rests on; see `StageSpec` for the fields."""
 
-    config: Train | Targets | Evaluate | Timing
+    config: AnyConfig
     parts: Parts
     upstream: Mapping[str, Stage] = field(default_factory=dict)
     seed: int = 0

@@ -15,7 +15,7 @@ from vpbsd.data.lattice import PatchSet, sample
 from vpbsd.evaluation.codebook_health import StageSummary
 from vpbsd.evaluation.evaluate import Row
 from vpbsd.evaluation.pictures import save_png
-from vpbsd.pipeline.stage_config import Targets, Train
+from vpbsd.pipeline.stage_config import Examine, Targets, Train
 from vpbsd.pipeline.stages import Role
 from vpbsd.safetensors_io import write_tensors
 
@@ -38,10 +38,11 @@ class Step:
     save: Callable[[Path], None]
 
 
-def patch_set(parts: tuple[Part, ...], role: Role, config: Train | Targets) -> PatchSet:
+def patch_set(parts: tuple[Part, ...], role: Role, config: Train | Targets | Examine) -> PatchSet:
     """Opens the patches of a role: all cells of labelled parts, a sample of unlabelled ones."""
     if role == "labelled":
         return PatchSet(parts, config.data)
+    assert not isinstance(config, Examine), "only labelled patches are examined"
     assert config.sampling is not None, "stages with unlabelled patches say which"
     return PatchSet(parts, config.data, sample(parts, config.data, config.sampling))
 

@@ -5,8 +5,9 @@
     vpbsd final --study NAME --data DIR --holdout VOLUME
 
 The arm with the highest mean test DSC over folds is taken, never a reference, a void or an
-unfinished arm; of a search, the complete trial with the highest objective. Stored stages are
-reused; running the same command again goes on, or finds that nothing is left to do.
+unfinished arm; an unproven one (it learned code words that carry nothing) only if --arm names it.
+Of a search, the complete trial with the highest objective is taken. Stored stages are reused;
+running the same command again goes on, or finds that nothing is left to do.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ def arguments() -> argparse.Namespace:
     """Reads the command line."""
     parser = command_parser("final", __doc__)
     parser.add_argument("--study", required=True, metavar="NAME", help="a finished study")
+    parser.add_argument(
+        "--arm", metavar="ARM", help="deliver this arm's student, not that of the best arm"
+    )
     add_places(parser)
     parser.add_argument(
         "--holdout",
@@ -71,7 +75,7 @@ def main() -> int:
     tracker = open_tracker(args.tracking, args.study)
     store.files.check_writable()
     with study_lock(args.study, store):
-        choice, data = load_choice(tracker, store, args.study)
+        choice, data = load_choice(tracker, store, args.study, args.arm)
         volumes = volumes_of(args)
         _refuse_other_data(data, volumes, args.study)
         holdout = _holdout(args.holdout, volumes)

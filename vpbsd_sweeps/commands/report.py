@@ -20,6 +20,7 @@ from vpbsd_sweeps.cli.options import RUNS, add_tracking
 from vpbsd_sweeps.reporting import csv_export, figures, label_figure, label_tables, tables
 from vpbsd_sweeps.reporting.analysis import StudyAnalysis, analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline, require_finished
+from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.grid import latex, markdown
 from vpbsd_sweeps.reporting.html import page
 from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency, label_efficiency
@@ -92,10 +93,11 @@ def write(
     """
     _refuse_foreign(out)
     main_table = tables.main_table(analysis)
-    comparison = tables.comparison_table(analysis)
+    comparison, evidence = tables.comparison_table(analysis), code_table(analysis.records)
+    grids = [main_table, tables.spread_table(analysis), *([evidence] if evidence.rows else [])]
     study, base = analysis.records.study, analysis.row(analysis.baseline).title
     texts = {
-        "table.md": "\n".join(map(markdown, (main_table, tables.spread_table(analysis)))),
+        "table.md": "\n".join(map(markdown, grids)),
         "table.csv": csv_export.table_csv(analysis),
         "table.tex": latex(main_table, f"Study {study}.", "arms"),
         "comparison.md": markdown(comparison),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from vpbsd.errors import BadInput
-from vpbsd.overrides import override
+from vpbsd.overrides import nearest, override
 from vpbsd.pipeline.arms import TITLES
 from vpbsd.pipeline.recipes import REFERENCES
 from vpbsd.settings import Settings
 from vpbsd_sweeps.reporting.analysis import PRIMARY, spreads_by_metric
+from vpbsd_sweeps.reporting.checks import unproven
 from vpbsd_sweeps.reporting.records import TrialResult, trial_result
 from vpbsd_sweeps.reporting.search_tables import held_out_dsc
 from vpbsd_sweeps.reporting.significance import Spread
@@ -22,7 +23,11 @@ from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.tuning.journal import Journal
 from vpbsd_sweeps.tuning.ranking import best
 
-OF_ARMS = "highest mean test DSC over folds; full budget only; references and void arms excluded"
+OF_ARMS = (
+    "highest mean test DSC over folds; full budget only; references, void and unproven arms "
+    "excluded"
+)
+BY_NAME = "asked for by name"
 OF_TRIALS = "highest mean DSC over folds of a held-out training group; full budget only"
 
 
@@ -51,41 +56,64 @@ class Choice:
     left_out: tuple[str, ...] = ()
 
 
-def choose(trials: Sequence[TrialResult], identity: Mapping[str, Any]) -> Choice:
-    """Chooses the best deployable arm of a study with this identity.
+def choose(
+    trials: Sequence[TrialResult], identity: Mapping[str, Any], wanted: str | None = None
+) -> Choice:
+    """Chooses the best deployable arm of a study with this identity, or the one that is wanted.
+
+    An unproven arm is chosen only by its name.
 
     Raises:
-        BadInput: No student arm has a valid result in every fold with every seed.
+        BadInput: No student arm has a valid result in every fold with every seed, or the wanted
+            one has not.
     """
+    students = [arm for arm in identity["arms"] if arm not in REFERENCES]
+    if wanted is not None and wanted not in students:
+        raise BadInput(
+            f"--arm {wanted}: the study has no such student arm{nearest(wanted, students)}"
+        )
     settings = Settings.model_validate(identity["settings"])
     folds = range(settings.protocol.folds)
-    wanted = {(fold, seed) for fold in folds for seed in identity["seeds"]}
+    places = {(fold, seed) for fold in folds for seed in identity["seeds"]}
     ranked, left_out = [], []
-    for arm in (arm for arm in identity["arms"] if arm not in REFERENCES):
+    for arm in students if wanted is None else [wanted]:
         own = [t for t in trials if t.arm == arm]
-        if {(t.fold, t.seed) for t in own if t.counts} == wanted:
-            scores = {m: by.folds for m, by in spreads_by_metric(own).items()}
-            ranked.append((scores[PRIMARY].mean, arm, scores, [t.run_id for t in own]))
-        else:
-            void = any(t.void for t in own)
-            left_out.append(f"{TITLES[arm]} ({'void' if void else 'not finished'})")
+        reason = _cannot_be_chosen(own, places)
+        if not reason and wanted is None and unproven(own):
+            reason = f"unproven; --arm {arm} takes it all the same"
+        if reason:
+            left_out.append(f"{TITLES[arm]} ({reason})")
+            continue
+        scores = {m: by.folds for m, by in spreads_by_metric(own).items()}
+        ranked.append((scores[PRIMARY].mean, arm, scores, own))
     if not ranked:
         raise BadInput(
             f"no student arm of the study has a valid result in every fold with every seed "
             f"({', '.join(left_out) or 'only references'}): finish the sweep, or see its table"
         )
-    _, arm, scores, runs = max(ranked, key=lambda choice: choice[:2])
+    _, arm, scores, own = max(ranked, key=lambda choice: choice[:2])
+    optimism = (
+        f"chosen as the best of {len(ranked)} arms on these same test folds, so its "
+        "score is optimistic by a margin that grows with the number of arms"
+    )
+    doubt = f"; unproven: {unproven(own)}; L_dis claims nothing" if unproven(own) else ""
     return Choice(
         arm=arm,
         settings=settings,
         scores=scores,
-        runs=runs,
-        rule=OF_ARMS,
-        optimism=f"chosen as the best of {len(ranked)} arms on these same test folds, so its "
-        "score is optimistic by a margin that grows with the number of arms",
+        runs=[t.run_id for t in own],
+        rule=OF_ARMS if wanted is None else BY_NAME + doubt,
+        optimism=optimism if wanted is None else "none by choice: its arm was asked for by name",
         teacher_seed=identity["teacher_seed"],
         left_out=tuple(left_out),
     )
+
+
+def _cannot_be_chosen(own: Sequence[TrialResult], places: Set[tuple[int, int]]) -> str:
+    """Says why an arm has no score to be chosen by, or ""."""
+    if {(t.fold, t.seed) for t in own if t.counts} == places:
+        return ""
+    return "void" if any(t.void for t in own) else "not finished"
 
 
 def choose_trial(journal: Journal, tracker: Tracker) -> Choice:
@@ -111,7 +139,9 @@ def choose_trial(journal: Journal, tracker: Tracker) -> Choice:
     )
 
 
-def load_choice(tracker: Tracker, store: Store, study: str) -> tuple[Choice, str]:
+def load_choice(
+    tracker: Tracker, store: Store, study: str, wanted: str | None = None
+) -> tuple[Choice, str]:
     """Chooses from the search or sweep of this name; also returns the fingerprint of its data.
 
     Raises:
@@ -119,6 +149,8 @@ def load_choice(tracker: Tracker, store: Store, study: str) -> tuple[Choice, str
     """
     journal = Journal(store, study)
     if journal.identity is not None:
+        if wanted not in (None, journal.identity["arm"]):
+            raise BadInput(f"--arm {wanted}: '{study}' searched {journal.identity['arm']} alone")
         return choose_trial(journal, tracker), journal.identity["data"]
     sweep = next(tracker.runs(tag.of_kind(tag.SWEEP_KIND)), None)
     if sweep is None:
@@ -129,4 +161,4 @@ def load_choice(tracker: Tracker, store: Store, study: str) -> tuple[Choice, str
     identity: dict[str, Any] = json.loads(sweep.tags[tag.STUDY_IDENTITY])
     runs = tracker.runs(tag.of_kind(tag.TRIAL_KIND))
     trials = sorted(map(trial_result, runs), key=lambda trial: trial.place)
-    return choose(trials, identity), identity["data"]
+    return choose(trials, identity, wanted), identity["data"]

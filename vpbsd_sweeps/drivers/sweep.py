@@ -101,7 +101,7 @@ def _run(plan: Plan, store: Store, cpus: int | None) -> dict[str, str]:
 
 
 def _chains(plan: Plan) -> list[JobChain]:
-    """Makes a chain of jobs of every trial and timing that has no result."""
+    """Makes a chain of jobs of every trial that has no result, then of what stands beside."""
     missing = {stage.key for stage in plan.inventory.missing}
     trials = [t for t in plan.study.trials if t.stage.key in missing]
     # what needs no teacher fills the other core, then fold by fold
@@ -110,5 +110,8 @@ def _chains(plan: Plan) -> list[JobChain]:
         JobChain(t.id, tuple(map(job_of, t.stage.lineage())), rank)
         for rank, t in enumerate(trials)
     ]
-    timings = [stage for stage in plan.study.timings if stage.key in missing]
-    return chains + [JobChain(stage.label, (job_of(stage),)) for stage in timings]
+    beside = [stage for stage in plan.study.beside if stage.key in missing]
+    return chains + [
+        JobChain(f"{stage.label} {stage.key[:6]}", tuple(map(job_of, stage.lineage())), rank)
+        for rank, stage in enumerate(beside, len(chains))
+    ]

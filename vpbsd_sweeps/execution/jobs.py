@@ -70,7 +70,8 @@ class Job:
 
     Attributes:
         key: The stage's key in the store.
-        family: pre-training, fine-tuning, targets, student, evaluation or timing: picks the slice.
+        family: pre-training, fine-tuning, targets, student, evaluation, timing or examination:
+            picks the slice.
         label: For people.
         upstream: Input name -> key.
         runner: The function that runs it, as ``module:function``.

@@ -45,6 +45,7 @@ ON_GPUS = {
     "student": Slice(1, 0.25),
     "evaluation": Slice(1, 0.25),
     "timing": Slice(2, 1.0),
+    "examination": Slice(1, 0.5),
 }
 """A teacher takes a whole GPU; four students share one."""
 
@@ -56,5 +57,6 @@ ON_CORES = {
     "student": Slice(),
     "evaluation": Slice(),
     "timing": Slice(),
+    "examination": Slice(),
 }
 """One core each, and one teacher at a time: it alone takes a gigabyte or two."""

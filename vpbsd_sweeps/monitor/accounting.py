@@ -91,14 +91,16 @@ class Tally:
         return f"{self._spent} spent, {self._saved} saved by sharing"
 
     def best(self) -> str:
-        """Finds the arm with the highest mean test DSC over its trials so far, void ones left out.
+        """Finds the arm with the highest mean test DSC over its trials so far.
+
+        Void ones are left out, and those found to be unproven.
 
         Returns:
             A line, or "" where no trial has ended.
         """
         scores: dict[str, list[float]] = defaultdict(list)
         for trial in self._trials:
-            if trial["key"] in self._scores and not self._is_void(trial):
+            if trial["key"] in self._scores and self._competes(trial):
                 scores[trial["arm"]].append(self._scores[trial["key"]])
         if not scores:
             return ""
@@ -113,6 +115,15 @@ class Tally:
         """Number of trials that have a result."""
         return sum(trial["key"] in self._scores for trial in self._trials)
 
-    def _is_void(self, trial: Mapping[str, Any]) -> bool:
-        manifests = (self.stored.get(key) for key in trial["voided_by"])
+    def unproven(self) -> list[str]:
+        """Lists the arms that learn code words which were found to carry nothing, each once."""
+        arms = [t["arm"] for t in self._trials if self._fails(t.get("unproven_by", ()))]
+        return [TITLES.get(arm, arm) for arm in dict.fromkeys(arms)]
+
+    def _competes(self, trial: Mapping[str, Any]) -> bool:
+        # the outline of a study from before examinations names none
+        return not self._fails([*trial["voided_by"], *trial.get("unproven_by", ())])
+
+    def _fails(self, keys: Iterable[str]) -> bool:
+        manifests = (self.stored.get(key) for key in keys)
         return any(manifest is not None and manifest.metadata["void"] for manifest in manifests)

@@ -62,6 +62,8 @@ def _stages(outline: Mapping[str, Any], store: Store) -> Iterator[str]:
     yield f"{tally.ended} of {len(outline['trials'])} trials"
     if tally.best():
         yield tally.best()
+    if tally.unproven():
+        yield f"unproven, so never the best: {', '.join(tally.unproven())}"
     yield f"{tally.hours()}; about {hours(sum(stage['guess'] for stage in left))} of work left"
 
 

@@ -38,6 +38,7 @@ class Row:
         void: Why it is left out of averages, or "".
         partial: How much of it there is, in a report of an unfinished study, or "".
         note: What is to be known of its trials though they count, or "".
+        unproven: Why it is never the best though it counts, or "".
         differs: In what its runs differ from the baseline's beside the ablated factor.
     """
 
@@ -48,6 +49,7 @@ class Row:
     partial: str
     note: str
     differs: list[str]
+    unproven: str = ""
 
     @property
     def title(self) -> str:
@@ -109,8 +111,8 @@ class StudyAnalysis:
 
     @cached_property
     def winner(self) -> str | None:
-        """The student arm with the highest mean DSC over folds."""
-        students = [row for row in self.valid if row.arm not in REFERENCES]
+        """The student arm with the highest mean DSC over folds, of those that are not unproven."""
+        students = [row for row in self.valid if _competes(row)]
         return max(students, key=lambda r: (r.mean(PRIMARY), r.arm)).arm if students else None
 
     def row(self, arm: str) -> Row:
@@ -125,11 +127,11 @@ class StudyAnalysis:
     def best(self, metric: str, arms: Collection[str]) -> list[str]:
         """Returns the students with the best mean of these arms, if it is more than noise.
 
-        References never compete. The best must also gain on the baseline by the paired test,
-        Holm-corrected over the whole study, or there is none.
+        References and unproven arms never compete. The best must also gain on the baseline by the
+        paired test, Holm-corrected over the whole study, or there is none.
         """
         sign = 1 if metric in HIGHER_IS_BETTER else -1
-        students = [row for row in self.valid if row.arm in arms and row.arm not in REFERENCES]
+        students = [row for row in self.valid if row.arm in arms and _competes(row)]
         means = {row.arm: sign * row.mean(metric) for row in students if metric in row.spreads}
         first = [arm for arm, mean in means.items() if mean == max(means.values())]
         compared = [self.comparison(arm, metric) for arm in first]
@@ -149,6 +151,7 @@ def analyse(records: StudyRecords, baseline: str) -> StudyAnalysis:
             partial=partial.get(arm, ""),
             note=checks.remarks(records.of_arm(arm)),
             differs=flagged.get(arm, []),
+            unproven=checks.unproven(records.of_arm(arm)),
         )
         for arm in records.arms
     ]
@@ -183,6 +186,10 @@ def threshold_floor(trials: Sequence[TrialResult]) -> Spread | None:
     if not per_fold:
         return None
     return significance.spreads(scores(list(per_fold.values()), FLOOR)).folds
+
+
+def _competes(row: Row) -> bool:
+    return row.arm not in REFERENCES and not row.unproven
 
 
 def _compared(analysis: StudyAnalysis) -> Iterator[Comparison]:

@@ -71,6 +71,11 @@ def remarks(trials: Sequence[TrialResult]) -> str:
     return _by_reason((t.note, t) for t in trials if t.counts and t.note)
 
 
+def unproven(trials: Sequence[TrialResult]) -> str:
+    """Says why an arm that counts is never the best, or ""; one such trial is enough."""
+    return _by_reason((t.unproven, t) for t in trials if t.counts and t.unproven)
+
+
 def incomplete(records: StudyRecords) -> dict[str, str]:
     """Maps arms of which trials miss to how many there are; for partial reports."""
     lacking = [place[0] for place in records.missing]

@@ -17,10 +17,10 @@ UNITS = ("folds", "volumes", "groups", "seeds")
 def table_csv(analysis: StudyAnalysis) -> str:
     """Writes a line per arm and metric, of all metrics."""
     header = ["arm", "title", "metric", *(f"{k}_{u}" for u in UNITS for k in ("mean", "sd", "n"))]
-    header += ["left_out", "partial", "differs", "runs"]
+    header += ["left_out", "unproven", "partial", "differs", "runs"]
     lines: list[list[object]] = []
     for row in analysis.rows:
-        remarks = [row.void, row.partial, "; ".join(row.differs)]
+        remarks = [row.void, row.unproven, row.partial, "; ".join(row.differs)]
         runs = " ".join(t.run_id for t in row.trials)
         for metric in analysis.metrics if row.spreads else [""]:
             by = row.spreads.get(metric)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-VOID, DIFFERS, PARTIAL, NOTED = "†", "‡", "§", "¶"
+VOID, DIFFERS, PARTIAL, UNPROVEN, NOTED = "†", "‡", "§", "‖", "¶"
 NOTHING = "–"
 TEX = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
@@ -23,6 +23,7 @@ TEX = {
     VOID: r"$^\dagger$",
     DIFFERS: r"$^\ddagger$",
     PARTIAL: r"$^\S$",
+    UNPROVEN: r"$^\|$",
     NOTED: r"$^\P$",
 }
 

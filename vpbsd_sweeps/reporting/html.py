@@ -17,6 +17,7 @@ from vpbsd_sweeps.monitor.accounting import Hours
 from vpbsd_sweeps.reporting import label_figure, label_tables, tables
 from vpbsd_sweeps.reporting.analysis import HIGHER_IS_BETTER, PRIMARY, StudyAnalysis
 from vpbsd_sweeps.reporting.checks import notices
+from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
 from vpbsd_sweeps.tracking.tracker import flat
@@ -27,6 +28,8 @@ CODEBOOKS_SHOWN = 3
 CODEBOOK = {
     "code_patches": "What the code words look like: pieces of the input nearest to each of them.",
     "code_usage": "How often each code word is the nearest one.",
+    "swapped_codes": "Masks of the fine-tuned teacher with own and with another patch's codes.",
+    "code_vessel_share": "How much vessel lies in the cells of each code word.",
     "reconstructions": "Inputs, and what the decoder makes of right and of shuffled codes.",
 }
 """Caption by file name."""
@@ -74,6 +77,7 @@ def page(
         main=tables.main_table(analysis),
         spread=tables.spread_table(analysis),
         comparison=tables.comparison_table(analysis),
+        evidence=code_table(records),
         figures=[_drawn(folder, name, caption) for name, caption in figures.items()],
         labels=labels and [label_tables.score_table(labels), label_tables.gain_table(labels)],
         label_figure=labels and _drawn(folder, label_figure.NAME, label_figure.CAPTION),
@@ -115,6 +119,12 @@ def summary(analysis: StudyAnalysis) -> Iterator[str]:
     void = [row.title for row in analysis.rows if row.void]
     if void:
         yield f"Left out of all averages: {', '.join(void)}."
+    unproven = [row.title for row in analysis.rows if row.unproven]
+    if unproven:
+        yield (
+            f"Unproven, so never the best: {', '.join(unproven)}. The code words they learned "
+            "carry nothing, and L_dis claims nothing."
+        )
 
 
 def ran(records: StudyRecords) -> Iterator[tuple[str, str]]:
@@ -151,17 +161,22 @@ def overlays(analysis: StudyAnalysis) -> Iterator[tuple[str, list[Picture]]]:
 
 
 def codebooks(records: StudyRecords) -> Iterator[tuple[str, list[Picture]]]:
-    """Yields the pictures of pre-training, by stage."""
-    stages = [s for s in records.of_family("pre-training")][:CODEBOOKS_SHOWN]
+    """Yields the pictures of pre-training and of examinations, by stage."""
+    shown = {
+        "argmin perplexity": "perplexity",
+        "codes in use": "code_usage",
+        "bypass gap": "bypass_gap",
+        "Dice with swapped codes": "swapped_dice",
+        "R² of vessel share": "r2_vessel_share",
+    }
+    families = {"pre-training": "Pre-training", "examination": "Examination"}
+    stages = [s for family in families for s in records.of_family(family)[:CODEBOOKS_SHOWN]]
     for stage in stages:
-        shown = {
-            "argmin perplexity": "perplexity",
-            "codes in use": "code_usage",
-            "bypass gap": "bypass_gap",
-        }
         numbers = [f"{k} {stage.numbers[v]:.3g}" for k, v in shown.items() if v in stage.numbers]
         verdict = stage.tags.get("void") or "valid"
-        title = f"Pre-training {stage.tags['key'][:12]}: {', '.join([*numbers, verdict])}"
+        title = (
+            f"{families[stage.family]} {stage.tags['key'][:12]}: {', '.join([*numbers, verdict])}"
+        )
         paths = records.tracker.list_files(stage.run_id, "pictures")
         yield (
             title,

@@ -38,7 +38,7 @@ class StageRun:
 
     @property
     def family(self) -> str:
-        """pre-training, fine-tuning, targets, student, evaluation or timing."""
+        """pre-training, fine-tuning, targets, student, evaluation, timing or examination."""
         return self.tags["family"]
 
     @property
@@ -63,6 +63,8 @@ class TrialResult:
         values: Metric -> test volume -> value.
         timing: Key of the stage that timed its network, or "".
         note: What a reader must know of it though it counts, or "".
+        unproven: Why it is never the best though it counts, or "": its code words carry nothing.
+        examination: Key of the stage that examined them, or "".
         stages: Label -> key, upstream first.
         groups: Test volume -> group.
         ended: Milliseconds since 1970.
@@ -78,6 +80,8 @@ class TrialResult:
     values: Mapping[str, Mapping[str, float]]
     timing: str = ""
     note: str = ""
+    unproven: str = ""
+    examination: str = ""
     stages: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
     ended: int = 0
@@ -231,6 +235,8 @@ def trial_result(run: RunRecord) -> TrialResult:
         values=_by_volume(run.metrics),
         timing=tags.get(tag.TIMING, ""),
         note=tags.get(tag.NOTE, ""),
+        unproven=tags.get(tag.UNPROVEN, ""),
+        examination=tags.get(tag.EXAMINATION, ""),
         stages=json.loads(tags.get(tag.STAGES, "{}")),
         groups=json.loads(tags.get(tag.GROUPS, "{}")),
         ended=run.ended,

@@ -16,11 +16,13 @@ from vpbsd_sweeps.reporting.analysis import (
     StudyAnalysis,
     threshold_floor,
 )
+from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.grid import (
     DIFFERS,
     NOTED,
     NOTHING,
     PARTIAL,
+    UNPROVEN,
     VOID,
     Grid,
     Item,
@@ -31,12 +33,15 @@ from vpbsd_sweeps.reporting.significance import ALPHA, Spread
 
 
 def document(analysis: StudyAnalysis) -> str:
-    """Writes all tables of a study as Markdown; sizes and times where they were measured."""
+    """Writes all tables of a study as Markdown; of codes and costs where they were measured."""
     titled = [
         (heading, main_table(analysis, arms)) for heading, arms in sections(analysis.records.arms)
     ]
-    costs = cost_table(analysis)
-    titled += [("Size and time (the paper's Table 2)", costs)] if costs.rows else []
+    others = {
+        "What the code words carry": code_table(analysis.records),
+        "Size and time (the paper's Table 2)": cost_table(analysis),
+    }
+    titled += [(heading, grid) for heading, grid in others.items() if grid.rows]
     return "\n".join(f"## {heading}\n\n{markdown(grid)}" for heading, grid in titled)
 
 
@@ -145,7 +150,8 @@ def _cell(analysis: StudyAnalysis, row: Row, metric: str, *, bold: bool) -> Item
 
 
 def _marks(row: Row) -> str:
-    marks = {VOID: row.void, DIFFERS: row.differs, PARTIAL: row.partial, NOTED: row.note}
+    marks = {VOID: row.void, DIFFERS: row.differs, PARTIAL: row.partial}
+    marks |= {UNPROVEN: row.unproven, NOTED: row.note}
     return "".join(mark for mark, why in marks.items() if why)
 
 
@@ -173,6 +179,11 @@ def _notes(analysis: StudyAnalysis, rows: Sequence[Row]) -> Iterator[str]:
             yield f"{DIFFERS} {row.title} differs from the baseline in {'; '.join(row.differs)}."
         if row.partial:
             yield f"{PARTIAL} {row.title}: {row.partial}; its numbers will change."
+        if row.unproven:
+            yield (
+                f"{UNPROVEN} {row.title}: unproven, so never bold nor the best: {row.unproven}; "
+                "L_dis claims nothing."
+            )
         if row.note:
             yield f"{NOTED} {row.title}: {row.note}."
 

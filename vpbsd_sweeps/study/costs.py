@@ -8,7 +8,7 @@ from vpbsd.config import Network, SwinNet, UnetrNet
 from vpbsd.data.lattice import cells
 from vpbsd.methods.configs import PatternsConfig
 from vpbsd.methods.distilling_configs import VpbSDConfig
-from vpbsd.pipeline.stage_config import Evaluate, Targets, Timing, Train
+from vpbsd.pipeline.stage_config import Evaluate, Examine, Timing, Train
 from vpbsd.pipeline.stages import Stage
 
 TEACHER_STEP, STUDENT_STEP = 0.25, 0.04
@@ -19,6 +19,8 @@ HALF = 0.35
 """A step that rebuilds half the resolution against one that rebuilds all of it."""
 SKELETON = 0.06
 """Seconds of one iteration of soft skeletons per labelled patch, with the gradient."""
+PASSES = {"evaluate": 8, "examine": 7}
+"""Forward passes per patch, where it is not one: windows overlap, codes are swapped."""
 VOXELS = 32 * 64 * 64
 BYTES = 4
 TEACHER_PARAMETERS, STUDENT_PARAMETERS = 62.2e6, 0.12e6
@@ -39,9 +41,9 @@ def guess(stage: Stage) -> float:
         steps = config.optim.steps_per_epoch or _patches(stage) / config.optim.batch
         step = patches * _pace(config) + config.optim.batch * _skeletons(config)
         return steps * len(config.optim.span) * scale * step
-    upstream = stage.upstream["teacher" if isinstance(config, Targets) else "network"].config
+    upstream = stage.upstream["network" if isinstance(config, Evaluate) else "teacher"].config
     assert isinstance(upstream, Train)
-    windows = _patches(stage) * (8 if isinstance(config, Evaluate) else 1)
+    windows = _patches(stage) * PASSES.get(config.kind, 1)
     return windows * scale * FORWARD_SHARE * _step(upstream.method.network)
 
 
@@ -82,6 +84,8 @@ def guess_bytes(stage: Stage) -> float:
         return 0.0
     if isinstance(config, Train):
         return BYTES * _parameters(config.method.network)
+    if isinstance(config, Examine):
+        return 3 * PICTURE
     if isinstance(config, Evaluate):
         return PICTURE * sum(len(parts) for parts in stage.parts.values())
     teacher = stage.upstream["teacher"].config

@@ -17,6 +17,7 @@ FAMILIES: tuple[Family, ...] = (
     "student",
     "evaluation",
     "timing",
+    "examination",
 )
 
 

@@ -37,9 +37,9 @@ class LabelStudies:
         return tuple(trial for study in self.studies for trial in study.trials)
 
     @cached_property
-    def timings(self) -> tuple[Stage, ...]:
-        """One timing per network."""
-        return tuple({t.key: t for study in self.studies for t in study.timings}.values())
+    def beside(self) -> tuple[Stage, ...]:
+        """What is measured beside the trials of all, each once."""
+        return tuple({t.key: t for study in self.studies for t in study.beside}.values())
 
     def stages(self) -> Iterator[Stage]:
         """Yields every stage that one of them needs, once, upstream first."""

@@ -13,7 +13,7 @@ from vpbsd_sweeps.execution.slices import ON_GPUS
 from vpbsd_sweeps.store.results import State, Store
 from vpbsd_sweeps.study.inventory import FAMILIES, Inventory, look_up
 from vpbsd_sweeps.study.study import Study, Trial
-from vpbsd_sweeps.study.void import voided_by
+from vpbsd_sweeps.study.void import examined_by, voided_by
 from vpbsd_sweeps.units import hours, volume
 
 GPU_IN_CORES = 30
@@ -37,8 +37,8 @@ class Planned(Protocol):
         """All its trials."""
 
     @property
-    def timings(self) -> tuple[Stage, ...]:
-        """One timing per network, if networks are timed."""
+    def beside(self) -> tuple[Stage, ...]:
+        """What is measured beside the trials."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Work:
     def requested(self) -> Counter[Family]:
         """Counts stage runs per family if every trial trained its own."""
         counts = Counter(s.family for t in self.study.trials for s in t.stage.lineage())
-        return counts + Counter(stage.family for stage in self.study.timings)
+        return counts + Counter(stage.family for stage in self.study.beside)
 
     def counts(self) -> Iterator[str]:
         """Yields a table of stages by family: asked for, unique, stored."""
@@ -144,8 +144,8 @@ def outline(plan: Plan) -> dict[str, Any]:
 
     Returns:
         ``stages``: key, family, label, ``guess`` in seconds, ``before`` (stored before it ran)
-        and ``asked`` (trials and timings that need it) of each; ``trials``: arm, key, and the
-        keys of stages that would void it.
+        and ``asked`` (trials and timings that need it) of each; ``trials``: arm, key, the keys of
+        stages that would void it, and of those that would leave it unproven.
     """
     costs, states = plan.inventory.costs(), plan.inventory.states
     needed = Counter(stage.key for trial in plan.study.trials for stage in trial.stage.lineage())
@@ -166,6 +166,7 @@ def outline(plan: Plan) -> dict[str, Any]:
                 "arm": trial.arm,
                 "key": trial.stage.key,
                 "voided_by": [stage.key for stage in voided_by(trial.stage)],
+                "unproven_by": [e.key for e in [examined_by(trial.stage)] if e is not None],
             }
             for trial in plan.study.trials
         ],

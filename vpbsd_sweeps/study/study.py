@@ -18,6 +18,7 @@ from vpbsd.pipeline.stages import Stage
 from vpbsd.section import digest
 from vpbsd.settings import Settings
 from vpbsd_sweeps.study.identity import data_fingerprint
+from vpbsd_sweeps.study.void import examined_by
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,11 @@ class Study:
             {t.key: t for t in map(self.timing, self.trials)}.values() if self.timed else ()
         )
 
+    @property
+    def beside(self) -> tuple[Stage, ...]:
+        """What is measured beside the trials, whose results do not depend on it."""
+        return (*self.examinations, *self.timings)
+
     def timing(self, of: Trial) -> Stage:
         """Returns the stage that times the network of a trial."""
         trained = of.stage.upstream["network"].config
@@ -97,10 +103,19 @@ class Study:
         label = f"time {network.name} {digest(network)[:6]}"
         return Stage(config, {}, {}, 0, label)
 
+    @cached_property
+    def examinations(self) -> tuple[Stage, ...]:
+        """One examination per teacher whose code words a trial's student learns."""
+        every = (examined_by(trial.stage) for trial in self.trials)
+        return tuple({e.key: e for e in every if e is not None}.values())
+
     def stages(self) -> Iterator[Stage]:
-        """Yields every stage that a trial rests on, once, upstream first; timings at the end."""
+        """Yields every stage that a trial rests on, once, upstream first; then those beside.
+
+        Beside the trials stand timings and examinations: they change no result.
+        """
         seen: set[str] = set()
-        for last in [*(one.stage for one in self.trials), *self.timings]:
+        for last in [*(one.stage for one in self.trials), *self.beside]:
             for stage in last.lineage():
                 if stage.key not in seen:
                     seen.add(stage.key)

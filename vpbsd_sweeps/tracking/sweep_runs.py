@@ -12,7 +12,7 @@ from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.identity import data_fingerprint
 from vpbsd_sweeps.study.plan import Plan
 from vpbsd_sweeps.study.study import Study, Trial
-from vpbsd_sweeps.study.void import voided_by
+from vpbsd_sweeps.study.void import examined_by, voided_by
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.stage_runs import Row, StageLogger, log_pictures, read_rows
 from vpbsd_sweeps.tracking.tracker import Tracker, flat
@@ -31,6 +31,7 @@ class SweepLogger:
     def __init__(self, study: Study, store: Store, tracker: Tracker, plan: Plan) -> None:
         self.study, self.store, self.tracker, self.plan = study, store, tracker, plan
         self._logged: set[str] = set()
+        self._examined: set[str] = set()
         self._stages = list({stage.key: stage for stage in study.stages()}.values())
         self.parent = self._open_parent()
         self._stage_logger = StageLogger(store, tracker, self.parent)
@@ -42,12 +43,14 @@ class SweepLogger:
         for trial in self.study.trials:
             if trial.id not in self._logged:
                 self._log_trial(trial)
+            if trial.id in self._logged - self._examined:
+                self._log_examination(trial)
 
     def fail(self, trial_id: str, reason: str) -> None:
         """Ends the run of a trial that has no result."""
         trial = next((t for t in self.study.trials if t.id == trial_id), None)
         if trial is None:
-            return  # a timing: its table shows none
+            return  # a timing or an examination: their tables show none
         run_id = self._open_trial(trial)
         self.tracker.set_tags(run_id, {tag.REASON: reason, tag.VOID: reason})
         self.tracker.end(f"trial:{trial.id}", "FAILED")
@@ -121,6 +124,21 @@ class SweepLogger:
         self.tracker.set_tags(run_id, {**self._verdict(trial), tag.GROUPS: json.dumps(groups)})
         log_pictures(self.tracker, run_id, folder)
         self.tracker.end(unit, "FINISHED")
+
+    def _log_examination(self, trial: Trial) -> None:
+        """Tags an ended trial with what was found of the codes it learned, whenever that was.
+
+        Trials of studies that ended before there were examinations are tagged just the same.
+        """
+        stage = examined_by(trial.stage)
+        if stage is not None:
+            manifest = self.store.manifest(stage.key)
+            if manifest is None:
+                return
+            reason = manifest.metadata["void"] or ""
+            tags = {tag.EXAMINATION: stage.key, tag.UNPROVEN: reason}
+            self.tracker.set_tags(self._open_trial(trial), tags)
+        self._examined.add(trial.id)
 
     def _verdict(self, trial: Trial) -> dict[str, str]:
         """Says why a trial does not count, or what is to be known of it, as tags."""

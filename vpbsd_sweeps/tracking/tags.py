@@ -27,6 +27,8 @@ SEED = "vpbsd.seed"
 STAGES = "vpbsd.stages"  # label -> key
 TIMING = "vpbsd.timing"  # key of the stage that timed a trial's network
 VOID = "vpbsd.void"  # why a trial does not count
+UNPROVEN = "vpbsd.unproven"  # why one that counts is never the best: its codes carry nothing
+EXAMINATION = "vpbsd.examination"  # key of the stage that examined the codes it learned
 NOTE = "vpbsd.note"  # what is to be known of one that counts
 OUTCOME = "vpbsd.outcome"  # of a search's trial
 

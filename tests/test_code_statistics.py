@@ -1,0 +1,80 @@
+"""What codes predict, by hand; nobody is given his own codes."""
+
+import numpy as np
+import pytest
+
+from vpbsd.evaluation.code_statistics import derangements, dice, held_out_r2, verdict
+
+
+def r2(values, codes, units):
+    return held_out_r2(np.array(values, float), np.array(codes), np.array(units))
+
+
+def test_r2_by_hand():
+    """Mean .5, SS_tot .40. Predicted by the other patch: .4 .8 .2 .6; the last by the mean."""
+    values, codes, patches = [0.2, 0.6, 0.4, 0.8, 0.5], [0, 1, 0, 1, 2], [0, 0, 1, 1, 2]
+    total = 0.09 + 0.01 + 0.01 + 0.09
+    left = 4 * 0.2**2
+    assert r2(values, codes, patches) == pytest.approx(1 - left / total)
+
+
+def test_tokens_of_a_patch_do_not_predict_each_other():
+    """Each patch has a code and a share of its own: it tells the patch, and nothing elsewhere."""
+    values, codes = [0, 0, 1, 1], [3, 3, 4, 4]
+    assert r2(values, codes, range(4)) == 1
+    assert r2(values, codes, [0, 0, 1, 1]) == 0
+    assert r2(values, [3, 3, 3, 3], [0, 0, 1, 1]) == 1 - 4, "each is predicted by the others"
+
+
+def test_a_code_that_one_patch_has_alone_is_predicted_by_the_mean_of_all():
+    assert r2([0, 1, 0, 1], [0, 1, 2, 3], [0, 1, 2, 3]) == 0
+
+
+def test_codes_that_tell_everything_and_nothing_to_tell():
+    assert r2([0.1, 0.9, 0.1, 0.9], [0, 1, 0, 1], [0, 0, 1, 1]) == pytest.approx(1)
+    assert r2([0.3, 0.3], [0, 1], [0, 1]) == 0
+    assert r2([], [], []) == 0
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 7])
+def test_no_patch_keeps_its_own_codes(n):
+    ways = derangements(n, 3)
+    assert len(ways) == max(0, min(3, n - 1))
+    for way in ways:
+        assert sorted(way) == list(range(n))
+        assert all(other != i for i, other in enumerate(way))
+    assert len({tuple(way) for way in ways}) == len(ways)
+
+
+def test_dice_of_two_empty_masks_is_one():
+    assert [dice(0, (0, 0)), dice(0, (3, 0)), dice(2, (3, 5))] == [1, 0, 0.5]
+
+
+GOOD = {"swapped_dice": 0.9, "r2_vessel_share": 0.3, "mse_codes": 0.01, "mse_cell_mean": 0.02}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({}, None),
+        ({"swapped_dice": 0.95}, "codes do not change the mask (Dice 0.950 with another patch's)"),
+        ({"swapped_dice": 0.9499}, None),
+        ({"r2_vessel_share": 0.0}, "codes say nothing of vessels (R^2 0.00)"),
+        ({"r2_vessel_share": 0.001}, None),
+        (
+            {"mse_codes": 0.02},
+            "codes rebuild the image no better than its cells' means (MSE 0.0200 and 0.0200)",
+        ),
+        (
+            {"swapped_dice": 1.0, "r2_vessel_share": -0.1},
+            "codes do not change the mask (Dice 1.000 with another patch's), say nothing of "
+            "vessels (R^2 -0.10)",
+        ),
+    ],
+)
+def test_verdicts_by_hand(change, says):
+    assert verdict(GOOD | change) == says
+
+
+def test_what_could_not_be_measured_fails_nothing():
+    assert verdict({"r2_vessel_share": 0.1}) is None, "one patch, and no pre-training"

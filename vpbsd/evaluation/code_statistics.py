@@ -1,0 +1,100 @@
+"""Statistics of code words, and the verdict on them; without torch, so that reports can ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAME_MASK = 0.95
+"""Dice of masks with own and with others' codes from which on codes do not change the mask."""
+
+
+def verdict(numbers: Mapping[str, float]) -> str | None:
+    """Says what code words of these numbers fail to carry, or None if they pass.
+
+    A number that could not be measured fails nothing.
+
+    >>> verdict({"swapped_dice": 0.9, "r2_vessel_share": 0.3})
+    >>> verdict({"swapped_dice": 0.999, "r2_vessel_share": -0.02})
+    "codes do not change the mask (Dice 0.999 with another patch's), say nothing of vessels \
+(R^2 -0.02)"
+    """
+    fails = []
+    swapped, r2 = numbers.get("swapped_dice", 0.0), numbers.get("r2_vessel_share", 1.0)
+    if swapped >= SAME_MASK:
+        fails.append(f"do not change the mask (Dice {swapped:.3f} with another patch's)")
+    if r2 <= 0:
+        fails.append(f"say nothing of vessels (R^2 {r2:.2f})")
+    if "mse_codes" in numbers and numbers["mse_codes"] >= numbers["mse_cell_mean"]:
+        fails.append(
+            f"rebuild the image no better than its cells' means (MSE {numbers['mse_codes']:.4f} "
+            f"and {numbers['mse_cell_mean']:.4f})"
+        )
+    return "codes " + ", ".join(fails) if fails else None
+
+
+def held_out_r2(
+    values: NDArray[np.float64], codes: NDArray[np.int64], units: NDArray[np.int64]
+) -> float:
+    """Computes R^2 = 1 - SS_res / SS_tot of predicting a token's value from its code.
+
+    A token is predicted by the mean of the tokens with its code in all other units; where there
+    is none, by the mean of all tokens. In sample any code explains something; here one that says
+    nothing has an R^2 under 0.
+
+    Args:
+        values: (T,), what is predicted.
+        codes: (T,), code of each token.
+        units: (T,), what is left out as a whole: the patch of each token.
+
+    Returns:
+        At most 1; 0 where all values are equal, so that there is nothing to explain.
+
+    >>> held_out_r2(np.array([0.0, 0, 1, 1]), np.array([5, 5, 7, 7]), np.array([0, 1, 2, 3]))
+    1.0
+    """
+    total = float(np.square(values - values.mean()).sum()) if len(values) else 0.0
+    if total == 0:
+        return 0.0
+    errors = values - _predicted(values, codes, units)
+    return 1 - float(np.square(errors).sum()) / total
+
+
+def _predicted(
+    values: NDArray[np.float64], codes: NDArray[np.int64], units: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Predicts each token from the others of its code, its own unit left out; (T,)."""
+    _, code = np.unique(codes, return_inverse=True)
+    _, pair = np.unique(np.stack([codes, units]), axis=1, return_inverse=True)
+    counts = np.bincount(code)[code] - np.bincount(pair)[pair]
+    sums = np.bincount(code, values)[code] - np.bincount(pair, values)[pair]
+    predicted: NDArray[np.float64] = np.where(
+        counts > 0, sums / np.maximum(counts, 1), values.mean()
+    )
+    return predicted
+
+
+def derangements(n: int, most: int) -> list[list[int]]:
+    """Lists ways to give each of n items another one's things: rolls by 1, 2, ..., none still.
+
+    Args:
+        n: Items.
+        most: Rolls wanted; n - 1 are all there are.
+
+    >>> derangements(3, 5)
+    [[1, 2, 0], [2, 0, 1]]
+    >>> derangements(1, 5)
+    []
+    """
+    return [[(i + roll) % n for i in range(n)] for roll in range(1, min(most, n - 1) + 1)]
+
+
+def dice(shared: float, sizes: Sequence[float]) -> float:
+    """Computes Dice from the voxels that two masks share and the size of each; 1 of empty ones.
+
+    >>> dice(1, (2, 2)), dice(0, (0, 0))
+    (0.5, 1.0)
+    """
+    return 2 * shared / sum(sizes) if sum(sizes) else 1.0
