@@ -52,7 +52,9 @@ def figure(found: LabelEfficiency) -> Figure:
 
 
 def _curve(at: Axes, found: LabelEfficiency, i: int, values: list[Interval | None]) -> None:
-    """Draws one arm; where it was left out there is a gap."""
+    """Draws one arm; where it was left out there is a gap, and nothing if it is nowhere."""
+    if not any(values):
+        return
     places, nan = _places(found), math.nan
     width = math.log(max(places) / min(places)) or 1.0
     shift = math.exp(APART * width * (i - (len(found.arms) - 1) / 2))
