@@ -1,9 +1,11 @@
 """DSC against labelled groups: what is planned, what the page says by hand, and a small run."""
 
 import csv
+import json
 import math
 import shutil
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +17,11 @@ from vpbsd.errors import BadInput
 from vpbsd_sweeps.commands import ablation, report
 from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.grid import VOID, markdown
-from vpbsd_sweeps.reporting.label_efficiency import Interval, label_efficiency
+from vpbsd_sweeps.reporting.label_efficiency import (
+    Interval,
+    label_efficiency,
+    training_groups,
+)
 from vpbsd_sweeps.reporting.label_figure import figure
 from vpbsd_sweeps.reporting.label_tables import document, gain_table, score_table
 from vpbsd_sweeps.reporting.records import load_records
@@ -198,6 +204,13 @@ def test_the_curves_show_means_intervals_and_no_void_arm(found):
     assert (low, high) == pytest.approx((0.04 - 0.02484, 0.04 + 0.02484), abs=1e-4)
 
 
+def test_a_baseline_alone_has_one_panel(home):
+    (one,) = load(home, 1)
+    alone = replace(one, trials=tuple(t for t in one.trials if t.arm == "light_unet"))
+    (left,) = figure(label_efficiency([alone])).axes
+    assert left.get_ylabel() == "test DSC"
+
+
 def test_a_count_whose_trials_miss_has_no_number(home, tmp_path):
     shutil.copyfile(home / "mlflow.db", tmp_path / "mlflow.db")
     one, every = load(tmp_path, 1, "all")
@@ -207,6 +220,24 @@ def test_a_count_whose_trials_miss_has_no_number(home, tmp_path):
     assert cells(table, "VpbSD")[0] == "–"
     assert "2 of 3 trials so far" in "".join(table.notes)
     assert cells(table, "VpbSD")[1] != "–"
+
+
+def test_all_labels_are_those_of_the_fold_with_most_groups(home):
+    """Six groups in three folds: four train; in four folds five do; in space all six."""
+    (every,) = load(home, "all")
+    assert training_groups(every) == 4
+
+    def under(**protocol):
+        identity = json.loads(every.tags["facts"])
+        identity["settings"]["protocol"] |= protocol
+        return replace(every, tags={**every.tags, "facts": json.dumps(identity)})
+
+    assert training_groups(under(folds=4)) == 5
+    assert training_groups(under(split="space")) == 6
+    failed = tuple(replace(t, groups={}, status="FAILED") for t in every.trials)
+    nothing = label_efficiency([replace(every, trials=failed)])
+    assert cells(score_table(nothing), "VpbSD") == ["–"]
+    assert figure(nothing).axes
 
 
 def test_studies_that_differ_in_more_than_labels_are_told(tmp_path, found):
