@@ -32,6 +32,7 @@ def small_study(home, name="small", changes=None, gain=None):
         "teacher_seed": 0,
     }
     tags = {tag.KIND: tag.SWEEP_KIND, tag.STUDY_IDENTITY: json.dumps(identity), tag.COMMIT: "abc"}
+    tags[tag.GROUPS] = json.dumps(GROUPS)
     parent = tracker.get_or_create_run("sweep", name, None, {}, tags)
     picture = home / "picture.png"
     save_png(picture, np.zeros((8, 8, 3), np.uint8))

@@ -1,9 +1,11 @@
 """DSC against labelled groups: what is planned, what the page says by hand, and a small run."""
 
 import csv
+import json
 import math
 import shutil
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -15,7 +17,11 @@ from vpbsd.errors import BadInput
 from vpbsd_sweeps.commands import ablation, report
 from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.grid import VOID, markdown
-from vpbsd_sweeps.reporting.label_efficiency import Interval, label_efficiency
+from vpbsd_sweeps.reporting.label_efficiency import (
+    Interval,
+    label_efficiency,
+    training_groups,
+)
 from vpbsd_sweeps.reporting.label_figure import figure
 from vpbsd_sweeps.reporting.label_tables import document, gain_table, score_table
 from vpbsd_sweeps.reporting.records import load_records
@@ -64,26 +70,29 @@ def test_a_plan_counts_shared_stages_once(volumes, cheap, tmp_path):
     """Three folds; two training groups each, so the counts are 1 and all.
 
     With all images in pre-training, no label changes it: one per fold, for both counts. Per
-    count and fold a fine-tuning, four kinds of targets, two students, two evaluations.
+    count and fold a fine-tuning, two students and two evaluations; but two folds draw the same
+    group, so their supervised students of one label are one.
     """
     both = studies(volumes, (1, None), protocol__pretrain_on="all")
     plan = make_label_plan(both, Store(str(tmp_path)))
     assert [study.name for study in both.studies] == ["s-labels1", "s-labelsall"]
     one, every = (families(p) for p in plan.plans)
-    assert one == every
+    drawn = {part.volume.group for fold in both.studies[0].folds for part in fold.train}
+    assert len(drawn) == 2
+    assert (one["student"], every["student"]) == (3 + 2, 3 + 3)
     together = families(plan)
-    assert together["pre-training"] == one["pre-training"] == 3
+    assert together["pre-training"] == one["pre-training"] == every["pre-training"] == 3
     assert together["fine-tuning"] == 2 * one["fine-tuning"] == 6
-    assert together["student"] == 2 * one["student"] == 12
+    assert together["student"] == 5 + 6
     assert together["evaluation"] == 2 * one["evaluation"] == 12
     lines = list(plan.lines())
     assert (
         lines[0]
         == f"study s-labels1: 2 arms, 3 folds, 1 seeds = 6 trials on {sum(one.values())} stages"
     )
-    assert lines[1].endswith(f"on {sum(one.values())} stages, 3 of them counted above")
+    assert lines[1].endswith(f"on {sum(every.values())} stages, 3 of them counted above")
     assert lines[2] == f"all 2 studies: {sum(together.values())} stages"
-    assert "student               12 |     12 |      0 |       0" in lines
+    assert "student               12 |     11 |      0 |       0" in lines
     assert plan.requested()["pre-training"] == 6, "each trial that needs one, on its own"
 
 
@@ -175,8 +184,8 @@ def test_a_void_arm_has_no_number_and_a_reason_per_count(found):
     row = next(row for row in table.rows if row[0].text == "VpbSD w/o L_dis")
     assert {item.mark for item in row[1:]} == {VOID}
     told = [note for note in table.notes if "codes collapsed" in note]
-    assert len(told) == 3
-    assert "in ours-labels1: left out; VOID" in told[0]
+    assert len(told) == 1
+    assert "is left out of ours-labels1, ours-labels2, ours-labelsall: VOID: pre-" in told[0]
 
 
 def test_the_curves_show_means_intervals_and_no_void_arm(found):
@@ -184,7 +193,7 @@ def test_the_curves_show_means_intervals_and_no_void_arm(found):
     by_name = {c.get_label(): c for c in left.containers}
     means = by_name["Light UNet (baseline)"].lines[0].get_ydata()
     assert list(means) == pytest.approx([0.555, 0.625, 0.655])
-    assert all(math.isnan(y) for y in by_name["VpbSD w/o L_dis"].lines[0].get_ydata())
+    assert set(by_name) == {"Light UNet (baseline)", "VpbSD"}
     assert [t.get_text() for t in left.get_xticklabels()] == ["1", "2", "all"]
     assert list(left.get_xticks()) == [1, 2, 4]
     gains = {c.get_label(): c for c in right.containers}
@@ -193,6 +202,13 @@ def test_the_curves_show_means_intervals_and_no_void_arm(found):
     (bars,) = gains["VpbSD"].lines[2]
     low, high = bars.get_segments()[0][:, 1]
     assert (low, high) == pytest.approx((0.04 - 0.02484, 0.04 + 0.02484), abs=1e-4)
+
+
+def test_a_baseline_alone_has_one_panel(home):
+    (one,) = load(home, 1)
+    alone = replace(one, trials=tuple(t for t in one.trials if t.arm == "light_unet"))
+    (left,) = figure(label_efficiency([alone])).axes
+    assert left.get_ylabel() == "test DSC"
 
 
 def test_a_count_whose_trials_miss_has_no_number(home, tmp_path):
@@ -204,6 +220,24 @@ def test_a_count_whose_trials_miss_has_no_number(home, tmp_path):
     assert cells(table, "VpbSD")[0] == "–"
     assert "2 of 3 trials so far" in "".join(table.notes)
     assert cells(table, "VpbSD")[1] != "–"
+
+
+def test_all_labels_are_those_of_the_fold_with_most_groups(home):
+    """Six groups in three folds: four train; in four folds five do; in space all six."""
+    (every,) = load(home, "all")
+    assert training_groups(every) == 4
+
+    def under(**protocol):
+        identity = json.loads(every.tags["facts"])
+        identity["settings"]["protocol"] |= protocol
+        return replace(every, tags={**every.tags, "facts": json.dumps(identity)})
+
+    assert training_groups(under(folds=4)) == 5
+    assert training_groups(under(split="space")) == 6
+    failed = tuple(replace(t, groups={}, status="FAILED") for t in every.trials)
+    nothing = label_efficiency([replace(every, trials=failed)])
+    assert cells(score_table(nothing), "VpbSD") == ["–"]
+    assert figure(nothing).axes
 
 
 def test_studies_that_differ_in_more_than_labels_are_told(tmp_path, found):
@@ -245,7 +279,7 @@ def test_a_report_shows_it(home, tmp_path, found, capsys, name, study):
     assert (out / "labels.md").read_text() == document(found)
     assert markdown(score_table(found)) in capsys.readouterr().out
     assert (out / "figures" / "label_efficiency.png").stat().st_size > 5000
-    rows = list(csv.DictReader((out / "labels.csv").open()))
+    rows = list(csv.DictReader((out / "labels.csv").read_text().splitlines()))
     row = next(
         r for r in rows if (r["arm"], r["labelled_groups"], r["fold"]) == ("vpbsd", "1", "2")
     )

@@ -5,6 +5,7 @@ A fold is the unit: with few labels each fold draws others, so folds are draws.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -136,16 +137,14 @@ def labelled_groups(records: StudyRecords) -> int | None:
 
 
 def training_groups(records: StudyRecords) -> int:
-    """Returns how many training groups there were in the fold with most of them.
+    """Returns how many training groups there are in the fold with most of them.
 
-    Folds in space test every group, and train on all of them.
+    Folds by group test all groups in turn; folds in space train on every one.
     """
-    tested: dict[int, set[str]] = {}
-    for trial in records.trials:
-        tested.setdefault(trial.fold, set()).update(trial.groups.values())
-    every = set().union(*tested.values())
-    by_space = records.identity["settings"]["protocol"]["split"] == "space"
-    return len(every) if by_space else max(len(every - groups) for groups in tested.values())
+    groups = len(set(json.loads(records.tags["groups"]).values()))
+    protocol = records.identity["settings"]["protocol"]
+    tested = 0 if protocol["split"] == "space" else groups // protocol["folds"]
+    return groups - tested
 
 
 def fold_means(trials: Sequence[TrialResult]) -> dict[int, float]:

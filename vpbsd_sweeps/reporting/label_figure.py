@@ -34,25 +34,32 @@ def draw(found: LabelEfficiency, folder: Path) -> list[Path]:
 
 
 def figure(found: LabelEfficiency) -> Figure:
-    """Draws DSC of every arm on the left, its paired gain on the baseline on the right."""
-    made = Figure(figsize=(9.5, 3.8), layout="constrained")
-    left, right = made.subplots(1, 2)
-    for i, arm in enumerate(found.arms):
-        _curve(left, found, i, [found.score(arm, study) for study in found.studies])
-        if arm != found.baseline:
-            _curve(right, found, i, [found.gain(arm, study) for study in found.studies])
-    right.axhline(0, color="#767676", lw=1)
-    left.set(ylabel="test DSC")
-    right.set(ylabel=f"difference to {title(found.baseline)}")
-    for at in (left, right):
+    """Draws DSC of every arm, and beside it the paired gain of those that have one."""
+    scores = [[found.score(arm, study) for study in found.studies] for arm in found.arms]
+    gains = [
+        [found.gain(arm, study) if arm != found.baseline else None for study in found.studies]
+        for arm in found.arms
+    ]
+    kinds = {"test DSC": scores, f"difference to {title(found.baseline)}": gains}
+    drawn = {name: rows for name, rows in kinds.items() if any(map(any, rows))}
+    made = Figure(figsize=(3.7 * len(drawn) + 2.1, 3.8), layout="constrained")
+    axes = made.subplots(1, max(len(drawn), 1), squeeze=False)[0]
+    for at, (name, rows) in zip(axes, drawn.items(), strict=False):
+        for i, values in enumerate(rows):
+            _curve(at, found, i, values)
+        at.set_ylabel(name)
         _axis(at, found)
-    handles, labels = left.get_legend_handles_labels()
+    if gains in drawn.values():
+        axes[-1].axhline(0, color="#767676", lw=1)
+    handles, labels = axes[0].get_legend_handles_labels()
     made.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=8)
     return made
 
 
 def _curve(at: Axes, found: LabelEfficiency, i: int, values: list[Interval | None]) -> None:
-    """Draws one arm; where it was left out there is a gap."""
+    """Draws one arm; where it was left out there is a gap, and nothing if it is nowhere."""
+    if not any(values):
+        return
     places, nan = _places(found), math.nan
     width = math.log(max(places) / min(places)) or 1.0
     shift = math.exp(APART * width * (i - (len(found.arms) - 1) / 2))

@@ -22,7 +22,7 @@ def document(found: LabelEfficiency) -> str:
         f"## {heading}\n\n{markdown(grid)}"
         for heading, grid in (
             ("DSC against labelled groups", score_table(found)),
-            (f"Less {title(found.baseline)} with the same labels", gain_table(found)),
+            (f"Difference to {title(found.baseline)} with the same labels", gain_table(found)),
         )
     )
 
@@ -105,5 +105,8 @@ def _notes(found: LabelEfficiency) -> Iterator[str]:
         "seed(s) averaged. The groups that lost their labels are unlabelled volumes."
     )
     yield from (f"Not alike: {line}." for line in found.differing())
+    reasons: dict[tuple[str, str], list[str]] = {}
     for (arm, study), why in found.left_out.items():
-        yield f"{VOID} {title(arm)} in {study}: left out; {why}."
+        reasons.setdefault((arm, why), []).append(study)
+    for (arm, why), studies in reasons.items():
+        yield f"{VOID} {title(arm)} is left out of {', '.join(studies)}: {why}."
