@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from vpbsd.config import (
     Codebook,
     Data,
+    Later,
     LightNet,
     Optim,
     Precision,
@@ -81,6 +82,9 @@ class Student(Section):
     pseudo: Pseudo = "hard"
     random_codes: bool = False
     """Whether the student learns random code words in place of the teacher's."""
+    trust: Annotated[Literal["always", "measured"], Later()] = "always"
+    """measured: L_semi is off in a fold whose teacher, fine-tuned once more without one training
+    group, is worse there than a Light UNet of the same labels."""
     cldice: ClDice = 0.0
     cldice_iterations: ClDiceIterations = 10
     others_on: OthersOn = "labelled"

@@ -22,6 +22,7 @@ from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.grid import latex, markdown
 from vpbsd_sweeps.reporting.html import page
 from vpbsd_sweeps.reporting.records import load_records
+from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.tracking.tracker import open_tracker
 
 
@@ -65,8 +66,9 @@ def write(analysis: StudyAnalysis, out: Path, url: str = "") -> None:
     """
     _refuse_foreign(out)
     main_table = tables.main_table(analysis)
-    comparison, evidence = tables.comparison_table(analysis), code_table(analysis.records)
-    grids = [main_table, tables.spread_table(analysis), *([evidence] if evidence.rows else [])]
+    comparison, records = tables.comparison_table(analysis), analysis.records
+    grids = [main_table, tables.spread_table(analysis)]
+    grids += [grid for grid in (code_table(records), teacher_table(records)) if grid.rows]
     study, base = analysis.records.study, analysis.row(analysis.baseline).title
     texts = {
         "table.md": "\n".join(map(markdown, grids)),

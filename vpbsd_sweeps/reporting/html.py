@@ -19,6 +19,7 @@ from vpbsd_sweeps.reporting.analysis import HIGHER_IS_BETTER, PRIMARY, StudyAnal
 from vpbsd_sweeps.reporting.checks import notices
 from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
+from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.tracking.tracker import flat
 from vpbsd_sweeps.units import hours
 
@@ -70,6 +71,7 @@ def page(analysis: StudyAnalysis, figures: dict[str, str], folder: Path, url: st
         spread=tables.spread_table(analysis),
         comparison=tables.comparison_table(analysis),
         evidence=code_table(records),
+        teachers=teacher_table(records),
         figures=[
             Picture(inside((folder / f"{name}.svg").read_bytes(), "svg+xml"), caption)
             for name, caption in figures.items()
