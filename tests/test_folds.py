@@ -56,7 +56,7 @@ def test_eleven_groups_make_folds_of_3_2_2_2_2():
     owners=st.lists(st.integers(0, 6), min_size=2, max_size=14),
     labels=st.integers(0, 2**14),
     count=st.integers(2, 4),
-    on=st.sampled_from(["auto", "all"]),
+    on=st.sampled_from(["auto", "all", "own"]),
 )
 @settings(deadline=None, max_examples=60)
 def test_no_group_is_on_both_sides(owners, labels, count, on):
@@ -89,6 +89,7 @@ def test_who_pretrains():
 
     assert unlabelled("auto") == unlabelled("unlabelled") == [["c", "d"], ["c"]]  # B is tested 2nd
     assert unlabelled("all") == [["b", "c", "d"], ["a", "c"]]
+    assert unlabelled("own") == [["b"], ["a"]]
     assert unlabelled("auto", volumes[:2]) == [["b"], ["a"]]
     with pytest.raises(BadInput, match="--set protocol.pretrain_on=all"):
         unlabelled("unlabelled", volumes[:2])
@@ -323,7 +324,7 @@ def test_a_part_is_known_by_content_and_place():
     assert whole_volume(replace(info, fingerprint="other")).identity != whole_volume(info).identity
 
 
-@pytest.mark.parametrize("on", ["auto", "all"])
+@pytest.mark.parametrize("on", ["auto", "all", "own"])
 @pytest.mark.parametrize("arm", recipes.ARMS)
 def test_tested_groups_reach_no_loader(arm, on, volumes, cheap, tmp_path):
     """An unlabelled volume of a tested animal is as forbidden as a labelled one."""

@@ -82,8 +82,9 @@ class Protocol(Section):
     """Folds of whole groups (across acquisitions), or of regions within volumes (within)."""
     margin: int = Field(16, ge=0)
     """Voxels left out between training and test regions of a spatial fold."""
-    pretrain_on: Literal["auto", "unlabelled", "all"] = "auto"
-    """Volumes the teacher is pre-trained on; auto: the unlabelled ones, all if there are none."""
+    pretrain_on: Literal["auto", "unlabelled", "all", "own"] = "auto"
+    """Volumes the teacher is pre-trained on; auto: the unlabelled ones, all if there are none;
+    own: the images of the fold's labelled training parts alone, without their labels."""
     train_groups: Annotated[int | None, Later(), Field(ge=1)] = None
     """Training groups per fold that keep their labels; the others are unlabelled. null: all."""
     draw: Annotated[int, Later(), Field(ge=0)] = 0

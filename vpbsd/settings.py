@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -90,6 +90,9 @@ class Student(Section):
     """Whether the student learns random code words in place of the teacher's."""
     turned_codes: Annotated[bool, Later()] = False
     """Whether it learns the code words of the patch as it is turned, not turned code words."""
+    trust: Annotated[Literal["always", "measured"], Later()] = "always"
+    """measured: L_semi is off in a fold whose teacher, fine-tuned once more without one training
+    group, is worse there than a Light UNet of the same labels."""
     cldice: ClDice = 0.0
     cldice_iterations: ClDiceIterations = 10
     others_on: OthersOn = "labelled"

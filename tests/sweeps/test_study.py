@@ -62,6 +62,7 @@ TRAINED = {
     "pretrain.optim": TEACHERS | {"unetr"},
     "pretrain.optim.batch": PRE,
     "finetune": TUNED,
+    "finetune.skip_drop": TUNED,
     "finetune.epochs": TUNED | SCRATCH | {"unetr"},
     "finetune.batch": TUNED | SCRATCH | {"unetr"},
     "student.network": TEACHERS | ALONE,
@@ -72,6 +73,12 @@ TRAINED = {
     "student.distil_on": VPBSD,
     "student.pseudo": {"margin of unlabelled patches"},
     "student.random_codes": {f"random codes of {x} patches" for x in ("labelled", "unlabelled")},
+    "student.turned_codes": {
+        f"{kind} of {role} patches"
+        for kind in ("codes", "random codes")
+        for role in ("labelled", "unlabelled")
+    },
+    "student.trust": VPBSD,
     "student.cldice": VPBSD - {"vpbsd_cldice"},
     "student.cldice_iterations": {"vpbsd_cldice"},
     "student.kd": {"kd"},

@@ -186,6 +186,8 @@ def _hidden(part: Part) -> Part:
 
 def _joined(without: list[Part], train: list[Part], protocol: Protocol) -> tuple[Part, ...]:
     on = protocol.pretrain_on
+    if on == "own":
+        return _sorted(train)
     if on == "unlabelled" and not without:
         raise BadInput(
             "no unlabelled volume outside the test groups: pass --set protocol.pretrain_on=all"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vpbsd.config import Codebook, Optim, Sampling, SwinNet, TargetField
-from vpbsd.data.folds import Fold, Part
+from vpbsd.data.folds import Fold, Part, held_out
 from vpbsd.data.lattice import cells
 from vpbsd.data.turns import FLIPS
 from vpbsd.errors import BadInput
@@ -18,10 +18,12 @@ from vpbsd.methods.configs import (
     PatternsConfig,
     SupervisedConfig,
 )
+from vpbsd.methods.distilling_configs import FitNetsConfig, VpbSDConfig
 from vpbsd.overrides import override
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED
 from vpbsd.pipeline.stage_config import Evaluate, Examine, Targets, Train
 from vpbsd.pipeline.stages import Role, Stage
+from vpbsd.pipeline.trust import STUDENT, TEACHER
 from vpbsd.section import derive
 from vpbsd.settings import Settings, Student
 
@@ -96,6 +98,9 @@ def student(
     """Builds stage 3; only what a weight makes use of becomes an upstream stage."""
     wanted = method.needs_targets
     upstream = {f"{says}_{role}": said(s, spoken, says, role, fold) for says, role in wanted}
+    learns_masks = isinstance(method, VpbSDConfig | FitNetsConfig) and method.beta > 0
+    if s.student.trust == "measured" and learns_masks:
+        upstream |= rivals(s, spoken, fold)
     parts: dict[Role, tuple[object, ...]] = {"labelled": fold.train}
     targets = any(role == "unlabelled" for _, role in wanted)
     unlabelled = targets or method.draws_unlabelled
@@ -103,6 +108,32 @@ def student(
         parts["unlabelled"] = fold.unlabelled
     train = _train(s, method, s.student.optim, s.sampling if unlabelled else None)
     return Stage(train, parts, upstream, seed, arm)  # type: ignore[arg-type]
+
+
+def rivals(s: Settings, spoken: Stage, fold: Fold) -> dict[str, Stage]:
+    """Builds what measures a teacher: it and a Light UNet without the labels of one group, on it.
+
+    Its pre-training is the fold's own: the pool that it will label was seen without labels too.
+
+    Raises:
+        BadInput: The fold has one training group only.
+    """
+    if len({part.volume.group for part in fold.train}) < 2:
+        raise BadInput(
+            f"student.trust=measured: fold {fold.index} trains on one group only, so none can be "
+            "left out to measure its teacher on: use more groups, or student.trust=always"
+        )
+    inner = held_out(replace(fold, unlabelled=fold.train))
+    light = SupervisedConfig(network=s.student.network)
+    train, seed = _train(s, light, s.student.optim, None), spoken.seed
+    labelled: dict[Role, tuple[Part, ...]] = {"labelled": inner.train}
+    tuned = replace(spoken, parts=labelled, label=f"{spoken.label}, one group out")
+    rival = Stage(train, labelled, {}, seed, "light_unet, one group out")
+    measure = Evaluate(data=s.data, precision=s.precision)
+    return {
+        name: Stage(measure, {"test": inner.test}, {"network": net}, 0, f"evaluate {net.label}")
+        for name, net in ((TEACHER, tuned), (STUDENT, rival))
+    }
 
 
 def said(s: Settings, spoken: Stage, says: TargetField, role: Role, fold: Fold) -> Stage:

@@ -20,6 +20,7 @@ from vpbsd.pipeline.stage_config import Train
 from vpbsd.pipeline.stages import Role, StageSpec
 from vpbsd.pipeline.steps import Inputs, Step, conclude, patch_set
 from vpbsd.pipeline.targets import StoredTargets, StoredTurnedCodes, are_turned
+from vpbsd.pipeline.trust import LEAD, teacher_lead, without_worse_teacher
 from vpbsd.safetensors_io import load_weights
 from vpbsd.training import checkpoint
 from vpbsd.training.loop import Training, fit
@@ -42,6 +43,8 @@ def run_train(
     Raises:
         Diverged: A loss or the gradient is not finite.
     """
+    lead = teacher_lead(inputs)
+    config = without_worse_teacher(config, lead)
     method: Method[Any] = build_method(config.method, stage.seed)
     if "start" in inputs:
         load_weights(inputs["start"] / WEIGHTS, method.deliverable)
@@ -60,6 +63,8 @@ def run_train(
         yield Step(rows, training.share, lambda path: checkpoint.save(path, training, rows))
     summary = method.examine(pool)
     summary.numbers |= _drift(method, inputs, pool, device)
+    if lead is not None:
+        summary.numbers[LEAD] = lead
     summary.numbers["params_train"] = float(
         sum(p.numel() for p in method.parameters() if p.requires_grad)
     )

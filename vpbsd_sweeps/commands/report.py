@@ -25,6 +25,7 @@ from vpbsd_sweeps.reporting.grid import latex, markdown
 from vpbsd_sweeps.reporting.html import page
 from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency, label_efficiency
 from vpbsd_sweeps.reporting.records import load_records
+from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.study.label_studies import siblings
 from vpbsd_sweeps.tracking.tracker import open_tracker, study_names
 
@@ -93,8 +94,9 @@ def write(
     """
     _refuse_foreign(out)
     main_table = tables.main_table(analysis)
-    comparison, evidence = tables.comparison_table(analysis), code_table(analysis.records)
-    grids = [main_table, tables.spread_table(analysis), *([evidence] if evidence.rows else [])]
+    comparison, records = tables.comparison_table(analysis), analysis.records
+    grids = [main_table, tables.spread_table(analysis)]
+    grids += [grid for grid in (code_table(records), teacher_table(records)) if grid.rows]
     study, base = analysis.records.study, analysis.row(analysis.baseline).title
     texts = {
         "table.md": "\n".join(map(markdown, grids)),

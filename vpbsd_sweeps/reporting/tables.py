@@ -30,6 +30,7 @@ from vpbsd_sweeps.reporting.grid import (
     markdown,
 )
 from vpbsd_sweeps.reporting.significance import ALPHA, Spread
+from vpbsd_sweeps.reporting.teacher_table import teacher_table
 
 
 def document(analysis: StudyAnalysis) -> str:
@@ -39,6 +40,7 @@ def document(analysis: StudyAnalysis) -> str:
     ]
     others = {
         "What the code words carry": code_table(analysis.records),
+        "Teacher against student": teacher_table(analysis.records),
         "Size and time (the paper's Table 2)": cost_table(analysis),
     }
     titled += [(heading, grid) for heading, grid in others.items() if grid.rows]

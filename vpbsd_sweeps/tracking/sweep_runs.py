@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 
+from vpbsd.pipeline.stages import Stage
+from vpbsd.pipeline.trust import LEAD
 from vpbsd_sweeps.provenance import commit
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.identity import data_fingerprint
@@ -118,7 +120,8 @@ class SweepLogger:
         trained = trial.stage.upstream["network"]
         self.tracker.log_rows(unit, read_rows(self.store.open(trained.key)))
         rows = read_rows(folder)
-        numbers = json.loads((folder / "summary.json").read_text())["numbers"]
+        numbers, lead = self._numbers(trial.stage), self._numbers(trained).get(LEAD)
+        numbers |= {} if lead is None else {LEAD: lead}
         self.tracker.log_metrics(run_id, {**per_volume(rows), **numbers}, rows[-1]["time"])
         groups = {row["volume"]: row["group"] for row in rows}
         self.tracker.set_tags(run_id, {**self._verdict(trial), tag.GROUPS: json.dumps(groups)})
@@ -140,16 +143,41 @@ class SweepLogger:
             self.tracker.set_tags(self._open_trial(trial), tags)
         self._examined.add(trial.id)
 
+    def _numbers(self, stage: Stage) -> dict[str, float]:
+        text = (self.store.open(stage.key) / "summary.json").read_text()
+        numbers: dict[str, float] = json.loads(text)["numbers"]
+        return numbers
+
     def _verdict(self, trial: Trial) -> dict[str, str]:
         """Says why a trial does not count, or what is to be known of it, as tags."""
+        lead = self._numbers(trial.stage.upstream["network"]).get(LEAD, 0.0)
         grave = {stage.key for stage in voided_by(trial.stage)}
-        found = {tag.VOID: "", tag.NOTE: ""}
+        found = {tag.VOID: "", tag.NOTE: distrust(lead)}
         for stage in trial.stage.lineage():
             manifest = self.store.manifest(stage.key)
             if manifest is not None and manifest.metadata["void"]:
                 name = tag.VOID if stage.key in grave else tag.NOTE
                 found[name] = found[name] or f"{stage.label}: {manifest.metadata['void']}"
         return found
+
+
+def distrust(lead: float) -> str:
+    """Says that a student did not learn from pseudo-labels, or "" where it did.
+
+    Args:
+        lead: DSC of the teacher less that of a student, on a training group left out of both.
+
+    >>> distrust(-0.05)
+    "L_semi is off: on a training group left out the teacher's DSC is 0.050 under a Light UNet's"
+    >>> distrust(0.0)
+    ''
+    """
+    if lead >= 0:
+        return ""
+    return (
+        f"L_semi is off: on a training group left out the teacher's DSC is {-lead:.3f} under a "
+        "Light UNet's"
+    )
 
 
 def per_volume(rows: list[Row]) -> dict[str, float]:
