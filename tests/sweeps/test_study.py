@@ -53,6 +53,8 @@ TRAINED = {
     "protocol": TUNED | SCRATCH | ALONE | {"unetr"},
     "protocol.margin": set(),  # of spatial folds only
     "protocol.pretrain_on": PRE | SAID | SEMI,
+    "protocol.train_groups": set(),  # this fold has one to train on: see test_label_efficiency
+    "protocol.draw": set(),  # the same
     "pretrain": PRE,
     "pretrain.enabled": SCRATCH,
     "pretrain.network": TEACHERS,
