@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
-from vpbsd.evaluation.code_statistics import derangements, dice, held_out_r2, verdict
+from vpbsd.evaluation.code_statistics import dice, donors, held_out_r2, verdict
 
 
-def r2(values, codes, units):
-    return held_out_r2(np.array(values, float), np.array(codes), np.array(units))
+def r2(values, codes, units, kin=None):
+    units = np.array(units, int)
+    if kin is None:
+        kin = np.eye(units.max(initial=0) + 1)
+    return held_out_r2(np.array(values, float), np.array(codes), units, np.array(kin) > 0)
 
 
 def test_r2_by_hand():
@@ -36,14 +39,30 @@ def test_codes_that_tell_everything_and_nothing_to_tell():
     assert r2([], [], []) == 0
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 7])
+def test_patches_that_overlap_do_not_predict_each_other():
+    """The first two show one place: they agree on a share that the third, apart, contradicts."""
+    values, codes, patches = [0, 0, 1, 1], [5, 5, 5, 7], [0, 1, 2, 2]
+    kin = [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    by_hand = (1 - 0) ** 2 * 3 + (0.5 - 1) ** 2
+    assert r2(values, codes, patches, kin) == pytest.approx(1 - by_hand / 1)
+    apart = 2 * (0.5 - 0) ** 2 + 1 + 0.5**2
+    assert r2(values, codes, patches) == pytest.approx(1 - apart / 1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
 def test_no_patch_keeps_its_own_codes(n):
-    ways = derangements(n, 3)
-    assert len(ways) == max(0, min(3, n - 1))
-    for way in ways:
-        assert sorted(way) == list(range(n))
-        assert all(other != i for i, other in enumerate(way))
-    assert len({tuple(way) for way in ways}) == len(ways)
+    for i, others in enumerate(donors(np.eye(n) > 0, 3)):
+        assert len(others) == len(set(others)) == min(3, n - 1)
+        assert i not in others
+
+
+def test_no_patch_is_given_the_codes_of_one_that_overlaps_with_it():
+    """Of 0 1 and 2 3 in two volumes; of 0 1 2 in a row, where only the outer two are apart."""
+    pairs = np.kron(np.eye(2), np.ones((2, 2))) > 0
+    assert donors(pairs, 3) == [[2, 3], [2, 3], [0, 1], [0, 1]]
+    assert donors(pairs, 1) == [[2], [2], [0], [0]]
+    row = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]]) > 0
+    assert donors(row, 3) == [[], [], []], "one of them has no donor"
 
 
 def test_dice_of_two_empty_masks_is_one():
