@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vpbsd.config import StudentSection
@@ -54,8 +55,18 @@ class Seen(NamedTuple):
 
     @property
     def deepest(self) -> Tensor:
-        """Z_S (B, d_s, d, h, w)."""
-        return self.answer.stages[-1]
+        """Z_S (B, d_s, d, h, w), on the grid of the teacher's codes."""
+        return self.stage(5)
+
+    def stage(self, halvings: int) -> Tensor:
+        """Gives the feature at 1 / 2^halvings of the resolution, as the teacher has it there.
+
+        A student that leaves z alone at first has a finer grid along z: its means are given.
+        """
+        feature = self.answer.stages[halvings - 1]
+        grid = [side >> halvings for side in self.valid.shape[2:]]
+        same = list(feature.shape[2:]) == grid
+        return feature if same else F.adaptive_avg_pool3d(feature, grid)
 
     @property
     def vessel(self) -> Tensor:

@@ -8,6 +8,7 @@ from monai.networks.nets import SwinUNETR
 from torch import Tensor, nn
 
 from vpbsd.errors import BadInput
+from vpbsd.networks.intensity_path import IntensityPath
 from vpbsd.networks.output import DEEPEST, SegOutput, check_sides, shape_text
 from vpbsd.networks.quantiser import PatternQuantiser
 from vpbsd.networks.roles import bypass
@@ -34,6 +35,7 @@ class SwinTeacher(nn.Module):
         window_size: int = 7,
         quantiser: PatternQuantiser | None = None,
         decode_codes: bool = True,
+        norm: str = "instance",
     ) -> None:
         """Builds the network; weights come from torch's global random generator.
 
@@ -45,6 +47,7 @@ class SwinTeacher(nn.Module):
             quantiser: of width d_t = 16 * feature_size, or none.
             decode_codes: whether ``forward`` decodes the codes; if not, it decodes the raw
                 state, and the quantiser is a side branch.
+            norm: of decoder and skips, "instance" or "batch".
 
         Raises:
             BadInput: if feature_size is no multiple of 12.
@@ -59,10 +62,12 @@ class SwinTeacher(nn.Module):
             depths=tuple(depths),
             num_heads=tuple(num_heads),
             window_size=window_size,
+            norm_name=norm,
         )
         self.reconstruction = nn.Conv3d(feature_size, 1, kernel_size=1)
         self.quantiser = quantiser
         self.decode_codes = decode_codes
+        self.intensity_path: IntensityPath | None = None  # given by `build_network`
 
     def encode(self, x: Tensor) -> tuple[Tensor, ...]:
         """Runs the Swin encoder alone.
@@ -99,7 +104,10 @@ class SwinTeacher(nn.Module):
         Returns:
             logits (B, 2, D, H, W); ``stages`` are the hidden states.
         """
-        return SegOutput(self.net.out(self._decoded(x, hidden, bottleneck, keep_skips)), hidden)
+        logits: Tensor = self.net.out(self._decoded(x, hidden, bottleneck, keep_skips))
+        if self.intensity_path is not None:
+            logits = logits + self.intensity_path(x)
+        return SegOutput(logits, hidden)
 
     def reconstruct(
         self,
