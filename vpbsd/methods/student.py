@@ -64,8 +64,9 @@ class Seen(NamedTuple):
         A student that leaves z alone at first has a finer grid along z: its means are given.
         """
         feature = self.answer.stages[halvings - 1]
-        grid = [side >> halvings for side in self.valid.shape[2:]]
-        same = list(feature.shape[2:]) == grid
+        z, y, x = (side >> halvings for side in self.valid.shape[2:])
+        grid = (z, y, x)
+        same = tuple(feature.shape[2:]) == grid
         return feature if same else F.adaptive_avg_pool3d(feature, grid)
 
     @property
