@@ -27,14 +27,14 @@ def evaluate(
     Args:
         network: Answers with a `SegOutput`; put in eval mode.
         parts: Labelled.
-        data: Patch size and clip percentile that the network was trained with.
+        data: Patch size and normalisation that the network was trained with.
         precision: bf16 runs the network under autocast.
 
     Yields:
         A row (``volume``, ``group``, `metrics.measure`, ``threshold_dsc``) and pictures by name.
     """
     for part in parts:
-        probability = predict_part(network, part, data.clip_percentile, data.patch, precision)
+        probability = predict_part(network, part, data, precision)
         image, truth = _image(part, data), _truth(part)
         prediction = probability > 0.5
         metrics = measure(truth, prediction, part.volume.spacing_um)
@@ -48,7 +48,7 @@ def evaluate(
 
 def _image(part: Part, data: Data) -> NDArray[np.float32]:
     z, y, x = part.shape
-    return reader(part, data.clip_percentile)((slice(0, z), slice(0, y), slice(0, x)))
+    return reader(part, data)((slice(0, z), slice(0, y), slice(0, x)))
 
 
 def _raw(part: Part) -> NDArray[np.generic]:

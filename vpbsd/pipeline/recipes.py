@@ -20,6 +20,7 @@ from vpbsd.methods.configs import (
 )
 from vpbsd.methods.distilling_configs import FitNetsConfig, VpbSDConfig
 from vpbsd.overrides import override
+from vpbsd.pipeline.anisotropy import planned
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED
 from vpbsd.pipeline.stage_config import Evaluate, Examine, Targets, Train
 from vpbsd.pipeline.stages import Role, Stage
@@ -40,7 +41,7 @@ def trial(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int = 0) -
 
 def deliverable(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int = 0) -> Stage:
     """Builds the training stage whose network an arm delivers."""
-    s = override(s, FIXED.get(arm, {}))
+    s = planned(override(s, FIXED.get(arm, {})), fold.train)
     method = ARMS[arm](s)
     if method is None:
         return REFERENCES[arm](s, fold, teacher_seed)

@@ -6,7 +6,7 @@ import argparse
 from shlex import quote
 
 from vpbsd.cli import command_parser, invocation
-from vpbsd.data.volumes import check_limits
+from vpbsd.data.volumes import check_intensity
 from vpbsd.pipeline.arms import ARMS, GROUPS
 from vpbsd_sweeps.cli.options import (
     add_places,
@@ -77,7 +77,7 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     seeds, store = seeds_of(args.seeds), Store(args.store)
     name = study_name(args, kind)
     study = Study(name, settings, volumes_of(args), arms, seeds, timed=timed)
-    check_limits(study.volumes, settings.data.clip_percentile)
+    check_intensity(study.volumes, settings.data)
     if counts:
         return _sweep_labels(make_label_plan(label_studies(study, counts), store), args, store)
     plan = make_plan(study, store)

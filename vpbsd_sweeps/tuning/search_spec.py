@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from vpbsd.data.folds import Fold, held_out, make_folds
-from vpbsd.data.volumes import VolumeInfo, check_limits
+from vpbsd.data.volumes import VolumeInfo, check_intensity
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override
 from vpbsd.pipeline.recipes import trial
@@ -72,7 +72,7 @@ class Search:
             BadInput: It cannot be trained.
         """
         settings = override(self.space.settings, params)
-        check_limits(self.volumes, settings.data.clip_percentile)
+        check_intensity(self.volumes, settings.data)
         for seed in self.seeds:
             for fold in self.folds:
                 stage = trial(settings, self.arm, fold, seed)
