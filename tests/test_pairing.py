@@ -211,7 +211,7 @@ def test_semi_supervised_arms_ask_nothing(arm, unlabelled, weight, tiny, folds):
 
 def test_the_table_of_the_paper_and_the_other_arms_have_titles():
     assert TITLES.keys() == ARMS.keys()
-    assert set(ARMS) >= FIXED.keys() | REFERENCES.keys()
+    assert set(ARMS) >= FIXED.keys() | REFERENCES
     assert set(ARMS) == {arm for group in GROUPS.values() for arm in group}
     assert GROUPS.keys() == HEADINGS.keys()
     assert len(set(TITLES.values())) == len(TITLES)
@@ -225,7 +225,7 @@ def test_all_arms_share_one_teacher_and_one_word_of_it(tiny, folds):
     of = {"features of labelled", "features of unlabelled", "features16 of labelled"}
     stages = {PRE, FINE} | {f"{what} patches" for what in of | {"margin of labelled"}} | PHASES
     arms = set(ARMS) - FIXED.keys()
-    students = arms - REFERENCES.keys()
+    students = arms - REFERENCES
     assert set(seen) == SAID | stages | students | {"unetr"} | {f"evaluate {arm}" for arm in arms}
     assert seen.pop("fitnets") == seen["baseline_mid"]  # one run under two names
     assert seen.pop("evaluate fitnets") == seen["evaluate baseline_mid"]

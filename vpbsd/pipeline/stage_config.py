@@ -1,4 +1,4 @@
-"""Configs of the four kinds of stage: all that changes what one trains, stores or measures."""
+"""Configs of the five kinds of stage: all that changes what one trains, stores or measures."""
 
 from __future__ import annotations
 
@@ -49,6 +49,16 @@ class Evaluate(Section):
     precision: Precision
 
 
+class Threshold(Section):
+    """Measures one grey threshold on whole volumes or regions of them: what networks must beat."""
+
+    numerics: ClassVar[int] = 1
+    kind: Literal["threshold"] = "threshold"
+    rule: Literal["labels", "otsu"]
+    """Chosen on the labelled parts, or on each test part's own histogram, without a label."""
+    data: Data
+
+
 class Timing(Section):
     """How long a network takes for a block on the machine that is asked first, and its size."""
 
@@ -61,4 +71,5 @@ class Timing(Section):
     precision: Precision
 
 
-StageConfig = Annotated[Train | Targets | Evaluate | Timing, Field(discriminator="kind")]
+AnyConfig = Train | Targets | Evaluate | Threshold | Timing
+StageConfig = Annotated[AnyConfig, Field(discriminator="kind")]

@@ -21,7 +21,15 @@ from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.evaluation.numerics import METRICS, VALIDATION
 from vpbsd.methods.configs import PatternsConfig
-from vpbsd.pipeline.stage_config import Evaluate, StageConfig, Targets, Timing, Train
+from vpbsd.pipeline.stage_config import (
+    AnyConfig,
+    Evaluate,
+    StageConfig,
+    Targets,
+    Threshold,
+    Timing,
+    Train,
+)
 
 Role = Literal["labelled", "unlabelled", "test", "validation"]
 Family = Literal["pre-training", "fine-tuning", "targets", "student", "evaluation", "timing"]
@@ -40,7 +48,7 @@ class StageSpec:
         label: For people ("pre-training", "vpbsd"); not in the key.
     """
 
-    config: Train | Targets | Evaluate | Timing
+    config: AnyConfig
     parts: Parts
     upstream: Mapping[str, str]
     seed: int = 0
@@ -121,7 +129,7 @@ class StageSpec:
         return spec
 
     def _numerics(self) -> list[int]:
-        if isinstance(self.config, Evaluate):
+        if isinstance(self.config, Evaluate | Threshold):
             return [self.config.numerics, METRICS]
         watched = [VALIDATION] if "validation" in self.parts else []
         return [self.config.numerics, *watched]
@@ -131,7 +139,7 @@ class StageSpec:
 class Stage:
     """A stage with the stages that it rests on; see `StageSpec` for the fields."""
 
-    config: Train | Targets | Evaluate | Timing
+    config: AnyConfig
     parts: Parts
     upstream: Mapping[str, Stage] = field(default_factory=dict)
     seed: int = 0

@@ -102,6 +102,14 @@ def summary(analysis: StudyAnalysis) -> Iterator[str]:
                 f"A true difference under {p.detectable:.4f} had less than four chances in five "
                 "to be seen here, even before correction."
             )
+    fair = next((row for row in analysis.valid if row.arm == FAIR_THRESHOLD), None)
+    if fair and fair.mean(PRIMARY) > max(
+        row.mean(PRIMARY) for row in analysis.valid if row.arm not in THRESHOLDS
+    ):
+        yield (
+            f"No network beats a threshold: one chosen on the training groups reaches "
+            f"{fair.mean(PRIMARY):.3f}; the best student, {best.title}, {best.mean(PRIMARY):.3f}."
+        )
     references = [row for row in analysis.valid if row.arm in REFERENCES]
     for row in references:
         yield f"{row.title}, the reference: {row.mean(PRIMARY):.3f}."

@@ -8,7 +8,7 @@ from vpbsd.config import Network, SwinNet, UnetrNet
 from vpbsd.data.lattice import cells
 from vpbsd.methods.configs import PatternsConfig
 from vpbsd.methods.distilling_configs import VpbSDConfig
-from vpbsd.pipeline.stage_config import Evaluate, Targets, Timing, Train
+from vpbsd.pipeline.stage_config import Evaluate, Targets, Threshold, Timing, Train
 from vpbsd.pipeline.stages import Stage
 
 TEACHER_STEP, STUDENT_STEP = 0.25, 0.04
@@ -20,6 +20,8 @@ HALF = 0.35
 SKELETON = 0.06
 """Seconds of one iteration of soft skeletons per labelled patch, with the gradient."""
 VOXELS = 32 * 64 * 64
+THRESHOLDING = 0.02
+"""Seconds per patch to measure a threshold, mostly its metrics; a guess."""
 BYTES = 4
 TEACHER_PARAMETERS, STUDENT_PARAMETERS = 62.2e6, 0.12e6
 """Of Swin UNETR at feature size 48, and of the Light UNet."""
@@ -34,6 +36,8 @@ def guess(stage: Stage) -> float:
         blocks = config.blocks * math.prod(config.patch) / VOXELS
         return blocks * FORWARD_SHARE * _step(config.network)
     scale = math.prod(config.data.patch) / VOXELS
+    if isinstance(config, Threshold):
+        return _patches(stage) * scale * THRESHOLDING
     if isinstance(config, Train):
         patches = config.optim.batch * len(stage.parts)
         steps = config.optim.steps_per_epoch or _patches(stage) / config.optim.batch
@@ -82,8 +86,8 @@ def guess_bytes(stage: Stage) -> float:
         return 0.0
     if isinstance(config, Train):
         return BYTES * _parameters(config.method.network)
-    if isinstance(config, Evaluate):
-        return PICTURE * sum(len(parts) for parts in stage.parts.values())
+    if isinstance(config, Evaluate | Threshold):
+        return PICTURE * len(stage.parts["test"])
     teacher = stage.upstream["teacher"].config
     assert isinstance(teacher, Train)
     assert isinstance(teacher.method.network, SwinNet)
