@@ -1,4 +1,4 @@
-"""Runs a threshold stage: one is chosen without the test's labels, and measured as networks are."""
+"""Runs a threshold stage: one is chosen without the test's labels, and measured like networks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def run_threshold(
             numbers[f"threshold/vol_{part.volume.name}"] = min(cut.threshold, float(image.max()))
         if i < len(rows):  # measured before the stage was interrupted
             continue
-        prediction = np.asarray(to_scale(part, image, cut.scale) >= cut.threshold)
+        prediction = np.greater_equal(to_scale(part, image, cut.scale), cut.threshold)
         row, shown = measure_part(part, prediction, config.data)
         for kind, picture in shown.items():
             pictures[f"{kind}_{len(rows)}_{row['volume']}"] = picture

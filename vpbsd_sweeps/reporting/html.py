@@ -18,6 +18,7 @@ from vpbsd_sweeps.reporting import tables
 from vpbsd_sweeps.reporting.analysis import HIGHER_IS_BETTER, PRIMARY, StudyAnalysis
 from vpbsd_sweeps.reporting.checks import notices
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
+from vpbsd_sweeps.reporting.threshold import against_threshold
 from vpbsd_sweeps.tracking.tracker import flat
 from vpbsd_sweeps.units import hours
 
@@ -102,14 +103,7 @@ def summary(analysis: StudyAnalysis) -> Iterator[str]:
                 f"A true difference under {p.detectable:.4f} had less than four chances in five "
                 "to be seen here, even before correction."
             )
-    fair = next((row for row in analysis.valid if row.arm == FAIR_THRESHOLD), None)
-    if fair and fair.mean(PRIMARY) > max(
-        row.mean(PRIMARY) for row in analysis.valid if row.arm not in THRESHOLDS
-    ):
-        yield (
-            f"No network beats a threshold: one chosen on the training groups reaches "
-            f"{fair.mean(PRIMARY):.3f}; the best student, {best.title}, {best.mean(PRIMARY):.3f}."
-        )
+    yield from against_threshold(analysis)
     references = [row for row in analysis.valid if row.arm in REFERENCES]
     for row in references:
         yield f"{row.title}, the reference: {row.mean(PRIMARY):.3f}."
