@@ -12,7 +12,7 @@ from vpbsd_sweeps.study.study import Study
 ARMS = ("light_unet", "threshold", "otsu")
 
 
-def test_a_study_has_one_stage_per_threshold_and_fold(volumes, tiny, tmp_path):
+def test_a_study_has_one_stage_per_threshold_and_fold(volumes, tiny, cheap, tmp_path):
     study = Study("s", tiny, volumes, ARMS, seeds=(3, 4), timed=True)
     own = [t for t in study.trials if t.arm != "light_unet"]
     assert len(own) == 2 * 3

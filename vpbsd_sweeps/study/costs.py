@@ -20,7 +20,7 @@ HALF = 0.35
 SKELETON = 0.06
 """Seconds of one iteration of soft skeletons per labelled patch, with the gradient."""
 VOXELS = 32 * 64 * 64
-THRESHOLDING = 0.02
+THRESHOLDING = 0.3
 """Seconds per patch to measure a threshold, mostly its metrics; a guess."""
 BYTES = 4
 TEACHER_PARAMETERS, STUDENT_PARAMETERS = 62.2e6, 0.12e6
