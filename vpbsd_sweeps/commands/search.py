@@ -15,6 +15,7 @@ import argparse
 from vpbsd.cli import command_parser
 from vpbsd.data.folds import held_out, make_folds
 from vpbsd.errors import BadInput
+from vpbsd.pipeline.arms import THRESHOLDS
 from vpbsd_sweeps.cli.options import (
     add_places,
     add_settings,
@@ -120,6 +121,8 @@ def search_of(args: argparse.Namespace) -> Search:
     """
     check_sampler(args.sampler)
     (arm,) = check_arms([args.arm])
+    if arm in THRESHOLDS:
+        raise BadInput(f"--arm {arm}: it trains nothing, so there is nothing to search")
     settings, volumes = settings_of(args), volumes_of(args)
     fold = held_out(make_folds(volumes, settings.protocol)[0])
     ranges = list(args.param)

@@ -13,7 +13,7 @@ from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
 from vpbsd.pipeline.arms import ARMS, GROUPS
 from vpbsd.pipeline.recipes import REFERENCES, trial
-from vpbsd.pipeline.stage_config import Timing, Train
+from vpbsd.pipeline.stage_config import Threshold, Timing, Train
 from vpbsd.pipeline.stages import Stage
 from vpbsd.section import digest
 from vpbsd.settings import Settings
@@ -85,17 +85,18 @@ class Study:
     @cached_property
     def timings(self) -> tuple[Stage, ...]:
         """One timing per network that a trial delivers, if networks are timed."""
-        return tuple(
-            {t.key: t for t in map(self.timing, self.trials)}.values() if self.timed else ()
-        )
+        timings = map(self.timing, self.trials if self.timed else ())
+        return tuple({t.key: t for t in timings if t is not None}.values())
 
     @property
     def beside(self) -> tuple[Stage, ...]:
         """What is measured beside the trials, whose results do not depend on it."""
         return (*self.examinations, *self.timings)
 
-    def timing(self, of: Trial) -> Stage:
-        """Returns the stage that times the network of a trial."""
+    def timing(self, of: Trial) -> Stage | None:
+        """Returns the stage that times the network of a trial; None where there is no network."""
+        if isinstance(of.stage.config, Threshold):
+            return None
         trained = of.stage.upstream["network"].config
         assert isinstance(trained, Train)
         network, s = trained.method.network, self.settings

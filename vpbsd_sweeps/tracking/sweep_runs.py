@@ -88,13 +88,14 @@ class SweepLogger:
         return run_id
 
     def _open_trial(self, trial: Trial) -> str:
+        timing = self.study.timing(trial) if self.study.timed else None
         tags = {
             tag.KIND: tag.TRIAL_KIND,
             tag.ARM: trial.arm,
             tag.FOLD: trial.fold,
             tag.SEED: trial.seed,
             tag.COMMIT: commit(),
-            tag.TIMING: self.study.timing(trial).key if self.study.timed else "",
+            tag.TIMING: timing.key if timing else "",
             tag.STAGES: json.dumps({s.label: s.key for s in trial.stage.lineage()}),
         }
         settings = flat(self.study.settings.model_dump(mode="json"))
@@ -117,8 +118,8 @@ class SweepLogger:
 
     def _log_result(self, trial: Trial, run_id: str) -> None:
         unit, folder = f"trial:{trial.id}", self.store.open(trial.stage.key)
-        trained = trial.stage.upstream["network"]
-        self.tracker.log_rows(unit, read_rows(self.store.open(trained.key)))
+        for trained in trial.stage.upstream.values():  # a threshold has no curve
+            self.tracker.log_rows(unit, read_rows(self.store.open(trained.key)))
         rows = read_rows(folder)
         numbers, lead = self._numbers(trial.stage), self._numbers(trained).get(LEAD)
         numbers |= {} if lead is None else {LEAD: lead}
