@@ -141,8 +141,8 @@ def test_a_table_of_teachers_where_they_were_measured():
 
 def test_a_status_of_before_knows_no_examinations(volumes, tiny, cheap, store):
     old = outline(make_plan(Study("s", tiny, volumes, ("vpbsd",)), store))
-    for trial in old["trials"]:
-        del trial["unproven_by"]
+    for told in old["trials"]:
+        del told["unproven_by"]
     assert Tally(old, store).unproven() == []
 
 
