@@ -94,8 +94,10 @@ def test_of_one_patch_no_codes_can_be_swapped(tmp_path):
 
 
 def test_codes_of_cells_that_differ_in_vessels_tell_them(patches):
+    """Two tokens in the other patch of its kind: missed by a third of the way from the mean."""
     found = examine_meaning(Segments(), patches)
-    assert found.numbers == pytest.approx({"r2_vessel_share": 1, "r2_brightness": 1}, abs=1e-3)
+    wanted = {"r2_vessel_share": 8 / 9, "r2_brightness": 8 / 9}
+    assert found.numbers == pytest.approx(wanted, abs=1e-3)
     assert found.pictures["code_vessel_share"].std() > 1
     tokens = read_tokens(Segments(), patches)
     assert tokens.codes.tolist() == [0, 0, 1, 1] * 2
