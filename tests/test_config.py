@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vpbsd.config import Codebook, Data, Later, Optim, Section, canonical, digest
+from vpbsd.config import Codebook, Data, Optim
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override, parse_changes
+from vpbsd.section import Later, Section, canonical, digest
 from vpbsd.settings import PRESETS, Settings, paper
 
 PLAIN = st.recursive(

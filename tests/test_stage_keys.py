@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from vpbsd.config import digest
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.pipeline.arms import ARMS
+from vpbsd.section import digest
 from vpbsd.settings import PRESETS
 from vpbsd_sweeps.study.study import Study
 

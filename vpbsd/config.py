@@ -1,4 +1,4 @@
-"""Configuration: frozen, typed, checked where it is owned; one digest; dotted overrides.
+"""Configuration: every section of settings and stages, checked where it is owned.
 
 Every section is a frozen pydantic model that refuses unknown fields. What belongs to a stage is
 what its section holds, so "which parameter touches which stage" is declared by where it lives.
@@ -6,21 +6,12 @@ what its section holds, so "which parameter touches which stage" is declared by 
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializationInfo,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from vpbsd.search_ranges import Choice, Range, Searched
+from vpbsd.section import Later, Section
 
 Grid = tuple[int, int, int]
 Alignment = Literal["conv1", "linear", "chsel", "linear_flat"]
@@ -31,37 +22,6 @@ TargetField = Literal["codes", "pseudo", "features", "features16", "margin"]
 """What a teacher can provide about a patch, see `vpbsd.pipeline.targets.say`."""
 TargetOf = tuple[TargetField, Literal["labelled", "unlabelled"]]
 """A field, and the patches that it is wanted of."""
-S = TypeVar("S", bound="Section")
-
-
-class Later:
-    """Annotates a field that came after results were stored.
-
-    At its default it is absent from JSON, so that older stages keep their keys: a default must
-    mean what was done before the field was there, and never changes.
-    """
-
-
-class Section(BaseModel):
-    """A frozen group of settings; unknown names are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @model_serializer(mode="wrap")
-    def _without_later_defaults(
-        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        plain: dict[str, Any] = handler(self)
-        if not info.mode_is_json():  # overrides find every field by its name
-            return plain
-        fields = type(self).model_fields.items()
-        later = (
-            name for name, field in fields if any(isinstance(m, Later) for m in field.metadata)
-        )
-        unset = {
-            name for name in later if getattr(self, name) == type(self).model_fields[name].default
-        }
-        return {name: value for name, value in plain.items() if name not in unset}
 
 
 class MethodSection(Section):
@@ -283,26 +243,3 @@ class UnetrNet(Section):
 
 SwinNet.model_rebuild()
 Network = SwinNet | LightNet | UnetrNet
-
-
-def derive(target: type[S], source: Section, **changes: object) -> S:
-    """Makes a section of the fields of another that have the same name, some of them changed.
-
-    >>> derive(UnetrNet, SwinNet(feature_size=24), name="unetr", num_heads=6).feature_size
-    24
-    """
-    shared = {name: getattr(source, name) for name in type(source).model_fields}
-    taken = {name: value for name, value in shared.items() if name in target.model_fields}
-    return target.model_validate(taken | changes)
-
-
-def canonical(value: object) -> str:
-    """Writes the one JSON text of a value: sorted names, no spaces, models as plain data."""
-    if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def digest(value: object) -> str:
-    """Computes the SHA-256 of the canonical text, in hex."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()

@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vpbsd.config import S, Section
 from vpbsd.errors import BadInput
+from vpbsd.section import S, Section
 
 
 def override(settings: S, changes: Mapping[str, object]) -> S:

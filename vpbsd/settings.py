@@ -15,7 +15,6 @@ from vpbsd.config import (
     Precision,
     Protocol,
     Sampling,
-    Section,
     SwinNet,
     UnetrNet,
 )
@@ -43,6 +42,7 @@ from vpbsd.methods.parameters import (
 )
 from vpbsd.overrides import override
 from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
+from vpbsd.section import Section
 
 
 class Pretrain(Section):

@@ -2,10 +2,10 @@
 
 from typing import Literal, get_args, get_origin
 
-from vpbsd.config import Section
 from vpbsd.data.folds import make_folds
 from vpbsd.overrides import override
 from vpbsd.pipeline.recipes import trial
+from vpbsd.section import Section
 
 ARMS = ("light_unet", "vpbsd", "baseline_mid", "kd", "fitnets", "vid", "ab")
 ARMS += ("mt", "uamt", "me", "unetr", "vpbsd_no_pretrain", "vpbsd_cldice")

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vpbsd.cli import invocation
-from vpbsd.config import Data, canonical
+from vpbsd.config import Data
 from vpbsd.data.intensity import Histogram
 from vpbsd.data.normalisation import scale
 from vpbsd.errors import BadInput
 from vpbsd.inference.sliding_window import blocks, predict_block
 from vpbsd.networks.build import NETWORK, WEIGHTS, load_network
+from vpbsd.section import canonical
 
 SETTINGS = "segment.json"
 SIDE = 256  # voxels of a block that is predicted at once, along each axis

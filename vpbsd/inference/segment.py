@@ -12,13 +12,13 @@ import numpy as np
 import torch
 import zarr
 
-from vpbsd.config import canonical
 from vpbsd.data.folds import whole_volume
 from vpbsd.data.volume_writer import multiscale
 from vpbsd.data.volumes import VolumeInfo, read_info
 from vpbsd.errors import BadInput
 from vpbsd.inference.model import SIDE, THRESHOLD, load_model, read_settings
 from vpbsd.inference.sliding_window import blocks, predict_block, reader
+from vpbsd.section import canonical
 
 Stored = zarr.Array[Any]
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from vpbsd.config import Section, StudentSection, TargetField, TargetOf
+from vpbsd.config import StudentSection, TargetField, TargetOf
 from vpbsd.methods.parameters import (
     Beta,
     ClDice,
@@ -20,6 +20,7 @@ from vpbsd.methods.parameters import (
     RampEpochs,
 )
 from vpbsd.search_ranges import Choice, Range, Searched
+from vpbsd.section import Section
 
 
 def targets_on(field: TargetField, on: On) -> tuple[TargetOf, ...]:

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from vpbsd import config as described
-from vpbsd.config import LightNet, Network, SwinNet, UnetrNet, canonical
+from vpbsd.config import LightNet, Network, SwinNet, UnetrNet
 from vpbsd.networks.alignment import alignment
 from vpbsd.networks.codebook import Codebook
 from vpbsd.networks.intensity_path import IntensityPath
@@ -19,6 +19,7 @@ from vpbsd.networks.swin_unetr import SwinTeacher
 from vpbsd.networks.unetr import Unetr
 from vpbsd.random_streams import initialising
 from vpbsd.safetensors_io import load_weights, save_weights
+from vpbsd.section import canonical
 
 WEIGHTS, NETWORK = "weights.safetensors", "network.json"
 

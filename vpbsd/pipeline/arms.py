@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from vpbsd.config import MethodSection, derive
+from vpbsd.config import MethodSection
 from vpbsd.methods.configs import (
     EntropyConfig,
     MeanTeacherConfig,
@@ -22,6 +22,7 @@ from vpbsd.methods.distilling_configs import (
     VidConfig,
     VpbSDConfig,
 )
+from vpbsd.section import derive
 from vpbsd.settings import Settings
 
 Change = Callable[[Settings], MethodConfig | None]

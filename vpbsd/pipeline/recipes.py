@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from vpbsd.config import Codebook, Optim, Sampling, SwinNet, TargetField, derive
+from vpbsd.config import Codebook, Optim, Sampling, SwinNet, TargetField
 from vpbsd.data.folds import Fold
 from vpbsd.data.lattice import cells
 from vpbsd.data.turns import FLIPS
@@ -24,6 +24,7 @@ from vpbsd.pipeline.anisotropy import planned
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED
 from vpbsd.pipeline.stage_config import Evaluate, Targets, Train
 from vpbsd.pipeline.stages import Role, Stage
+from vpbsd.section import derive
 from vpbsd.settings import Settings, Student
 
 FROZEN_IN_FINE_TUNING = ("quantiser", "reconstruction")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from vpbsd.config import canonical
 from vpbsd.pipeline.run_evaluate import run_evaluate, run_timing
 from vpbsd.pipeline.run_targets import run_targets
 from vpbsd.pipeline.run_train import run_train
 from vpbsd.pipeline.stage_config import Targets, Timing, Train
 from vpbsd.pipeline.stages import StageSpec
 from vpbsd.pipeline.steps import Inputs, Step
+from vpbsd.section import canonical
 
 
 def run(stage: StageSpec, inputs: Inputs, out: Path, resume: Path | None = None) -> Iterator[Step]:

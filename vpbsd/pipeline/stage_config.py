@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, Section, TargetField
+from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, TargetField
 from vpbsd.methods.configs import MethodConfig
+from vpbsd.section import Section
 
 
 class Train(Section):

@@ -15,13 +15,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from vpbsd.config import LightNet, canonical, digest
+from vpbsd.config import LightNet
 from vpbsd.data.folds import Part
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.evaluation.numerics import METRICS, VALIDATION
 from vpbsd.methods.configs import PatternsConfig
 from vpbsd.pipeline.stage_config import Evaluate, StageConfig, Targets, Timing, Train
+from vpbsd.section import canonical, digest
 
 Role = Literal["labelled", "unlabelled", "test", "validation"]
 Family = Literal["pre-training", "fine-tuning", "targets", "student", "evaluation", "timing"]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from vpbsd.config import canonical
 from vpbsd.errors import BadInput
+from vpbsd.section import canonical
 from vpbsd_sweeps.store.files import JSON, FileStore, check_inside, encode
 
 log = logging.getLogger(__name__)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vpbsd.config import digest
 from vpbsd.data.volumes import VolumeInfo
+from vpbsd.section import digest
 
 
 def data_fingerprint(volumes: tuple[VolumeInfo, ...]) -> str:

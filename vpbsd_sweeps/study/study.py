@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from vpbsd.config import digest
 from vpbsd.data.folds import Fold, make_folds
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
@@ -16,6 +15,7 @@ from vpbsd.pipeline.arms import ARMS, GROUPS
 from vpbsd.pipeline.recipes import REFERENCES, trial
 from vpbsd.pipeline.stage_config import Timing, Train
 from vpbsd.pipeline.stages import Stage
+from vpbsd.section import digest
 from vpbsd.settings import Settings
 from vpbsd_sweeps.study.identity import data_fingerprint
 

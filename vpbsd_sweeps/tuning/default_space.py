@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from vpbsd.config import Section
 from vpbsd.errors import BadInput
 from vpbsd.overrides import override
 from vpbsd.pipeline.stages import Family, Stage
 from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
+from vpbsd.section import Section
 from vpbsd.settings import Settings, paper
 from vpbsd_sweeps.tuning.space import Parameter, Space, parse_parameter
 
