@@ -75,12 +75,12 @@ def test_zscore_of_a_constant_volume_and_of_flat_tissue():
 
 def test_local_by_hand():
     """All voxels but one are equal: the box holds all of a small block, mirrored evenly."""
-    block = np.zeros((32, 32, 32))
+    block = np.full((32, 32, 32), 0.5)
     block[16, 16, 16] = 1
     made = Local(Linear(0, 1))(block)
-    mean, deviation = 2**-15, np.sqrt(2**-15 - 2**-30)
+    mean, deviation = 0.5 + 2**-16, 0.5 * np.sqrt(2**-15 - 2**-30)
     assert made[16, 16, 16] == 1  # far above six deviations
-    assert made[15, 15, 15] == pytest.approx((2 - mean / (deviation + 0.02)) / 8, abs=1e-6)
+    assert made[15, 15, 15] == pytest.approx((2 + (0.5 - mean) / (deviation + 0.02)) / 8, abs=1e-6)
 
 
 def test_local_leaves_a_constant_block_at_the_mean():
