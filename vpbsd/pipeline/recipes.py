@@ -115,6 +115,12 @@ REFERENCES = frozenset({*TRAINED_REFERENCES, *THRESHOLDS})
 """Arms that are no student: they know no student seed, and never compete."""
 
 
+def light_unet(s: Settings, fold: Fold, seed: int, label: str) -> Stage:
+    """Builds the supervised student alone, for which no teacher need be possible."""
+    train = _train(s, SupervisedConfig(network=s.student.network), s.student.optim, None)
+    return Stage(train, {"labelled": fold.train}, {}, seed, label)
+
+
 def student(
     s: Settings, method: MethodConfig, fold: Fold, seed: int, spoken: Stage, arm: str
 ) -> Stage:

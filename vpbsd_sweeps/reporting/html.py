@@ -137,6 +137,8 @@ def ran(records: StudyRecords) -> Iterator[tuple[str, str]]:
     stages = list(records.stages.values())
     yield "data", f"fingerprint {identity['data'][:16]}, {_groups(records)}"
     yield "protocol", f"{protocol['folds']} folds by {protocol['split']}, last epoch, no selection"
+    if "normalise" in records.tags:
+        yield "normalisation, chosen on training groups", records.tags["normalise"]
     yield "seeds", f"students {_listed(identity['seeds'])}; teacher {identity['teacher_seed']}"
     yield "precision", identity["settings"]["precision"]
     for name, tags in (

@@ -94,22 +94,22 @@ class Work:
 
     def gpu_hours(self) -> float:
         """Estimates what is left in hours of whole GPUs, were it run on GPU slices."""
-        costs, missing = self.inventory.costs(), self.inventory.missing
-        seconds = sum(ON_GPUS[stage.family].gpus * costs[stage.key] for stage in missing)
-        return seconds / 3600 / (1 if self.inventory.on_gpu else GPU_IN_CORES)
+        return gpu_hours(self.inventory)
 
-    def check_budget(self, most: float | None) -> None:
+    def check_budget(self, most: float | None, before: float = 0.0) -> None:
         """Refuses a study that would take more than it may.
 
         Args:
             most: GPU-hours; None: any.
+            before: GPU-hours of what must be run before the study can be.
 
         Raises:
             BadInput: The estimate is above that.
         """
-        if most is not None and self.gpu_hours() > most:
+        needed = self.gpu_hours() + before
+        if most is not None and needed > most:
             raise BadInput(
-                f"study '{self.study.name}' would take about {self.gpu_hours():.2g} GPU-hours, "
+                f"study '{self.study.name}' would take about {needed:.2g} GPU-hours, "
                 f"--max-gpu-hours allows {most:g}: ask for fewer arms, folds or seeds, or raise it"
             )
 
@@ -132,6 +132,13 @@ class Plan(Work):
         yield from self.estimates()
         yield "shared stages, over all folds:"
         yield from (f"  {line}" for line in sharing(study.trials, self.inventory.states))
+
+
+def gpu_hours(inventory: Inventory) -> float:
+    """Estimates what is left of some stages in hours of whole GPUs."""
+    costs, missing = inventory.costs(), inventory.missing
+    seconds = sum(ON_GPUS[stage.family].gpus * costs[stage.key] for stage in missing)
+    return seconds / 3600 / (1 if inventory.on_gpu else GPU_IN_CORES)
 
 
 def make_plan(study: Study, store: Store) -> Plan:

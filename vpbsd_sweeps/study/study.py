@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from vpbsd.data.folds import Fold, make_folds
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
-from vpbsd.overrides import nearest
+from vpbsd.overrides import nearest, override
 from vpbsd.pipeline.arms import ARMS, GROUPS
+from vpbsd.pipeline.normalisation import Overrides
 from vpbsd.pipeline.recipes import REFERENCES, trial
 from vpbsd.pipeline.stage_config import Threshold, Timing, Train
 from vpbsd.pipeline.stages import Stage
@@ -57,6 +58,7 @@ class Study:
         seeds: Of the students; one trial per arm, fold and seed.
         teacher_seed: Of pre-training and fine-tuning, shared by all student seeds.
         timed: Whether each network's time per block is measured too.
+        choices: Fold -> what was chosen on its training groups; changes the settings there.
     """
 
     name: str
@@ -66,18 +68,24 @@ class Study:
     seeds: tuple[int, ...] = (0,)
     teacher_seed: int = 0
     timed: bool = False
+    choices: Mapping[int, Overrides] = field(default_factory=dict)
 
     @cached_property
     def folds(self) -> tuple[Fold, ...]:
         """The splits of the data set."""
         return make_folds(self.volumes, self.settings.protocol)
 
+    def settings_in(self, fold: int) -> Settings:
+        """Returns the settings of a fold: the study's, with what was chosen for it."""
+        return override(self.settings, self.choices.get(fold, {}))
+
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
         """All trials, fold by fold; references know no student seed: one per fold."""
         return tuple(
-            Trial(arm, fold.index, seed, trial(self.settings, arm, fold, seed, self.teacher_seed))
+            Trial(arm, fold.index, seed, trial(settings, arm, fold, seed, self.teacher_seed))
             for fold in self.folds
+            for settings in (self.settings_in(fold.index),)
             for arm in self.arms
             for seed in (self.seeds[:1] if arm in REFERENCES else self.seeds)
         )
@@ -125,7 +133,9 @@ class Study:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What makes the study this study; another identity needs another name."""
+        chosen = {str(fold): dict(overrides) for fold, overrides in self.choices.items()}
         return {
+            **({"choices": chosen} if chosen else {}),  # older identities have none
             "settings": self.settings.model_dump(mode="json"),
             "data": data_fingerprint(self.volumes),
             "arms": list(self.arms),

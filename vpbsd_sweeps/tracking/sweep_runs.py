@@ -16,7 +16,7 @@ from vpbsd_sweeps.study.plan import Plan
 from vpbsd_sweeps.study.study import Study, Trial
 from vpbsd_sweeps.study.void import examined_by, voided_by
 from vpbsd_sweeps.tracking import tags as tag
-from vpbsd_sweeps.tracking.stage_runs import Row, StageLogger, log_pictures, read_rows
+from vpbsd_sweeps.tracking.stage_runs import StageLogger, log_pictures, per_volume, read_rows
 from vpbsd_sweeps.tracking.tracker import Tracker, flat
 
 
@@ -28,10 +28,14 @@ class SweepLogger:
         store: Its results.
         tracker: The study's experiment.
         plan: As it was before anything ran.
+        normalisation: What was chosen per fold; "" where nothing was.
     """
 
-    def __init__(self, study: Study, store: Store, tracker: Tracker, plan: Plan) -> None:
+    def __init__(
+        self, study: Study, store: Store, tracker: Tracker, plan: Plan, normalisation: str = ""
+    ) -> None:
         self.study, self.store, self.tracker, self.plan = study, store, tracker, plan
+        self.normalisation = normalisation
         self._logged: set[str] = set()
         self._examined: set[str] = set()
         self._stages = list({stage.key: stage for stage in study.stages()}.values())
@@ -64,6 +68,8 @@ class SweepLogger:
 
     def conclude(self, texts: dict[str, str], *, complete: bool) -> None:
         """Ends the sweep's run, with its tables."""
+        if self.normalisation:
+            texts = {**texts, "normalise.md": self.normalisation}
         for name, text in texts.items():
             self.tracker.log_text(self.parent, text, name)
         self.tracker.end("sweep", "FINISHED" if complete else "FAILED")
@@ -78,6 +84,8 @@ class SweepLogger:
             tag.STUDY_IDENTITY: json.dumps(study.identity),
             tag.GROUPS: json.dumps({v.name: v.group for v in study.volumes if v.labelled}),
         }
+        if self.normalisation:
+            tags[tag.NORMALISATION] = self.normalisation
         params = {**flat(study.settings.model_dump(mode="json")), "arms": " ".join(study.arms)}
         self.tracker.reopen("sweep")
         run_id = self.tracker.get_or_create_run("sweep", study.name, None, params, tags)
@@ -98,7 +106,7 @@ class SweepLogger:
             tag.TIMING: timing.key if timing else "",
             tag.STAGES: json.dumps({s.label: s.key for s in trial.stage.lineage()}),
         }
-        settings = flat(self.study.settings.model_dump(mode="json"))
+        settings = flat(self.study.settings_in(trial.fold).model_dump(mode="json"))
         params = {"arm": trial.arm, "fold": trial.fold, "seed": trial.seed, **settings}
         unit = f"trial:{trial.id}"
         return self.tracker.get_or_create_run(unit, trial.id, self.parent, params, tags)
@@ -179,11 +187,3 @@ def distrust(lead: float) -> str:
         f"L_semi is off: on a training group left out the teacher's DSC is {-lead:.3f} under a "
         "Light UNet's"
     )
-
-
-def per_volume(rows: list[Row]) -> dict[str, float]:
-    """Returns `test/<metric>/vol_<name>` for every volume, and `test/<metric>`, their mean."""
-    names = [k for k, v in rows[0].items() if isinstance(v, float | int) and k != "time"]
-    values = {f"test/{k}/vol_{row['volume']}": float(row[k]) for row in rows for k in names}
-    means = {f"test/{k}": sum(row[k] for row in rows) / len(rows) for k in names}
-    return {**values, **means}
