@@ -32,6 +32,9 @@ CANDIDATES: Mapping[str, Overrides] = {
 }
 """What is tried, by name; the paper's first, because an earlier one takes a tie."""
 
+CHOSEN = frozenset(path for overrides in CANDIDATES.values() for path in overrides)
+"""Settings that a choice decides on."""
+
 SHARE = 3
 """The students of a choice have one of so many epochs,"""
 LEAST = 10

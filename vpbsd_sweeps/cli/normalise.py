@@ -48,7 +48,7 @@ def chosen(
     folds: tuple[Fold, ...],
     store: Store,
     args: argparse.Namespace,
-    check: Callable[[float], None],
+    check: Callable[[float], None] = lambda hours: None,
 ) -> tuple[dict[int, Overrides], str]:
     """Chooses for every fold, trains what that lacks unless only a plan is wanted, and prints it.
 

@@ -138,7 +138,7 @@ def choose_trial(journal: Journal, tracker: Tracker) -> Choice:
     ranked, identity = best(journal), journal.identity
     if not ranked or identity is None:
         raise BadInput(f"no trial of search '{journal.name}' is complete: give it more --trials")
-    settings = Settings.model_validate(identity["settings"])
+    settings, normalised = _by_majority(Settings.model_validate(identity["settings"]), identity)
     first = ranked[0]
     runs = tracker.runs(f"attributes.run_name = 'trial-{first.number}'")
     return Choice(
@@ -146,7 +146,7 @@ def choose_trial(journal: Journal, tracker: Tracker) -> Choice:
         settings=override(settings, journal.asked[first.number]),
         scores={PRIMARY: held_out_dsc(first, settings.protocol.folds)},
         runs=[run.run_id for run in runs],
-        rule=OF_TRIALS,
+        rule=OF_TRIALS + normalised,
         optimism=f"chosen as the best of {len(ranked)} complete trials on these same groups, and "
         "never measured on a test fold: the ablation that the search ends with does that",
     )
