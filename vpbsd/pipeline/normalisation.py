@@ -25,14 +25,33 @@ from vpbsd.settings import Settings
 Overrides = Mapping[str, object]
 """Dotted path of a setting -> value, as `--set` takes them."""
 
-CANDIDATES: Mapping[str, Overrides] = {
-    "p95": {"data.clip_percentile": 95.0},
-    "p99": {"data.clip_percentile": 99.0},
-    "p99.5": {"data.clip_percentile": 99.5},
-}
-"""What is tried, by name; the paper's first, because an earlier one takes a tie."""
 
-CHOSEN = frozenset(path for overrides in CANDIDATES.values() for path in overrides)
+def _candidate(
+    percentile: float = 95.0, intensity: str = "percentile", norm: str = "group", path: int = 0
+) -> Overrides:
+    """Makes overrides of every setting that a choice decides on: none is left to the preset."""
+    return {
+        "data.clip_percentile": percentile,
+        "data.intensity": intensity,
+        "student.network.norm": norm,
+        "student.network.intensity_path": bool(path),
+    }
+
+
+CANDIDATES: Mapping[str, Overrides] = {
+    "p95 group": _candidate(),
+    "z-score group": _candidate(intensity="zscore"),
+    "p99.5 group": _candidate(99.5),
+    "p99.5 group path": _candidate(99.5, path=1),
+    "p99.5 batch": _candidate(99.5, norm="batch"),
+    "p99.5 batch path": _candidate(99.5, norm="batch", path=1),
+    "match batch": _candidate(intensity="match", norm="batch"),
+    "local group": _candidate(99.5, intensity="local"),
+}
+"""What is tried, by name: intensity, the student's norm, its intensity path. An earlier one takes
+a tie, so the paper's comes first."""
+
+CHOSEN = frozenset(_candidate())
 """Settings that a choice decides on."""
 
 SHARE = 3

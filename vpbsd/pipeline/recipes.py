@@ -117,6 +117,7 @@ REFERENCES = frozenset({*TRAINED_REFERENCES, *THRESHOLDS})
 
 def light_unet(s: Settings, fold: Fold, seed: int, label: str) -> Stage:
     """Builds the supervised student alone, for which no teacher need be possible."""
+    s = planned(s, fold.train)
     train = _train(s, SupervisedConfig(network=s.student.network), s.student.optim, None)
     return Stage(train, {"labelled": fold.train}, {}, seed, label)
 

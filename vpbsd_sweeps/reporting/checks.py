@@ -13,7 +13,7 @@ from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
 
 TOOLS = ("python", "torch", "monai", "numpy")
 BUDGET = ("optim.epochs", "optim.steps_per_epoch", "optim.batch")
-INPUTS = {"data.patch": "", "data.clip_percentile": ""}
+INPUTS = {"data.patch": "", "data.clip_percentile": "", "data.intensity": "percentile"}
 """Setting -> what a stage without it was run under: its default, where it came later."""
 Conditions = dict[str, frozenset[str]]
 
