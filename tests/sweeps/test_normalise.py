@@ -10,7 +10,8 @@ import pytest
 from vpbsd.cli import run_main
 from vpbsd_sweeps.commands import ablation
 from vpbsd_sweeps.reporting.checks import flags
-from vpbsd_sweeps.reporting.records import load_records
+from vpbsd_sweeps.reporting.html import ran
+from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult, load_records
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study import normalisation
 from vpbsd_sweeps.study.normalisation import majority, select, selection_lines
@@ -107,6 +108,42 @@ def test_final_training_takes_what_most_folds_chose():
     assert majority({"0": second, "1": first}) == (first, 1), "the earlier candidate of a tie"
 
 
+def records_of(intensities, choices, lost=()):
+    """Made-up records: arm -> fold -> how its evaluation read the data; `lost` ones never ended."""
+    stages, trials = {}, []
+    for arm, by_fold in intensities.items():
+        for fold, params in enumerate(by_fold):
+            key = f"{arm}{fold}"
+            params = {"data.patch": "p", "data.clip_percentile": "95.0", **params}
+            stages[key] = StageRun(key, {"key": key, "family": "evaluation"}, params, {})
+            if (arm, fold) not in lost:
+                trials.append(
+                    TrialResult(key, arm, fold, 0, "FINISHED", "", {}, stages={"e": key})
+                )
+    identity = {"arms": list(intensities), **({"choices": {"0": {}}} if choices else {})}
+    tags = {"facts": json.dumps(identity)}
+    return StudyRecords("s", "1", "p", tags, tuple(trials), (), (), (), stages, None)
+
+
+ZSCORE = {"data.intensity": "zscore"}
+
+
+def test_folds_that_chose_differently_flag_no_arm():
+    same = {arm: [{}, ZSCORE] for arm in ("light_unet", "vpbsd")}
+    assert flags(records_of(same, choices=True), "light_unet") == {}
+    partial = records_of(same, choices=True, lost=[("vpbsd", 1)])
+    assert flags(partial, "light_unet") == {}
+
+
+def test_an_arm_that_read_other_data_is_flagged():
+    """What came later is absent at its default: it must not pass for nothing."""
+    other = {"light_unet": [{}, ZSCORE], "vpbsd": [ZSCORE, ZSCORE]}
+    (line,) = flags(records_of(other, choices=True), "light_unet")["vpbsd"]
+    assert line == "data.intensity in fold 0: zscore (baseline percentile)"
+    (line,) = flags(records_of(other, choices=False), "light_unet")["vpbsd"]
+    assert line == "data.intensity: zscore (baseline percentile)"
+
+
 FEW = {"p95": {"data.clip_percentile": 95.0}, "batch": {"student.network.norm": "batch"}}
 
 
@@ -152,6 +189,7 @@ def test_the_choice_is_in_mlflow_and_flags_nothing(run):
     records = load_records(tracker, "s")
     assert records.tags["normalise"].count("inner DSC") == 3
     assert tracker.read_file(records.parent, "normalise.md").decode() == records.tags["normalise"]
+    assert "inner DSC" in dict(ran(records))["normalisation, fold 2"]
     assert set(records.identity["choices"]) == {"0", "1", "2"}
     assert flags(records, "light_unet") == {}
     inner = open_tracker(f"sqlite:///{home}/mlflow.db", "s-normalise")

@@ -54,6 +54,16 @@ def test_the_best_student_is_chosen_never_the_teacher():
     assert "best of 3 arms" in choice.optimism
 
 
+def test_what_most_folds_chose_is_trained_in_the_end():
+    plain = choose(trials(), IDENTITY)
+    chosen = {"0": {"data.clip_percentile": 99.0}}
+    choice = choose(trials(), {**IDENTITY, "choices": chosen})
+    assert choice.settings == override(plain.settings, {"data.clip_percentile": 99.0})
+    assert choice.rule == (
+        f"{plain.rule}; normalisation as in 1 of 2 folds: data.clip_percentile=99.0"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

@@ -125,7 +125,7 @@ def _by_majority(settings: Settings, identity: Mapping[str, Any]) -> tuple[Setti
         return settings, ""
     overrides, count = majority(choices)
     shown = ", ".join(f"{path}={value}" for path, value in overrides.items())
-    normalised = f"; normalisation as in {count} of {len(choices)} folds: {shown}"
+    normalised = f"; normalisation as in {count} of {settings.protocol.folds} folds: {shown}"
     return override(settings, overrides), normalised
 
 

@@ -137,8 +137,9 @@ def ran(records: StudyRecords) -> Iterator[tuple[str, str]]:
     stages = list(records.stages.values())
     yield "data", f"fingerprint {identity['data'][:16]}, {_groups(records)}"
     yield "protocol", f"{protocol['folds']} folds by {protocol['split']}, last epoch, no selection"
-    if "normalise" in records.tags:
-        yield "normalisation, chosen on training groups", records.tags["normalise"]
+    for line in records.tags.get("normalise", "").splitlines():  # chosen on training groups
+        fold, _, what = line.removeprefix("- ").partition(": ")
+        yield f"normalisation, {fold}", what
     yield "seeds", f"students {_listed(identity['seeds'])}; teacher {identity['teacher_seed']}"
     yield "precision", identity["settings"]["precision"]
     for name, tags in (
