@@ -109,7 +109,7 @@ def test_final_training_takes_what_most_folds_chose():
 
 
 def records_of(intensities, choices, lost=()):
-    """Made-up records: arm -> fold -> how its evaluation read the data; `lost` ones never ended."""
+    """Made-up records: arm -> fold -> how its evaluation read data; `lost` ones never ended."""
     stages, trials = {}, []
     for arm, by_fold in intensities.items():
         for fold, params in enumerate(by_fold):
