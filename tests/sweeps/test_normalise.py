@@ -208,3 +208,8 @@ def test_the_same_name_without_the_choice_is_another_study(run, capsys):
 def test_an_unknown_way_is_refused(run, capsys):
     assert run[1]("--normalise", "autom") == 2
     assert "did you mean 'auto'?" in capsys.readouterr().err
+
+
+def test_what_is_chosen_is_not_set_too(run, capsys):
+    assert run[1]("--normalise", "auto", "--set", "data.clip_percentile=99") == 2
+    assert "data.clip_percentile is chosen by --normalise auto" in capsys.readouterr().err

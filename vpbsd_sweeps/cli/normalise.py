@@ -8,7 +8,7 @@ from collections.abc import Callable
 from vpbsd.data.folds import Fold
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
-from vpbsd.pipeline.normalisation import CANDIDATES, Overrides
+from vpbsd.pipeline.normalisation import CANDIDATES, CHOSEN, Overrides
 from vpbsd.settings import Settings
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.normalisation import document, select, selection_lines
@@ -33,13 +33,19 @@ def asks_choice(args: argparse.Namespace) -> bool:
     """Tells whether the normalisation is to be chosen.
 
     Raises:
-        BadInput: --normalise is something else.
+        BadInput: --normalise is something else, or what it chooses is set or searched, too.
     """
     if args.normalise not in WAYS:
         raise BadInput(
             f"--normalise {args.normalise}: there is no such way{nearest(args.normalise, [*WAYS])}"
         )
-    return bool(args.normalise == "auto")
+    if args.normalise == "none":
+        return False
+    for text in [*args.set, *getattr(args, "param", [])]:
+        path = text.partition("=")[0]
+        if path in CHOSEN:
+            raise BadInput(f"{path} is chosen by --normalise auto: leave out one of the two")
+    return True
 
 
 def chosen(

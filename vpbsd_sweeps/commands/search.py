@@ -134,9 +134,6 @@ def search_of(args: argparse.Namespace) -> Search:
     settings, volumes = settings_of(args), volumes_of(args)
     fold = held_out(make_folds(volumes, settings.protocol)[0])
     ranges = list(args.param)
-    asked = [path for path in CHOSEN if any(text.startswith(f"{path}=") for text in ranges)]
-    if asks_choice(args) and asked:
-        raise BadInput(f"--param {asked[0]}: --normalise auto chooses it; leave out one of them")
     if args.sampler == "nsga2" and not any(text.startswith(WIDTHS) for text in ranges):
         ranges.append(WIDTHS)
     students = args.space == "student"
