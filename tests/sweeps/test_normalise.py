@@ -9,6 +9,7 @@ import pytest
 
 from vpbsd.cli import run_main
 from vpbsd_sweeps.commands import ablation
+from vpbsd_sweeps.monitor.status import standing
 from vpbsd_sweeps.reporting.checks import flags
 from vpbsd_sweeps.reporting.html import ran
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult, load_records
@@ -197,6 +198,13 @@ def test_the_choice_is_in_mlflow_and_flags_nothing(run):
     assert {run.status for run in inner.runs()} == {"FINISHED"}
     assert len(trials) == 6 * len(FEW)
     assert all("test/dsc" in run.metrics for run in trials)
+
+
+def test_the_status_shows_the_choice(run):
+    home, _ = run
+    lines = list(standing("s-normalise", Store(str(home / "store"))))
+    assert "student        |      6 |     0" in lines
+    assert "12 of 12 trials" in lines
 
 
 def test_the_same_name_without_the_choice_is_another_study(run, capsys):

@@ -12,6 +12,7 @@ from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.normalisation import Selection, document
+from vpbsd_sweeps.study.plan import OUTLINE, outlined
 from vpbsd_sweeps.tracking.normalise_runs import NormaliseLogger
 from vpbsd_sweeps.tracking.retry import RetryingTracker
 from vpbsd_sweeps.tracking.tracker import Tracker
@@ -47,6 +48,8 @@ def choose(
 def _run(selection: Selection, store: Store, cpus: int | None) -> dict[str, str]:
     """Runs the inner trials that have no result; returns the reason of each that failed."""
     inventory = selection.inventory(store)
+    ends = [(trial.candidate, trial.stage) for trial in selection.trials]
+    store.studies.write_json(f"{selection.name}/{OUTLINE}", outlined(inventory, ends))
     missing = {stage.key for stage in inventory.missing}
     last = {trial.stage.key: trial for trial in selection.trials if trial.stage.key in missing}
     chains = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -147,15 +147,24 @@ def make_plan(study: Study, store: Store) -> Plan:
 
 
 def outline(plan: Plan) -> dict[str, Any]:
-    """Lists stages and trials for whoever watches a study without its data or settings.
+    """Lists stages and trials of a study, see `outlined`."""
+    return outlined(plan.inventory, [(trial.arm, trial.stage) for trial in plan.study.trials])
+
+
+def outlined(inventory: Inventory, trials: Sequence[tuple[str, Stage]]) -> dict[str, Any]:
+    """Lists stages and trials for whoever watches them without data or settings.
+
+    Args:
+        inventory: Of all stages.
+        trials: Arm or candidate, and the stage a trial ends with.
 
     Returns:
         ``stages``: key, family, label, ``guess`` in seconds, ``before`` (stored before it ran)
         and ``asked`` (trials and timings that need it) of each; ``trials``: arm, key, the keys of
         stages that would void it, and of those that would leave it unproven.
     """
-    costs, states = plan.inventory.costs(), plan.inventory.states
-    needed = Counter(stage.key for trial in plan.study.trials for stage in trial.stage.lineage())
+    costs, states = inventory.costs(), inventory.states
+    needed = Counter(stage.key for _, last in trials for stage in last.lineage())
     return {
         "stages": [
             {
@@ -166,16 +175,16 @@ def outline(plan: Plan) -> dict[str, Any]:
                 "before": states[stage.key] == "stored",
                 "asked": needed[stage.key] or 1,
             }
-            for stage in plan.inventory.stages
+            for stage in inventory.stages
         ],
         "trials": [
             {
-                "arm": trial.arm,
-                "key": trial.stage.key,
-                "voided_by": [stage.key for stage in voided_by(trial.stage)],
-                "unproven_by": [e.key for e in [examined_by(trial.stage)] if e is not None],
+                "arm": arm,
+                "key": last.key,
+                "voided_by": [stage.key for stage in voided_by(last)],
+                "unproven_by": [e.key for e in [examined_by(last)] if e is not None],
             }
-            for trial in plan.study.trials
+            for arm, last in trials
         ],
     }
 
