@@ -14,7 +14,7 @@ from statistics import mean, stdev
 
 from vpbsd.data.folds import Fold
 from vpbsd.data.inner_folds import inner_folds
-from vpbsd.data.volumes import check_limits
+from vpbsd.data.volumes import check_intensity
 from vpbsd.errors import BadInput
 from vpbsd.overrides import override
 from vpbsd.pipeline.recipes import light_unet
@@ -91,7 +91,7 @@ def inner_trials(s: Settings, fold: Fold, candidates: Mapping[str, Overrides]) -
     for name, overrides in candidates.items():
         chosen = override(s, overrides)
         try:
-            check_limits([part.volume for part in fold.train], chosen.data.clip_percentile)
+            check_intensity([part.volume for part in fold.train], chosen.data)
         except BadInput:
             continue
         for number, split in enumerate(splits):
