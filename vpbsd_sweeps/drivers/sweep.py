@@ -14,6 +14,7 @@ from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.tables import document
+from vpbsd_sweeps.store.lease import Hold
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.store.studies import claim
@@ -36,17 +37,19 @@ def drive(plan: Plan, store: Store, tracking: str, cpus: int | None = None) -> t
         BadInput: The store cannot be written, or the name belongs to another study.
     """
     store.files.check_writable()
-    with study_lock(plan.study.name, store):
-        return _drive(plan, store, tracking, cpus)
+    with study_lock(plan.study.name, store) as lock:
+        return _drive(plan, store, tracking, cpus, lock)
 
 
-def _drive(plan: Plan, store: Store, tracking: str, cpus: int | None) -> tuple[str, bool]:
+def _drive(
+    plan: Plan, store: Store, tracking: str, cpus: int | None, lock: Hold
+) -> tuple[str, bool]:
     name = plan.study.name
     tracker = Tracker(tracking, name, artifacts_beside(tracking))
     known = store.studies.read_json(f"{name}/study.json")
     claim(f"study '{name}'", plan.study.identity, known, lambda: _record(plan, store))
     logger, retrying = SweepLogger(plan.study, store, tracker, plan), RetryingTracker(tracker)
-    with logged(retrying, logger):
+    with logged(retrying, logger, lock):
         failed = _run(plan, store, cpus)
     for trial, reason in failed.items():
         print(f"trial {trial} failed: {reason}", file=sys.stderr)
