@@ -79,7 +79,7 @@ async def wait_for_others(store: Store, job: Job, owner: str, on_rows: OnRows) -
         if term.is_over or silence.seconds(term) >= stale():
             return term
         kept = store.checkpoints
-        spent = await asyncio.to_thread(patiently, lambda: kept.load(job.key, SPENT)) or b"{}"
+        spent = await asyncio.to_thread(patiently, partial(kept.load, job.key, SPENT)) or b"{}"
         if spent != before:
             rows = await asyncio.to_thread(patiently, partial(kept.read_rows, job.key, seen))
             await on_rows(seen, rows, json.loads(spent).get("share", 0.0))

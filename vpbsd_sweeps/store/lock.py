@@ -14,7 +14,7 @@ from shlex import quote
 
 from vpbsd.cli import invocation
 from vpbsd.errors import BadInput
-from vpbsd_sweeps.store.lease import Hold, Lease, Silence, Term, machine, stale
+from vpbsd_sweeps.store.lease import Hold, Lease, Silence, Term, beat_every, machine, stale
 from vpbsd_sweeps.store.results import Store
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def _take(study: str, store: Store) -> Term:
                 "study '%s' was driven by process %s on %s: looking whether it still is, for %g "
                 "seconds at most", study, other.pid, other.host, stale()
             )  # fmt: skip
-        time.sleep(stale() / 60)
+        time.sleep(beat_every() / 10)
 
 
 def _lease(study: str, store: Store) -> Lease:
