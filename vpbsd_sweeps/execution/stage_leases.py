@@ -17,7 +17,7 @@ from typing import Any
 from vpbsd_sweeps.execution.checkpointing import SPENT
 from vpbsd_sweeps.execution.jobs import Job
 from vpbsd_sweeps.patience import patiently
-from vpbsd_sweeps.store.lease import Hold, Lease, Silence, Term, beat_every, stale
+from vpbsd_sweeps.store.lease import Hold, Lease, Silence, Term, beat_every, machine, stale
 from vpbsd_sweeps.store.results import Store
 
 OnRows = Callable[[int, list[dict[str, Any]], float], Awaitable[None]]
@@ -84,4 +84,5 @@ async def wait_for_others(store: Store, job: Job, owner: str, on_rows: OnRows) -
             rows = await asyncio.to_thread(patiently, partial(kept.read_rows, job.key, seen))
             await on_rows(seen, rows, json.loads(spent).get("share", 0.0))
             seen, before = seen + len(rows), spent
-        await asyncio.sleep(beat_every())
+        near = term.machine == machine()  # its death is seen at once
+        await asyncio.sleep(min(1.0, beat_every()) if near else beat_every())

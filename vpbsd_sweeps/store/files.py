@@ -168,7 +168,7 @@ class FileStore:
 
     def _check_exclusive(self, probe: str) -> None:
         """Warns where `create` replaces what is there, or looks and writes in two steps."""
-        known = bool({"s3", "gs", "abfs", "memory"} & set(_protocols(self.fs)))
+        known = bool({"s3", "gs", "memory"} & set(_protocols(self.fs)))
         try:
             self.fs.pipe_file(probe, b"another", mode="create")
         except OSError:
@@ -224,9 +224,9 @@ class FileStore:
     def create(self, name: str, content: bytes) -> None:
         """Writes a file unless there is one already, so that one of any number of writers wins.
 
-        Atomic on folders and NFS (a link), S3 (If-None-Match), Google Cloud (generation 0) and
-        Azure; elsewhere fsspec looks first and then writes. To be tried again at will: whoever
-        finds its own content there has written it.
+        Atomic on folders and NFS (a link), S3 (If-None-Match) and Google Cloud (generation 0);
+        elsewhere it is what fsspec makes of it, mostly a look and then a write. To be tried again
+        at will: whoever finds its own content there has written it.
 
         Raises:
             FileExistsError: There is another.
