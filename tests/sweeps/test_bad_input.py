@@ -1,7 +1,7 @@
 """Whatever is wrong ends in one clear line and exit code 2, before anything is trained."""
 
+import os
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from vpbsd.data.phantom import SPACING_UM
 from vpbsd.data.volume_checks import VolumeMetadata
 from vpbsd.data.volume_writer import write_volume
 from vpbsd_sweeps.commands import ablation, final, search, status
+from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 
 
@@ -121,13 +122,13 @@ def test_a_budget_is_refused_before_anything_is_made(run, data, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
 
 
-def test_a_second_driver_is_refused_before_ray_starts(run, data, tmp_path):
+def test_a_second_driver_is_refused_before_ray_starts(run, data, tmp_path, monkeypatch):
+    monkeypatch.setenv("VPBSD_LEASE_SECONDS", "3")
     store = Store(str(tmp_path / "store"))
-    driver = {"id": "x", "host": "elsewhere", "pid": 1, "state": "running", "time": time.time()}
-    store.studies.write_json("ablation-laptop-data/driver.json", driver)
-    code, error = run(ablation.main, "--data", data, "--store", store.url)
+    with study_lock("ablation-laptop-data", store):
+        code, error = run(ablation.main, "--data", data, "--store", store.url)
     assert code == 2
-    assert "'ablation-laptop-data' is being driven by process 1 on elsewhere" in error
+    assert f"'ablation-laptop-data' is being driven by process {os.getpid()} on " in error
 
 
 def test_a_cluster_that_is_not_there_is_found_before_anything_is_made(

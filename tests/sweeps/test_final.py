@@ -36,7 +36,7 @@ def test_an_interrupted_final_training_goes_on(tmp_path, folder):
     command = [sweep.command[0], script, *words, "--out", tmp_path / "model"]
     with study_lock(command, sweep.home / "stderr") as driver:
         wait_for_checkpoint(sweep, driver)
-        assert holder("chaos", Store(str(sweep.home / "store")))["pid"] == driver.pid
+        assert holder("chaos", Store(str(sweep.home / "store"))).pid == driver.pid
         driver.send_signal(signal.SIGTERM)
         driver.communicate(timeout=PATIENCE)
     assert driver.returncode == 143, sweep.notes()[-2000:]

@@ -39,7 +39,7 @@ def run(monkeypatch, slices, causes):
         def state(self, key):
             return "absent"
 
-        files = SimpleNamespace(mark=lambda: "")
+        files = SimpleNamespace(mark=lambda: "", sizes=lambda folder: {})
 
     monkeypatch.setattr(scheduler, "submit", submit)
     monkeypatch.setattr(scheduler, "Store", lambda url: Empty())

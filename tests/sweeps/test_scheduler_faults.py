@@ -35,7 +35,7 @@ class FlakyStore:
             raise OSError("503 Service Unavailable")
         return "stored" if key in self.stored else "absent"
 
-    files = SimpleNamespace(mark=lambda: "")
+    files = SimpleNamespace(mark=lambda: "", sizes=lambda folder: {})
 
 
 @pytest.fixture

@@ -79,3 +79,22 @@ def test_killed_in_every_way_it_trains_nothing_twice_and_loses_nothing(home):
         assert epochs == sorted(epochs), "it goes on, it does not start over"
     assert len(lines(home)) <= STAGES * EPOCHS + 2 * len(HOW), "an epoch of each of two stages"
     assert list(home.glob("store/running/*")) == []
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["in peace", "one is killed"])
+def test_two_clusters_on_one_store_train_each_stage_once(home, killed):
+    """Two Rays, each with a scheduler of its own; before leases both trained all four."""
+    both = [start(home) for _ in "ab"]
+    if killed:
+        while len(lines(home)) < 2:
+            time.sleep(0.02)
+        lost = both.pop(0)
+        assert kill(lost, "SIGKILL the driver")
+        lost.communicate(timeout=60)
+    ended = ", ".join(f"('student{n}', ('finished', ''))" for n in range(3))
+    for driver in both:
+        out, _ = driver.communicate(timeout=200)
+        assert out.splitlines()[-1] == f"[{ended}]"
+    ran = len(lines(home)) - STAGES * EPOCHS
+    assert 0 <= ran <= 2 * killed, "an epoch of each of two stages"
+    assert len(committed(home)) == STAGES

@@ -10,12 +10,16 @@ stored is run into a folder of its own, and what came out is compared with what 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import shutil
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 from vpbsd.cli import command_parser
 from vpbsd.data.folds import Part
@@ -24,6 +28,7 @@ from vpbsd.errors import BadInput
 from vpbsd.pipeline.stages import Stage, StageSpec
 from vpbsd_sweeps.cli.options import RUNS, default_store
 from vpbsd_sweeps.execution.jobs import Job
+from vpbsd_sweeps.execution.stage_leases import holding, stage_lease, wait_for_others
 from vpbsd_sweeps.execution.worker import execute
 from vpbsd_sweeps.store.comparison import Comparison, compare
 from vpbsd_sweeps.store.results import Store
@@ -75,7 +80,7 @@ def main() -> int:
     )
     if store.state(spec.key) != "stored":
         store.files.check_writable()
-        execute(job, store, Progress(spec.label))
+        _train(job, store)
         print(f"stored   {spec.key[:12]} ({spec.label}) in {store.url}")
         return 0
     out = args.out or Path(RUNS) / "again" / spec.key[:12]
@@ -143,6 +148,20 @@ def relocated(spec: StageSpec, volumes: tuple[VolumeInfo, ...]) -> StageSpec:
     return replace(
         spec, parts={role: tuple(map(moved, parts)) for role, parts in spec.parts.items()}
     )
+
+
+def _train(job: Job, store: Store) -> None:
+    """Trains a stage; waits where a sweep does so, and takes over what it leaves."""
+    me, progress = uuid4().hex, Progress(job.label)
+
+    async def show(first: int, rows: list[dict[str, Any]], share: float) -> None:
+        progress(first, rows, share)
+
+    lapsed = asyncio.run(wait_for_others(store, job, me, show))
+    with holding(store, job, me, lapsed) as term:
+        if term is None:
+            raise BadInput(f"{job.label} has just been begun by a sweep: give the command again")
+        execute(job, store, progress, partial(stage_lease(store, job).check, term))
 
 
 def _refuse_missing_inputs(spec: StageSpec, store: Store) -> None:

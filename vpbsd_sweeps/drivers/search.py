@@ -49,7 +49,7 @@ def drive(
         BadInput: The store cannot be written, or the name belongs to another search.
     """
     store.files.check_writable()
-    with study_lock(search.name, store):
+    with study_lock(search.name, store) as lock:
         tracker = Tracker(tracking, search.name, artifacts_beside(tracking))
         journal = Journal(store, search.name)
         journal.claim(search.identity)
@@ -57,7 +57,7 @@ def drive(
         logger = SearchLogger(search, journal, store, tracker)
         retrying = RetryingTracker(tracker)
         if missing(journal, trials):
-            with logged(retrying, logger):
+            with logged(retrying, logger, lock):
                 _run(search, journal, sampler, store, trials, cpus)
         text = report(search, journal)
         finished = [(journal.asked[trial.number], trial.value or 0.0) for trial in best(journal)]

@@ -13,6 +13,7 @@ from vpbsd_sweeps.execution.jobs import JobChain
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.execution.trials import run_trials
 from vpbsd_sweeps.monitor.terminal import Terminal
+from vpbsd_sweeps.store.lease import Hold
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.tracking.retry import RetryingTracker
 
@@ -90,11 +91,12 @@ class Logger(Protocol):
 
 
 @contextmanager
-def logged(tracker: RetryingTracker, logger: Logger) -> Iterator[None]:
+def logged(tracker: RetryingTracker, logger: Logger, lock: Hold) -> Iterator[None]:
     """Keeps MLflow up to date while the block runs; one that is interrupted shows as killed."""
     try:
         with tracker.in_background(logger.catch_up):
             yield
     except KeyboardInterrupt:
-        tracker.try_once(logger.interrupt)
+        if not lock.lost:  # else another driver goes on with it
+            tracker.try_once(logger.interrupt)
         raise

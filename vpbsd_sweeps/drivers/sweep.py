@@ -14,6 +14,7 @@ from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.tables import document
+from vpbsd_sweeps.store.lease import Hold
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.store.studies import claim
@@ -45,12 +46,12 @@ def drive(
         BadInput: The store cannot be written, or the name belongs to another study.
     """
     store.files.check_writable()
-    with study_lock(plan.study.name, store):
-        return _drive(plan, store, tracking, cpus, normalisation)
+    with study_lock(plan.study.name, store) as lock:
+        return _drive(plan, store, tracking, cpus, normalisation, lock)
 
 
 def _drive(
-    plan: Plan, store: Store, tracking: str, cpus: int | None, normalisation: str
+    plan: Plan, store: Store, tracking: str, cpus: int | None, normalisation: str, lock: Hold
 ) -> tuple[str, bool]:
     name = plan.study.name
     tracker = Tracker(tracking, name, artifacts_beside(tracking))
@@ -58,7 +59,7 @@ def _drive(
     claim(f"study '{name}'", plan.study.identity, known, lambda: _record(plan, store))
     logger = SweepLogger(plan.study, store, tracker, plan, normalisation)
     retrying = RetryingTracker(tracker)
-    with logged(retrying, logger):
+    with logged(retrying, logger, lock):
         failed = _run(plan, store, cpus)
     for trial, reason in failed.items():
         print(f"trial {trial} failed: {reason}", file=sys.stderr)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vpbsd_sweeps.execution.jobs import Progress
 from vpbsd_sweeps.messages import last_line
+from vpbsd_sweeps.store.lease import LeaseLost
 from vpbsd_sweeps.store.results import Store
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -25,12 +26,21 @@ class Checkpointer:
 
     Rows and checkpoint are written at most every `VPBSD_CHECKPOINT_SECONDS` (30), and `run`
     yields after each epoch or five minutes: a crash costs no more than that.
+
+    Args:
+        store: Where they are kept.
+        key: Of the stage.
+        kept: Where the newest checkpoint lies on this machine.
+        check: Called before each write; its `LeaseLost` ends the stage here.
     """
 
-    def __init__(self, store: Store, key: str, kept: Path) -> None:
+    def __init__(
+        self, store: Store, key: str, kept: Path, check: Callable[[], None] = lambda: None
+    ) -> None:
         from vpbsd.distributed import ranks  # torch takes seconds to import
 
         self.store, self.key, self.kept, self._ranks = store, key, kept, ranks()
+        self._check = check
         self._every = float(os.environ.get("VPBSD_CHECKPOINT_SECONDS", "30"))
         self._before = 0.0
         self._began = self._saved = time.monotonic()
@@ -64,7 +74,10 @@ class Checkpointer:
     def _try_to_save(self, step: Progress) -> None:
         """Saves a step; where the store is away, the next step is another try."""
         try:
+            self._check()
             self._save(step)
+        except LeaseLost:
+            raise
         except Exception as error:  # every kind of store has exceptions of its own
             log.warning("no checkpoint of %s: %s", self.key, last_line(error))
 

@@ -13,7 +13,9 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import ray
 from ray.exceptions import RayTaskError, TaskCancelledError
@@ -21,9 +23,11 @@ from ray.exceptions import RayTaskError, TaskCancelledError
 from vpbsd_sweeps.execution.events import StageState, StageStatus, StageUpdate
 from vpbsd_sweeps.execution.jobs import Job, Waiter
 from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.execution.stage_leases import wait_for_others
 from vpbsd_sweeps.execution.tasks import StageTask, submit
 from vpbsd_sweeps.messages import last_line
 from vpbsd_sweeps.patience import patiently
+from vpbsd_sweeps.store.lease import LeaseLost, Term
 from vpbsd_sweeps.store.results import Absent, Damaged, Store
 
 SETTLE = 0.5  # seconds in which trials that followed the same stage join a queue
@@ -122,7 +126,7 @@ class StageScheduler:
     """Submits, owns and remembers stage tasks. Rebuilt from the store, it loses nothing."""
 
     def __init__(self, store_url: str, slices: dict[str, Slice]) -> None:
-        self._url, self._store = store_url, Store(store_url)
+        self._url, self._store, self._owner = store_url, Store(store_url), uuid4().hex
         self._slices: dict[str, Slice] = {}
         self._stages: dict[str, ScheduledStage] = {}
         self._queues: dict[str, SerialQueue] = {}
@@ -231,10 +235,13 @@ class StageScheduler:
         return await asyncio.to_thread(patiently, lambda: self._store.state(key)) == "stored"
 
     async def _run(self, stage: ScheduledStage) -> None:
+        job, elsewhere = stage.job, True
+        show = partial(self.report, job.key)
         try:
-            if not await self._is_stored(stage.job.key):
+            while elsewhere and not await self._is_stored(job.key):
+                lapsed = await wait_for_others(self._store, job, self._owner, show)
                 async with self._turn(stage):
-                    await self._attempt(stage)
+                    elsewhere = await self._attempt(stage, lapsed)
         except RayTaskError as error:
             self._end_failed(stage, error.cause)
         except TaskCancelledError:
@@ -243,22 +250,28 @@ class StageScheduler:
             stage.share = 1.0
             stage.become(StageState.STORED)
 
-    async def _attempt(self, stage: ScheduledStage) -> None:
-        """Runs the task; out of GPU memory it is run once more, in a slice twice as large."""
+    async def _attempt(self, stage: ScheduledStage, lapsed: Term | None) -> bool:
+        """Runs the task; out of GPU memory it is run once more, in a slice twice as large.
+
+        Returns:
+            Whether another cluster runs it, and so this one has to wait.
+        """
         job, me = stage.job, ray.get_runtime_context().current_actor
         piece = self._slices[job.family]
         mark = await asyncio.to_thread(patiently, self._store.files.mark)
-        task = StageTask(job, self._url, mark, piece, me)
+        task = StageTask(job, self._url, mark, piece, me, self._owner, lapsed)
         stage.ref = submit(task)
         try:
-            await stage.ref
+            return bool(await stage.ref)
         except RayTaskError as error:
+            if isinstance(error.cause, LeaseLost):
+                return True
             larger = piece.larger()
             if larger is None or type(error.cause).__name__ != "OutOfMemoryError":
                 raise
             self._slices[job.family] = larger  # stages of its family would not fit either
             stage.ref = submit(task._replace(piece=larger))
-            await stage.ref
+            return bool(await stage.ref)
 
     def _end_failed(self, stage: ScheduledStage, cause: BaseException) -> None:
         """Has a damaged or vanished input made anew; anything else fails the trials."""

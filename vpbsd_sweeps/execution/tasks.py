@@ -9,6 +9,8 @@ import ray
 
 from vpbsd_sweeps.execution.jobs import SYSTEM_RETRIES, Job
 from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.execution.stage_leases import holding, stage_lease
+from vpbsd_sweeps.store.lease import Term
 from vpbsd_sweeps.store.results import Store
 
 
@@ -21,6 +23,9 @@ class StageTask(NamedTuple):
         mark: What the store's mark says, where it is a folder.
         piece: The slice of the cluster.
         scheduler: The actor that submitted it.
+        owner: Names the scheduler in leases.
+        lapsed: A term of another cluster that need not be waited for any longer.
+        term: That of this task's own lease, while it is held.
     """
 
     job: Job
@@ -28,6 +33,9 @@ class StageTask(NamedTuple):
     mark: str
     piece: Slice
     scheduler: Any
+    owner: str
+    lapsed: Term | None = None
+    term: Term | None = None
 
 
 def submit(task: StageTask) -> Any:  # noqa: ANN401 (an object reference)
@@ -40,20 +48,33 @@ def submit(task: StageTask) -> Any:  # noqa: ANN401 (an object reference)
 
 
 @ray.remote(max_retries=SYSTEM_RETRIES)  # type: ignore[untyped-decorator]
-def run_stage(task: StageTask) -> None:
-    """Runs a stage in this process, or in several that it waits for."""
+def run_stage(task: StageTask) -> bool:
+    """Runs a stage in this process, or in several that it waits for.
+
+    Returns:
+        Whether another cluster runs it already; then nothing was done here.
+    """
+    store = Store(task.url)
+    store.files.check_mark(task.mark)  # nodes that come later are checked here
+    with holding(store, task.job, task.owner, task.lapsed) as term:
+        if term is not None:
+            _run(task._replace(term=term), store)
+    return term is None
+
+
+def _run(task: StageTask, store: Store) -> None:
     if task.piece.ranks == 1:
         work(task)
         return
     from vpbsd_sweeps.execution.distributed import run_on_ranks
 
-    run_on_ranks(task.job, Store(task.url), task.piece, partial(work, task))
+    run_on_ranks(task.job, store, task.piece, partial(work, task))
 
 
 def work(task: StageTask) -> None:
     """Runs a stage on its slice; threads and GPU memory are set before anything heavy starts."""
     store, piece = Store(task.url), task.piece
-    store.files.check_mark(task.mark)  # nodes that come later are checked here
+    store.files.check_mark(task.mark)  # with several ranks, each may be on a node of its own
     import torch
 
     from vpbsd.distributed import rank
@@ -74,4 +95,5 @@ def work(task: StageTask) -> None:
         task.scheduler.report.remote(task.job.key, first, rows, share)
 
     report(0, [], 0.0)
-    execute(task.job, store, report)
+    assert task.term is not None
+    execute(task.job, store, report, partial(stage_lease(store, task.job).check, task.term))

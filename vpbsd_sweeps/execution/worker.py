@@ -7,6 +7,7 @@ import math
 import platform
 import resource
 import time
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -20,15 +21,21 @@ from vpbsd_sweeps.provenance import commit
 from vpbsd_sweeps.store.results import Absent, Damaged, Store
 
 
-def execute(job: Job, store: Store, report: Report) -> None:
+def execute(
+    job: Job, store: Store, report: Report, check: Callable[[], None] = lambda: None
+) -> None:
     """Runs a stage from its newest checkpoint to its committed result.
 
     Args:
         job: The stage.
         store: Holds its inputs; receives rows, checkpoints and the result.
         report: Told of new rows and of the share done.
+        check: Called before anything is written; raises where another process runs the stage by
+            now. Should that happen between the look and a commit, the first commit is kept, and
+            both are the same to the last bit.
 
     Raises:
+        LeaseLost: As `check` says.
         Damaged: An input is not what was committed; it has been set aside.
         Absent: An input is not stored (any more).
         Diverged: A loss is not finite.
@@ -40,7 +47,7 @@ def execute(job: Job, store: Store, report: Report) -> None:
     with TemporaryDirectory(prefix="vpbsd-") as room:
         out, kept = Path(room, "out"), Path(room, CHECKPOINT)
         out.mkdir()
-        checkpointer = Checkpointer(store, job.key, kept)
+        checkpointer = Checkpointer(store, job.key, kept, check)
         with SystemMetrics() as metrics:
             for step in job.run(inputs, out, patiently(checkpointer.resume)):
                 new = checkpointer.record(step)
@@ -49,6 +56,7 @@ def execute(job: Job, store: Store, report: Report) -> None:
             _refuse_unmeasured(out)
         (out / METRICS_FILE).write_text(json.dumps(metrics.rows))
         measured = _measurements(job, out, checkpointer.seconds())
+        patiently(check)
         patiently(lambda: store.commit(job.key, out, measured))
     patiently(lambda: store.checkpoints.clear(job.key))
 

@@ -39,7 +39,7 @@ def standing(name: str, store: Store) -> Iterator[str]:
     driver = holder(name, store)
     who = "no driver is running"
     if driver:
-        who = f"driven by process {driver['pid']} on {driver['host']}"
+        who = f"driven by process {driver.pid} on {driver.host}"
     if outline is not None:
         yield f"study {name}: {who}"
         yield from _stages(outline, store)

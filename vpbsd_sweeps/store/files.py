@@ -4,6 +4,7 @@
 """
 
 import json
+import logging
 import os
 import platform
 import shutil
@@ -20,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.messages import first_line
 
+log = logging.getLogger(__name__)
 JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
 DRAFT = ".draft"
 MARK = ".mark"
@@ -56,6 +58,10 @@ def check_inside(name: str) -> str:
     return name
 
 
+def _protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
 def sync(path: Path) -> None:
     """Asks the disk to keep a local file, or a folder's list of names."""
     handle = os.open(path, os.O_RDONLY)
@@ -83,7 +89,8 @@ def link_if_free(draft: Path, target: Path) -> None:
         os.link(draft, target)
     except FileExistsError:
         raise
-    except OSError:  # no links on this file system; there the last writer wins
+    except OSError:  # no links on this file system: an empty file takes the name
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         os.replace(draft, target)
 
 
@@ -150,12 +157,27 @@ class FileStore:
         probe = f"{folder}/.probe-{uuid4().hex}"
         try:
             self.fs.pipe_file(probe, b"")
+            if not self.is_local:
+                self._check_exclusive(probe)
             self.fs.rm_file(probe)
         except Exception as error:  # every kind of store has exceptions of its own
             raise BadInput(
                 f"the store {self.url} cannot be written ({first_line(error)}): "
                 "give a folder or bucket that this user may write"
             ) from error
+
+    def _check_exclusive(self, probe: str) -> None:
+        """Warns where `create` replaces what is there, or looks and writes in two steps."""
+        known = bool({"s3", "gs", "memory"} & set(_protocols(self.fs)))
+        try:
+            self.fs.pipe_file(probe, b"another", mode="create")
+        except OSError:
+            if known:
+                return
+        log.warning(
+            "the store %s cannot create a file only where there is none: two drivers or clusters "
+            "that start in the same moment are not kept apart", self.url
+        )  # fmt: skip
 
     def mark(self) -> str:
         """Returns a word that only this folder bears, written on first use; "" at a remote URL."""
@@ -200,21 +222,30 @@ class FileStore:
             self.fs.pipe_file(path, content)
 
     def create(self, name: str, content: bytes) -> None:
-        """Writes a file unless there is one already.
+        """Writes a file unless there is one already, so that one of any number of writers wins.
 
-        On an object store the last of two writers wins, should both come in the same moment.
+        Atomic on folders and NFS (a link), S3 (If-None-Match) and Google Cloud (generation 0);
+        elsewhere it is what fsspec makes of it, mostly a look and then a write. To be tried again
+        at will: whoever finds its own content there has written it.
 
         Raises:
-            FileExistsError: There is.
+            FileExistsError: There is another.
         """
         path = self.path(name)
-        if self.is_local:
-            with atomic_write(Path(path), link_if_free) as draft:
-                draft.write_bytes(content)
-        elif self.fs.exists(path):
-            raise FileExistsError(path)
-        else:
-            self.fs.pipe_file(path, content)
+        try:
+            if self.is_local:
+                with atomic_write(Path(path), link_if_free) as draft:
+                    draft.write_bytes(content)
+            else:
+                self.fs.pipe_file(path, content, mode="create")
+        except (
+            OSError
+        ) as error:  # the answer may have been lost, and some have errors of their own
+            there = self.read(name)
+            if there is None:
+                raise
+            if there != content:
+                raise FileExistsError(path) from error
 
     def fetch(self, name: str, to: Path) -> bool:
         """Puts a file at a local path, for reading; False where there is none."""

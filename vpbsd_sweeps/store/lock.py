@@ -1,79 +1,106 @@
-"""One driver per study: a heartbeat in the store, stale after a minute of silence."""
+"""One driver per study: a lease on its name, checked at every write of its files."""
 
 from __future__ import annotations
 
-import os
+import logging
 import platform
+import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from shlex import quote
-from typing import Any
-from uuid import uuid4
 
 from vpbsd.cli import invocation
 from vpbsd.errors import BadInput
-from vpbsd_sweeps.periodic import periodically
+from vpbsd_sweeps.store.lease import Hold, Lease, Silence, Term, beat_every, machine, stale
 from vpbsd_sweeps.store.results import Store
 
-BEAT, STALE = 10.0, 60.0
+log = logging.getLogger(__name__)
 
 
 @contextmanager
-def study_lock(study: str, store: Store) -> Iterator[None]:
-    """Holds a study's lock while the block runs; its last beat says how the study was left.
+def study_lock(study: str, store: Store) -> Iterator[Hold]:
+    """Holds a study's lock while the block runs; its last term says how the study was left.
+
+    Where another driver seems to hold it, this looks for its next beat: up to ten seconds if it
+    lives, a minute if it is gone without a word.
 
     Raises:
-        BadInput: Another driver holds it: where, since when, and what to do.
+        BadInput: Another driver holds it: where, and what to do.
+        LeaseLost: This process was suspended for so long that another driver has taken over.
     """
-    place, me = f"{study}/driver.json", uuid4().hex
-    other = holder(study, store)
-    if other is not None:
-        raise BadInput(
-            f"study '{study}' is being driven by process {other['pid']} on {other['host']}: wait "
-            f"for it, end it, or watch it with {invocation('status')} {quote(study)} "
-            f"--store {quote(store.url)}"
-        )
-    _beat(store, place, me, "running")
+    hold = Hold(_lease(study, store), _take(study, store))
     try:
-        with periodically(lambda: _beat(store, place, me, "running"), BEAT):
-            yield
+        with store.studies.guarded(study, hold.check), hold.beating(_interrupter()):
+            yield hold
+    except KeyboardInterrupt:
+        if hold.lost:
+            raise hold.lost from None
+        raise
     finally:
-        _beat(store, place, me, "ended")
+        hold.lease.end(hold.term)
 
 
-def holder(study: str, store: Store) -> dict[str, Any] | None:
-    """Finds the living driver of a study, if there is one.
+def holder(study: str, store: Store) -> Term | None:
+    """Finds who drives a study, as far as one look can tell; for people, not to decide anything.
 
     Returns:
-        Its host, pid and the time of its last beat, or None.
+        The newest term, unless it is over or its last beat is long ago by the clocks; or None.
     """
-    driver = store.studies.read_json(f"{study}/driver.json")
-    if driver is None or driver["state"] != "running" or time.time() - driver["time"] > STALE:
+    driver = _newest(study, store)
+    if driver is None or driver.is_over or time.time() - driver.time > stale():
         return None
-    if driver["host"] == platform.node() and not _alive(int(driver["pid"])):
-        return None  # killed on this very host: no need to wait the minute out
     return driver
 
 
-def _beat(store: Store, place: str, me: str, state: str) -> None:
-    store.studies.write_json(
-        place,
-        {
-            "id": me,
-            "host": platform.node(),
-            "pid": os.getpid(),
-            "state": state,
-            "time": time.time(),
-        },
-    )
+def _take(study: str, store: Store) -> Term:
+    lease, silence = _lease(study, store), Silence()
+    while True:
+        other = _newest(study, store)
+        silent = silence.seconds(other)
+        if other is None or other.is_over or silent >= stale():
+            term = lease.take(other)
+            if term is not None:
+                return term
+        elif silence.heard:
+            raise BadInput(
+                f"study '{study}' is being driven by process {other.pid} on {other.host}: wait "
+                f"for it, end it, or watch it with {invocation('status')} {quote(study)} "
+                f"--store {quote(store.url)}"
+            )
+        elif silent == 0:
+            log.warning(
+                "study '%s' was driven by process %s on %s: looking whether it still is, for %g "
+                "seconds at most", study, other.pid, other.host, stale()
+            )  # fmt: skip
+        time.sleep(beat_every() / 10)
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _lease(study: str, store: Store) -> Lease:
+    return Lease(store.files, f"studies/{study}/driver", f"study '{study}'")
+
+
+def _newest(study: str, store: Store) -> Term | None:
+    """Reads the newest term; one of an earlier version has no number, and its time is its beat."""
+    term = _lease(study, store).look()
+    old = None if term else store.studies.read_json(f"{study}/driver.json")
+    if old is None:
+        return term
+    term = replace(Term(0), **old, beats=old["time"])
+    return replace(term, machine=machine()) if term.host == platform.node() else term
+
+
+def _interrupter() -> Callable[[], None]:
+    """Makes what interrupts the main thread, if that is where the lock is held, as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None  # whoever drives from a thread of its own finds out when it writes
+
+    def interrupt() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored in the background
+            if callable(signal.getsignal(number)):
+                signal.pthread_kill(threading.main_thread().ident or 0, number)
+                return
+
+    return interrupt

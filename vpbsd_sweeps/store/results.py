@@ -103,8 +103,7 @@ class Store:
 
     A result lies in ``results/<key>/<attempt>/`` and exists from the moment its
     ``results/<key>/manifest.json`` does. Attempts never share a folder, so any number of writers
-    of one key are safe: the first commit is kept (on an object store the last, should two arrive
-    within the same moment; both are complete).
+    of one key are safe: the first commit is kept.
 
     Attributes:
         files: Where all of it lies.

@@ -3,7 +3,8 @@
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,8 @@ from vpbsd.section import canonical
 from vpbsd_sweeps.store.files import JSON, FileStore, check_inside, encode
 
 log = logging.getLogger(__name__)
+FENCE = "fence"
+"""Field of a journal's entries: the fencing number of the driver that wrote it."""
 
 
 class Studies:
@@ -20,6 +23,25 @@ class Studies:
 
     def __init__(self, files: FileStore) -> None:
         self._files = files
+        self._fences: dict[str, Callable[[], int]] = {}
+
+    @contextmanager
+    def guarded(self, study: str, fence: Callable[[], int]) -> Iterator[None]:
+        """Asks for the fencing number before each write of a study's files, while the block runs.
+
+        Args:
+            study: Its name.
+            fence: Raises where the study is another driver's by now: then nothing is written.
+        """
+        self._fences[study] = fence
+        try:
+            yield
+        finally:
+            del self._fences[study]
+
+    def _fence(self, path: str) -> int | None:
+        fence = self._fences.get(path.partition("/")[0])
+        return fence() if fence else None
 
     def names(self) -> list[str]:
         """Returns the sorted names of the studies that were started here."""
@@ -27,6 +49,7 @@ class Studies:
 
     def write_json(self, path: str, value: Mapping[str, JSON]) -> None:
         """Replaces a small file of a study in one step."""
+        self._fence(path)
         self._files.write(_place(path), encode(value))
 
     def read_json(self, path: str) -> dict[str, Any] | None:
@@ -40,7 +63,9 @@ class Studies:
 
         An object store cannot append: there a journal is a folder of numbered objects.
         """
-        journal, line = _place(path), encode(entry) + b"\n"
+        fence = self._fence(path)
+        fenced = entry if fence is None else {**entry, FENCE: fence}
+        journal, line = _place(path), encode(fenced) + b"\n"
         if self._files.is_local:
             append(Path(self._files.path(journal)), line)
             return
@@ -48,13 +73,22 @@ class Studies:
         self._files.write(f"{journal}/{max(taken, default=-1) + 1:08d}-{uuid4().hex}.json", line)
 
     def read_lines(self, path: str) -> list[dict[str, Any]]:
-        """Reads a journal, oldest entry first; what a crash left half written is passed over."""
-        entries = []
-        for line in self._journal(_place(path)).splitlines():
+        """Reads a journal, oldest entry first.
+
+        What a crash left half written is passed over, and so is what a driver wrote after another
+        had taken over and written: it was suspended between its look at the lock and its write.
+        """
+        entries, newest = [], 0
+        for line in filter(None, self._journal(_place(path)).splitlines()):
             try:
-                entries += [json.loads(line)] if line else []
+                entry = json.loads(line)
             except ValueError:
                 log.warning("%s/studies/%s: passed over a torn line", self._files.url, path)
+                continue
+            fence = entry.pop(FENCE, newest)
+            if fence >= newest:
+                entries.append(entry)
+                newest = fence
         return entries
 
     def _journal(self, journal: str) -> bytes:
