@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vpbsd_sweeps.drivers.session import join, logged
-from vpbsd_sweeps.drivers.sweep import artifacts_beside
 from vpbsd_sweeps.execution import cluster
 from vpbsd_sweeps.monitor.search_display import SearchDisplay
 from vpbsd_sweeps.reporting.search_figures import draw_search
@@ -16,6 +15,7 @@ from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.tracking.retry import RetryingTracker
 from vpbsd_sweeps.tracking.search_runs import SearchLogger
+from vpbsd_sweeps.tracking.sqlite import artifacts_beside
 from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.tuning.journal import Journal, read_search
 from vpbsd_sweeps.tuning.ranking import best

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from vpbsd_sweeps.drivers.session import failures, join, logged
 from vpbsd_sweeps.execution import cluster
@@ -19,6 +18,7 @@ from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.store.studies import claim
 from vpbsd_sweeps.study.plan import OUTLINE, Plan, outline
 from vpbsd_sweeps.tracking.retry import RetryingTracker
+from vpbsd_sweeps.tracking.sqlite import artifacts_beside
 from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.units import hours
@@ -73,13 +73,6 @@ def _conclude(logger: SweepLogger, failed: dict[str, str]) -> str:
     texts = {"table.md": tables, "plan.txt": "\n".join(logger.plan.lines())}
     logger.conclude(texts, complete=not failed)
     return tables
-
-
-def artifacts_beside(tracking: str) -> str | None:
-    """Returns where MLflow on SQLite keeps files, beside the database; a server knows its own."""
-    if not tracking.startswith("sqlite:///"):
-        return None
-    return (Path(tracking.removeprefix("sqlite:///")).parent / "artifacts").resolve().as_uri()
 
 
 def _run(plan: Plan, store: Store, cpus: int | None) -> dict[str, str]:
