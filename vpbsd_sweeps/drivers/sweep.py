@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from vpbsd.section import canonical
 from vpbsd_sweeps.drivers.session import failures, join, logged
 from vpbsd_sweeps.execution import cluster
 from vpbsd_sweeps.execution.jobs import JobChain, job_of
@@ -15,8 +16,8 @@ from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.tables import document
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
-from vpbsd_sweeps.store.studies import claim
-from vpbsd_sweeps.study.plan import OUTLINE, Plan, outline
+from vpbsd_sweeps.study.growth import IDENTITY
+from vpbsd_sweeps.study.plan import OUTLINE, Plan, make_plan, outline
 from vpbsd_sweeps.tracking.retry import RetryingTracker
 from vpbsd_sweeps.tracking.sqlite import artifacts_beside
 from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
@@ -43,8 +44,10 @@ def drive(plan: Plan, store: Store, tracking: str, cpus: int | None = None) -> t
 def _drive(plan: Plan, store: Store, tracking: str, cpus: int | None) -> tuple[str, bool]:
     name = plan.study.name
     tracker = Tracker(tracking, name, artifacts_beside(tracking))
-    known = store.studies.read_json(f"{name}/study.json")
-    claim(f"study '{name}'", plan.study.identity, known, lambda: _record(plan, store))
+    if store.studies.read_json(f"{name}/{IDENTITY}") != plan.known:
+        plan = make_plan(plan.study, store)  # another driver began or grew it meanwhile
+    if canonical(plan.known) != canonical(plan.study.identity):
+        _record(plan, store)
     logger, retrying = SweepLogger(plan.study, store, tracker, plan), RetryingTracker(tracker)
     with logged(retrying, logger):
         failed = _run(plan, store, cpus)
@@ -59,8 +62,9 @@ def _record(plan: Plan, store: Store) -> None:
     In that order: a study whose name is taken can be watched.
     """
     name = plan.study.name
-    store.studies.write_json(f"{name}/{OUTLINE}", outline(plan))
-    store.studies.write_json(f"{name}/study.json", plan.study.identity)
+    earlier = store.studies.read_json(f"{name}/{OUTLINE}")
+    store.studies.write_json(f"{name}/{OUTLINE}", outline(plan, earlier))
+    store.studies.write_json(f"{name}/{IDENTITY}", plan.study.identity)
 
 
 def _conclude(logger: SweepLogger, failed: dict[str, str]) -> str:
