@@ -1,4 +1,4 @@
-"""A study may grow: more arms and seeds under its name add trials; all else must stay as it was."""
+"""A study may grow: more arms and seeds under its name add trials; all else stays as it was."""
 
 from __future__ import annotations
 
