@@ -27,7 +27,7 @@ from vpbsd_sweeps.messages import without_secrets
 from vpbsd_sweeps.tracking import long_tags
 from vpbsd_sweeps.tracking.connection import require_reachable
 from vpbsd_sweeps.tracking.run_record import RunRecord, one_per_unit, record_of
-from vpbsd_sweeps.tracking.sqlite import make_folder, sqlite_file
+from vpbsd_sweeps.tracking.sqlite import prepare, sqlite_file
 from vpbsd_sweeps.tracking.tags import PARENT, ROWS_SENT, UNIT
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar per picture
@@ -57,7 +57,7 @@ class Tracker:
     def __init__(self, uri: str, experiment: str, artifacts: str | None = None) -> None:
         self.uri, self.place = uri, without_secrets(uri)
         with require_reachable(uri):
-            make_folder(uri)
+            prepare(uri)
             self.client = MlflowClient(uri)
             found = self.client.get_experiment_by_name(experiment)
             self.experiment_id: str = (
@@ -294,6 +294,7 @@ def _client(uri: str) -> MlflowClient:
     if file is not None and not file.exists():
         raise BadInput(f"no MLflow database at {file}: run a sweep first, or pass --tracking URI")
     with require_reachable(uri):
+        prepare(uri)
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client
