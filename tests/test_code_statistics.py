@@ -3,27 +3,30 @@
 import numpy as np
 import pytest
 
-from vpbsd.evaluation.code_statistics import derangements, dice, held_out_r2, verdict
+from vpbsd.evaluation.code_statistics import dice, donors, held_out_r2, verdict
 
 
-def r2(values, codes, units):
-    return held_out_r2(np.array(values, float), np.array(codes), np.array(units))
+def r2(values, codes, units, kin=None):
+    units = np.array(units, int)
+    if kin is None:
+        kin = np.eye(units.max(initial=0) + 1)
+    return held_out_r2(np.array(values, float), np.array(codes), units, np.array(kin) > 0)
 
 
 def test_r2_by_hand():
-    """Mean .5, SS_tot .40. Predicted by the other patch: .4 .8 .2 .6; the last by the mean."""
+    """Mean .5, SS_tot .20; each by the other patch's and the mean: .45 .65 .35 .55, .5."""
     values, codes, patches = [0.2, 0.6, 0.4, 0.8, 0.5], [0, 1, 0, 1, 2], [0, 0, 1, 1, 2]
-    total = 0.09 + 0.01 + 0.01 + 0.09
-    left = 4 * 0.2**2
-    assert r2(values, codes, patches) == pytest.approx(1 - left / total)
+    left = 2 * 0.25**2 + 2 * 0.05**2
+    assert r2(values, codes, patches) == pytest.approx(1 - left / 0.2)
 
 
 def test_tokens_of_a_patch_do_not_predict_each_other():
     """Each patch has a code and a share of its own: it tells the patch, and nothing elsewhere."""
     values, codes = [0, 0, 1, 1], [3, 3, 4, 4]
-    assert r2(values, codes, range(4)) == 1
+    assert r2(values, codes, range(4)) == pytest.approx(1 - 4 * 0.25**2)
     assert r2(values, codes, [0, 0, 1, 1]) == 0
-    assert r2(values, [3, 3, 3, 3], [0, 0, 1, 1]) == 1 - 4, "each is predicted by the others"
+    others = 1 - 4 * (2.5 / 3) ** 2
+    assert r2(values, [3, 3, 3, 3], [0, 0, 1, 1]) == pytest.approx(others)
 
 
 def test_a_code_that_one_patch_has_alone_is_predicted_by_the_mean_of_all():
@@ -31,19 +34,38 @@ def test_a_code_that_one_patch_has_alone_is_predicted_by_the_mean_of_all():
 
 
 def test_codes_that_tell_everything_and_nothing_to_tell():
-    assert r2([0.1, 0.9, 0.1, 0.9], [0, 1, 0, 1], [0, 0, 1, 1]) == pytest.approx(1)
+    """Seen n times elsewhere, a code's value is missed by 1 / (n + 1) of its way from the mean."""
+    for n in (1, 9):
+        found = r2([0.1, 0.9] * (n + 1), [0, 1] * (n + 1), np.repeat(range(n + 1), 2))
+        assert found == pytest.approx(1 - 1 / (n + 1) ** 2)
     assert r2([0.3, 0.3], [0, 1], [0, 1]) == 0
     assert r2([], [], []) == 0
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 3, 7])
+def test_patches_that_overlap_do_not_predict_each_other():
+    """The first two show one place: they agree on a share that the third, apart, contradicts."""
+    values, codes, patches = [0, 0, 1, 1], [5, 5, 5, 7], [0, 1, 2, 2]
+    kin = [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
+    by_hand = 2 * 0.75**2 + (2.5 / 3) ** 2 + 0.5**2
+    assert r2(values, codes, patches, kin) == pytest.approx(1 - by_hand)
+    nothing_known = 2 * 0.5**2 + (2.5 / 3) ** 2 + 0.5**2
+    assert r2(values, codes, patches) == pytest.approx(1 - nothing_known)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7])
 def test_no_patch_keeps_its_own_codes(n):
-    ways = derangements(n, 3)
-    assert len(ways) == max(0, min(3, n - 1))
-    for way in ways:
-        assert sorted(way) == list(range(n))
-        assert all(other != i for i, other in enumerate(way))
-    assert len({tuple(way) for way in ways}) == len(ways)
+    for i, others in enumerate(donors(np.eye(n) > 0, 3)):
+        assert len(others) == len(set(others)) == min(3, n - 1)
+        assert i not in others
+
+
+def test_no_patch_is_given_the_codes_of_one_that_overlaps_with_it():
+    """Of 0 1 and 2 3 in two volumes; of 0 1 2 in a row, where only the outer two are apart."""
+    pairs = np.kron(np.eye(2), np.ones((2, 2))) > 0
+    assert donors(pairs, 3) == [[2, 3], [2, 3], [0, 1], [0, 1]]
+    assert donors(pairs, 1) == [[2], [2], [0], [0]]
+    row = np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1]]) > 0
+    assert donors(row, 3) == [[], [], []], "one of them has no donor"
 
 
 def test_dice_of_two_empty_masks_is_one():

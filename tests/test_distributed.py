@@ -13,6 +13,7 @@ from vpbsd import distributed as ranks
 from vpbsd.config import LightNet, Optim
 from vpbsd.data.folds import whole_volume
 from vpbsd.data.volumes import list_volumes
+from vpbsd.errors import BadInput
 from vpbsd.methods.configs import PatternsConfig, SupervisedConfig
 from vpbsd.methods.roster import build_method
 from vpbsd.safetensors_io import read_tensors
@@ -70,7 +71,10 @@ def refused():
         ranks.own_slice(3)
     with pytest.raises(ValueError, match="cannot be trained") as other:
         next(fit(Training(method, Optim(lr=0.1, epochs=1), 1), None, CPU))
-    return [str(uneven.value), str(other.value)]
+    batch = PatternsConfig(network=small.NETWORK.model_copy(update={"norm": "batch"}))
+    with pytest.raises(BadInput, match="batch norm") as normed:
+        next(fit(Training(build_method(batch, 0), Optim(lr=0.1, epochs=1), 1), None, CPU))
+    return [str(error.value) for error in (uneven, other, normed)]
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +116,8 @@ def test_what_cannot_be_dealt_out_is_refused(seen):
         assert one["refused"] == [
             "a batch of 3 cannot be dealt out to 2 processes",
             "Supervised cannot be trained by 2 processes",
+            "batch norm takes the moments of each process's own patches, so several processes "
+            "train another network than one: use one GPU per stage, or the network's own norm",
         ]
 
 

@@ -28,10 +28,10 @@ from vpbsd.methods.distilling_configs import (
 )
 from vpbsd.methods.roster import build_method
 from vpbsd.pipeline import recipes, stages
-from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, GROUPS, HEADINGS, TITLES
-from vpbsd.pipeline.recipes import REFERENCES, deliverable, trial
+from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, GROUPS, HEADINGS, THRESHOLDS, TITLES
+from vpbsd.pipeline.recipes import REFERENCES, TRAINED_REFERENCES, deliverable, trial
 from vpbsd.pipeline.run_train import make_pool
-from vpbsd.pipeline.stage_config import Evaluate, Targets
+from vpbsd.pipeline.stage_config import Evaluate, Targets, Threshold
 from vpbsd.training.loop import Training, fit
 
 CPU = torch.device("cpu")
@@ -212,7 +212,7 @@ def test_semi_supervised_arms_ask_nothing(arm, unlabelled, weight, tiny, folds):
 
 def test_the_table_of_the_paper_and_the_other_arms_have_titles():
     assert TITLES.keys() == ARMS.keys()
-    assert set(ARMS) >= FIXED.keys() | REFERENCES.keys()
+    assert set(ARMS) >= FIXED.keys() | REFERENCES
     assert set(ARMS) == {arm for group in GROUPS.values() for arm in group}
     assert GROUPS.keys() == HEADINGS.keys()
     assert len(set(TITLES.values())) == len(TITLES)
@@ -226,7 +226,7 @@ def test_all_arms_share_one_teacher_and_one_word_of_it(tiny, folds):
     of = {"features of labelled", "features of unlabelled", "features16 of labelled"}
     stages = {PRE, FINE} | {f"{what} patches" for what in of | {"margin of labelled"}} | PHASES
     arms = set(ARMS) - FIXED.keys()
-    students = arms - REFERENCES.keys()
+    students = arms - REFERENCES
     assert set(seen) == SAID | stages | students | {"unetr"} | {f"evaluate {arm}" for arm in arms}
     assert seen.pop("fitnets") == seen["baseline_mid"]  # one run under two names
     assert seen.pop("evaluate fitnets") == seen["evaluate baseline_mid"]
@@ -417,7 +417,20 @@ def test_without_pretraining_student_and_reference_share_one_teacher(tiny, folds
     assert unetr.config.method.network.patch == tiny.data.patch
 
 
-@pytest.mark.parametrize("arm", REFERENCES)
+@pytest.mark.parametrize("arm", sorted(THRESHOLDS))
+def test_thresholds_know_no_seed_and_deliver_nothing(arm, tiny, folds):
+    plain = keys(tiny, arm, folds[0])
+    assert plain.keys() == {f"evaluate {arm}"}
+    assert keys(tiny, arm, folds[0], seed=1, teacher_seed=1) == plain
+    with pytest.raises(recipes.BadInput, match=f"'{arm}' is a threshold: it trains no network"):
+        deliverable(tiny, arm, folds[0], 0)
+
+
+def test_otsu_reads_no_label_of_training(tiny, folds):
+    assert trial(tiny, "otsu", folds[0], 0).parts.keys() == {"test"}
+
+
+@pytest.mark.parametrize("arm", TRAINED_REFERENCES)
 def test_references_know_no_student_seed(arm, tiny, folds):
     plain = keys(tiny, arm, folds[0])
     assert keys(tiny, arm, folds[0], seed=1) == plain
@@ -445,8 +458,9 @@ def test_no_tested_group_reaches_any_stage(arm, on, tiny, volumes):
         for stage in trial(s, arm, fold, 0).lineage():
             for role, parts in stage.parts.items():
                 read = {part.volume.group for part in parts}
-                if isinstance(stage.config, Evaluate):
-                    assert (role, read) == ("test", tested)
+                if role == "test":
+                    assert isinstance(stage.config, Evaluate | Threshold)
+                    assert read == tested
                 else:
                     assert read, (stage.label, role)
                     assert read.isdisjoint(tested), (stage.label, role)

@@ -8,7 +8,7 @@ import pytest
 import torch
 import zarr
 
-from vpbsd.config import LightNet
+from vpbsd.config import Data, LightNet
 from vpbsd.data.folds import whole_volume
 from vpbsd.data.volumes import open_volume
 from vpbsd.errors import BadInput
@@ -19,6 +19,7 @@ from vpbsd.inference.sliding_window import predict_block, predict_part
 from vpbsd.networks.build import WEIGHTS, build_network, load_network, save_network
 
 PATCH = (32, 32, 64)
+DATA = Data(patch=PATCH, clip_percentile=99.0)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def model(tmp_path_factory):
     with torch.no_grad():
         network.head.weight.mul_(20)
     save_network(folder, network, LightNet())
-    write_settings(folder, PATCH, 99.0)
+    write_settings(folder, DATA)
     return folder
 
 
@@ -52,7 +53,7 @@ def test_a_segmentation_is_the_prediction_in_memory(model, volumes, tmp_path, ca
     segment(model, info.path, tmp_path / "out")
     assert len(calls) == 6
     mask = zarr.open_array(tmp_path / "out" / "0", mode="r")
-    wanted = predict_part(load_network(model), whole_volume(info), 99.0, PATCH, "fp32") > 0.5
+    wanted = predict_part(load_network(model), whole_volume(info), DATA, "fp32") > 0.5
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask[:], wanted)
     assert 0.01 < wanted.mean() < 0.99
@@ -87,7 +88,7 @@ def test_a_stopped_run_goes_on(stop, model, volumes, tmp_path, calls, monkeypatc
     segment(model, info.path, out)
     assert len(calls) == 6
     assert not any(block in before for block in calls[stop:])
-    wanted = predict_part(load_network(model), whole_volume(info), 99.0, PATCH, "fp32") > 0.5
+    wanted = predict_part(load_network(model), whole_volume(info), DATA, "fp32") > 0.5
     np.testing.assert_array_equal(zarr.open_array(out / "0", mode="r")[:], wanted)
     segment(model, info.path, out)
     assert len(calls) == 6  # nothing is left to do
@@ -103,7 +104,7 @@ def test_a_run_stopped_at_its_very_start_goes_on(missing, model, volumes, tmp_pa
         shutil.rmtree(out / name)
     segment(model, info.path, out)
     assert len(calls) == 12
-    wanted = predict_part(load_network(model), whole_volume(info), 99.0, PATCH, "fp32") > 0.5
+    wanted = predict_part(load_network(model), whole_volume(info), DATA, "fp32") > 0.5
     np.testing.assert_array_equal(zarr.open_array(out / "0", mode="r")[:], wanted)
 
 
@@ -150,7 +151,7 @@ def test_other_settings_are_another_mask(model, volumes, tmp_path):
     other = tmp_path / "model"
     other.mkdir()
     save_network(other, load_network(model), LightNet())
-    write_settings(other, PATCH, 95.0)
+    write_settings(other, Data(patch=PATCH))
     assert json.loads((other / SETTINGS).read_text())["clip_percentile"] == 95.0
     with pytest.raises(BadInput, match="is no mask of v0"):
         segment(other, volumes[0].path, tmp_path / "out")
@@ -165,7 +166,7 @@ def test_a_loaded_model_predicts_in_memory_what_a_training_would_see(model, volu
     info = volumes[1]
     image = open_volume(info).image_block((slice(None),) * 3)
     mask = load_model(model).predict(image)
-    wanted = predict_part(load_network(model), whole_volume(info), 99.0, PATCH, "fp32") > 0.5
+    wanted = predict_part(load_network(model), whole_volume(info), DATA, "fp32") > 0.5
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, wanted)
 

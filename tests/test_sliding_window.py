@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from monai.inferers import sliding_window_inference
 
 from tests import toys
-from vpbsd.config import LightNet
+from vpbsd.config import Data, LightNet
 from vpbsd.data.folds import Part, whole_volume
 from vpbsd.data.intensity import normalise
 from vpbsd.data.volumes import open_volume
@@ -134,14 +134,14 @@ def test_a_region_is_predicted_as_if_it_were_alone(volumes):
     info = volumes[1]
     part, volume = Part(info, ((2, 20), (10, 60), (0, 66))), open_volume(info)
     image = normalise(volume.image_block(np.s_[2:20, 10:60, 0:66]), *volume.limits(95.0))
-    answer = predict_part(toys.uneven(), part, 95.0, PATCH, "fp32")
+    answer = predict_part(toys.uneven(), part, Data(patch=PATCH), "fp32")
     np.testing.assert_array_equal(answer, predicted(toys.uneven(), image))
 
 
 def test_a_reader_counts_from_its_part(volumes):
     info = volumes[0]
     read, everything = (
-        reader(part, 95.0)
+        reader(part, Data())
         for part in (Part(info, ((2, 32), (10, 60), (5, 64))), whole_volume(info))
     )
     box = np.s_[0:4, 3:7, 1:2]

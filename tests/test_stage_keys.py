@@ -43,10 +43,11 @@ def keys(preset: str) -> dict[str, dict[str, str]]:
     volumes = tuple(info(n, labelled=n < 5) for n in range(8))
     study = Study("golden", PRESETS[preset](), volumes, tuple(ARMS), timed=True)
     first = [trial for trial in study.trials if trial.fold == 0]
+    timings = {trial.arm: study.timing(trial) for trial in first}
     return {
         trial.arm: {stage.label: stage.key for stage in trial.stage.lineage()}
         | {e.label: e.key for e in [examined_by(trial.stage)] if e is not None}
-        | {"timing": study.timing(trial).key}
+        | ({"timing": timing.key} if (timing := timings[trial.arm]) else {})
         for trial in first
     }
 

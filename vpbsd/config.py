@@ -53,6 +53,9 @@ class Data(Section):
         float, Field(gt=50, le=100), Searched(Choice((95.0, 99.0, 99.5)))
     ] = 95.0
     """Voxels above this percentile of their volume are clipped (VpbSD 4.1.1)."""
+    intensity: Annotated[Literal["percentile", "zscore", "match", "local"], Later()] = "percentile"
+    """Clip at the percentile; deviations of the tissue from its median; ranks of a fixed
+    distribution; or, after the clip, contrast with the 32^3 voxels around."""
 
     @model_validator(mode="after")
     def _patch_fits_the_teacher(self) -> Data:
@@ -142,6 +145,10 @@ class SwinNet(Section):
     codebook: Codebook | None = None
     decode_codes: bool = True
     """Whether segmenting goes through the nearest codes; if not, the codebook is a side branch."""
+    norm: Annotated[Literal["instance", "batch"], Later()] = "instance"
+    """Of the decoder and the skips."""
+    intensity_path: Annotated[bool, Later()] = False
+    """Whether each voxel's own intensity adds to its logits, past all norms."""
 
     @property
     def deepest_width(self) -> int:
@@ -227,6 +234,14 @@ class LightNet(Section):
 
     name: Literal["light_unet"] = "light_unet"
     widths: tuple[int, int, int, int] = (4, 16, 20, 32)
+    norm: Annotated[Literal["group", "batch"], Later()] = "group"
+    """Group norm takes each patch's own moments, so it cannot see how bright a patch is; batch
+    norm deploys those of the training patches."""
+    intensity_path: Annotated[bool, Later()] = False
+    """Whether each voxel's own intensity adds to its logits, past all norms."""
+    z_halvings: Annotated[Annotated[int, Field(ge=0, le=5)] | Literal["auto"], Later()] = 5
+    """Of the five halvings, how many shorten z, the last ones; auto: log2(z / xy voxel size) fewer
+    than five, by the median of the training volumes."""
 
     def width_at(self, cell: int) -> int:
         """Returns the channels of the state in which a token stands for cell^3 voxels.

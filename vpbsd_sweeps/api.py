@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vpbsd.data.phantom_set import Kind, phantom_folder
-from vpbsd.data.volumes import check_limits, list_volumes
+from vpbsd.data.volumes import check_intensity, list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override
 from vpbsd.settings import PRESETS
@@ -65,7 +65,7 @@ def make_study(
         raise BadInput(f"there is no preset '{preset}'{nearest(preset, list(PRESETS))}")
     settings = override(PRESETS[preset](), changes or {})
     volumes = list_volumes(data or phantom_folder(Path(RUNS), phantom, small=preset == "smoke"))
-    check_limits(volumes, settings.data.clip_percentile)
+    check_intensity(volumes, settings.data)
     return Study(name, settings, volumes, check_arms(list(arms)), tuple(seeds))
 
 

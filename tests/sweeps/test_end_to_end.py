@@ -80,8 +80,8 @@ def kinds(home):
 
 def test_every_trial_and_every_unique_stage_has_one_finished_run(study):
     home = study[0]
-    # per fold: fine-tuning, 5 targets, 3 students, 3 evaluations, an examination; one pre-training
-    # for both
+    # per fold: fine-tuning, 5 targets, 3 students, 3 evaluations, the examination of the teacher;
+    # one pre-training for both
     assert kinds(home) == {
         ("sweep", "FINISHED"): 1,
         ("trial", "FINISHED"): 6,
@@ -106,6 +106,19 @@ def test_trials_carry_curves_metrics_pictures_and_links(study):
     assert "pre-training" in run.tags["vpbsd.stages"]
     stage = next(tracked.runs("tags.`vpbsd.family` = 'pre-training'"))
     assert stage.metrics["system/process_memory_megabytes"] > 50
+
+
+def test_the_codes_that_students_learned_were_examined(study):
+    """In twenty steps no decoder has learned to read them: VpbSD is unproven, others are not."""
+    home = study[0]
+    trials = load_records(tracker(home), "s").trials
+    assert {t.arm for t in trials if t.examination} == {"vpbsd"}
+    stages = list(tracker(home).runs("tags.`vpbsd.family` = 'examination'"))
+    for stage in stages:
+        assert "swapped_dice" in stage.metrics
+        assert len(tracker(home).client.list_artifacts(stage.run_id, "pictures")) == 2
+    found = {stage.tags["vpbsd.key"]: stage.tags.get("vpbsd.void", "") for stage in stages}
+    assert all(found[t.examination] == t.unproven for t in trials if t.examination)
 
 
 def test_the_same_command_again_trains_and_doubles_nothing(study, capsys):

@@ -13,7 +13,9 @@ from tests import small
 from tests.sweeps.small_study import small_study
 from tests.sweeps.test_end_to_end import CHANGES
 from vpbsd.cli import run_main
+from vpbsd.data.folds import make_folds
 from vpbsd.errors import BadInput
+from vpbsd.pipeline.recipes import trial
 from vpbsd_sweeps.commands import ablation, report
 from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.grid import VOID, markdown
@@ -94,6 +96,17 @@ def test_a_plan_counts_shared_stages_once(volumes, cheap, tmp_path):
     assert lines[2] == f"all 2 studies: {sum(together.values())} stages"
     assert "student               12 |     11 |      0 |       0" in lines
     assert plan.requested()["pre-training"] == 6, "each trial that needs one, on its own"
+
+
+@pytest.mark.parametrize("arm", ["light_unet", "baseline_mid", "teacher", "mt"])
+def test_labels_and_their_draw_change_what_is_trained(arm, volumes, cheap):
+    def key(**protocol):
+        s = small.settings(protocol__pretrain_on="all", **protocol)
+        return trial(s, arm, make_folds(volumes, s.protocol)[0], 0).upstream["network"].key
+
+    draws = {key(protocol__train_groups=1, protocol__draw=draw) for draw in range(8)}
+    assert len(draws) == 2, "either of two groups"
+    assert key() == key(protocol__draw=1) not in draws
 
 
 def test_the_study_with_all_labels_is_the_one_without_the_option(volumes, cheap):

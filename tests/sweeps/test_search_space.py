@@ -236,3 +236,14 @@ def test_a_clip_that_would_erase_a_volume_cannot_be_trained(folder, tmp_path):
     assert len(list(search.trials({}))) == len(search.folds)
     with pytest.raises(BadInput, match="volume dark: percentile 95 "):
         next(search.trials({"data.clip_percentile": 95.0}))
+
+
+def test_a_search_takes_what_each_of_its_folds_chose(volumes, space):
+    plain = searched(volumes, space.without({"data.clip_percentile"}))
+    assert "data.clip_percentile" not in {p.path for p in plain.space.teacher}
+    chosen = replace(plain, choices={1: {"data.clip_percentile": 99.0}})
+    trials = list(chosen.trials({"student.gamma": 0.5}))
+    assert [t.stage.config.data.clip_percentile for t in trials] == [95.0, 99.0, 95.0]
+    assert {t.stage.upstream["network"].config.method.gamma for t in trials} == {0.5}
+    assert "choices" not in plain.identity
+    assert chosen.identity["choices"] == {"1": {"data.clip_percentile": 99.0}}

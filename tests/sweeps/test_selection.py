@@ -10,6 +10,7 @@ from vpbsd.errors import BadInput
 from vpbsd.overrides import override
 from vpbsd.pipeline.recipes import deliverable
 from vpbsd.settings import laptop
+from vpbsd_sweeps.deployment import selection
 from vpbsd_sweeps.deployment.selection import choose, choose_trial
 from vpbsd_sweeps.drivers.final import _refuse_too_many, _spanning
 from vpbsd_sweeps.execution.slices import ON_GPUS
@@ -53,6 +54,16 @@ def test_the_best_student_is_chosen_never_the_teacher():
     assert "best of 3 arms" in choice.optimism
 
 
+def test_what_most_folds_chose_is_trained_in_the_end():
+    plain = choose(trials(), IDENTITY)
+    chosen = {"0": {"data.clip_percentile": 99.0}}
+    choice = choose(trials(), {**IDENTITY, "choices": chosen})
+    assert choice.settings == override(plain.settings, {"data.clip_percentile": 99.0})
+    assert choice.rule == (
+        f"{plain.rule}; normalisation as in 1 of 2 folds: data.clip_percentile=99.0"
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -88,6 +99,15 @@ def test_an_arm_that_cannot_be_delivered_is_refused_by_its_name():
             choose(trials(), IDENTITY, name)
     with pytest.raises(BadInput, match=r"VpbSD \(void\)"):
         choose(trials(vpbsd11={"void": "codes collapsed"}), IDENTITY, "vpbsd")
+
+
+def test_a_search_delivers_the_arm_that_it_searched_alone(monkeypatch):
+    journal = SimpleNamespace(identity={"arm": "vpbsd", "data": "d"})
+    monkeypatch.setattr(selection, "Journal", lambda store, study: journal)
+    monkeypatch.setattr(selection, "choose_trial", lambda journal, tracker: "chosen")
+    assert selection.load_choice(None, None, "s", "vpbsd") == ("chosen", "d")
+    with pytest.raises(BadInput, match="--arm kd: 's' searched vpbsd alone"):
+        selection.load_choice(None, None, "s", "kd")
 
 
 def test_a_fold_that_no_arm_has_is_missed():

@@ -13,7 +13,7 @@ from math import prod
 from vpbsd.cli import command_parser
 from vpbsd.commands.listing import line
 from vpbsd.data.folds import Fold, Part, make_folds
-from vpbsd.data.volumes import VolumeInfo, check_limits, list_volumes
+from vpbsd.data.volumes import VolumeInfo, check_intensity, list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override
 from vpbsd.settings import PRESETS, Settings
@@ -45,7 +45,7 @@ def check(volumes: tuple[VolumeInfo, ...], settings: Settings) -> Iterator[str]:
     for group, count in sorted(Counter(v.group for v in volumes).items()):
         yield f"group {group}: {count} volumes"
     yield from _remarks(volumes, settings)
-    check_limits(volumes, settings.data.clip_percentile)
+    check_intensity(volumes, settings.data)
     for fold in make_folds(volumes, settings.protocol):
         yield _fold_line(fold)
 

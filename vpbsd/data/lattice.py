@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vpbsd.config import Data, Grid, Sampling
 from vpbsd.data.folds import Part
-from vpbsd.data.intensity import normalise
 from vpbsd.data.volumes import open_volume
 from vpbsd.errors import BadInput
 from vpbsd.random_streams import permutation
+
+V = TypeVar("V", bound=np.generic)
 
 
 class Cell(NamedTuple):
@@ -55,7 +56,7 @@ def cut(part: Part, start: Grid, patch: Grid) -> tuple[slice, slice, slice]:
     return z, y, x
 
 
-def padded(block: NDArray[np.generic], patch: Grid) -> NDArray[np.generic]:
+def padded(block: NDArray[V], patch: Grid) -> NDArray[V]:
     """Mirrors a block (z, y, x) at its far ends, up to the size of the patch.
 
     >>> padded(np.array([[[1, 2, 3]]]), (1, 1, 5)).tolist()
@@ -70,7 +71,7 @@ class PatchSet:
 
     Args:
         parts: Where patches are cut from.
-        data: Patch size, clip percentile.
+        data: Patch size, normalisation.
         chosen: The cells; all lattice cells by default.
     """
 
@@ -81,7 +82,7 @@ class PatchSet:
         self.data = data
         self.cells = list(cells(parts, data.patch) if chosen is None else chosen)
         self._volumes = [open_volume(part.volume) for part in parts]
-        self._limits = [volume.limits(data.clip_percentile) for volume in self._volumes]
+        self._scales = [volume.scale(data) for volume in self._volumes]
         self._kept: dict[tuple[int, bool], NDArray[np.generic]] = {}
 
     def __len__(self) -> int:
@@ -89,8 +90,8 @@ class PatchSet:
 
     def image(self, i: int) -> NDArray[np.float32]:
         """Reads patch i (z, y, x), float32 in [0, 1], mirrored beyond the part's border."""
-        low, high = self._limits[self.cells[i].part]
-        return normalise(padded(self._block(i, label=False), self.data.patch), low, high)
+        scale = self._scales[self.cells[i].part]
+        return padded(scale(self._block(i, label=False)), self.data.patch)
 
     def label(self, i: int) -> NDArray[np.float32]:
         """Reads the label of patch i (z, y, x), 0 or 1; 0 in the padding, where nothing counts.
@@ -134,7 +135,8 @@ def sample(parts: Sequence[Part], data: Data, sampling: Sampling) -> list[Cell]:
     Raises:
         BadInput: Not one cell may be taken.
     """
-    every = PatchSet(parts, data)
+    # By the clip alone, whatever the network will see: the same cells for every normalisation.
+    every = PatchSet(parts, data.model_copy(update={"intensity": "percentile"}))
     least = (1 - data.clip_percentile / 100) / 50
     allowed = int(sampling.background_share * sampling.patches)
     chosen: list[Cell] = []

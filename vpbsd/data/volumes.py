@@ -19,7 +19,9 @@ import zarr
 from numpy.typing import NDArray
 
 from vpbsd.cli import invocation
-from vpbsd.data.intensity import TABULATED, Histogram, Table, countable
+from vpbsd.config import Data
+from vpbsd.data import normalisation
+from vpbsd.data.intensity import Histogram, Table, countable
 from vpbsd.errors import BadInput
 
 SUFFIX = ".ome.zarr"
@@ -99,14 +101,15 @@ class Volume:
         Raises:
             BadInput: The percentile is not stored, or clipping there would erase all contrast.
         """
-        low, high = (self._intensity.percentile(p) for p in (0, percentile))
-        if low == high < self._intensity.percentile(100):
-            better = [p for p in TABULATED if self._intensity.percentile(p) > low]
-            raise BadInput(
-                f"volume {self.info.name}: percentile {percentile:g} is also the minimum "
-                f"({low:g}), so clipping there leaves nothing: clip at {better[0]:g} or above"
-            )
-        return low, high
+        return normalisation.limits(self._intensity, percentile, self.info.name)
+
+    def scale(self, data: Data) -> normalisation.Scale:
+        """Makes the map from this volume's raw intensities to the image that networks see.
+
+        Raises:
+            BadInput: See `normalisation.scale`.
+        """
+        return normalisation.scale(data, self._intensity, self.info.name)
 
     @cached_property
     def _intensity(self) -> Histogram | Table:
@@ -118,14 +121,16 @@ class Volume:
         return Table({float(p): value for p, value in ours["percentiles"].items()})
 
 
-def check_limits(volumes: Iterable[VolumeInfo], percentile: float) -> None:
-    """Refuses a percentile that some volume cannot be clipped at, before anything is trained.
+def check_intensity(volumes: Iterable[VolumeInfo], data: Data) -> None:
+    """Refuses settings that some volume cannot be normalised by, before anything is trained.
 
     Raises:
-        BadInput: See `Volume.limits`.
+        BadInput: See `normalisation.scale` and, as patches are sampled by it, `Volume.limits`.
     """
     for info in volumes:
-        Volume(info).limits(percentile)
+        volume = Volume(info)
+        volume.limits(data.clip_percentile)
+        volume.scale(data)
 
 
 def open_volume(info: VolumeInfo) -> Volume:

@@ -19,14 +19,14 @@ from torch import Tensor
 
 from vpbsd.data.lattice import PatchSet
 from vpbsd.evaluation.code_pictures import Swapped, code_shares, swapped_masks
-from vpbsd.evaluation.code_statistics import derangements, dice, held_out_r2
+from vpbsd.evaluation.code_statistics import dice, donors, held_out_r2
 from vpbsd.evaluation.codebook_health import StageSummary
 from vpbsd.losses.segmentation import shrunk, vessel_probability
 from vpbsd.losses.weighting import token_share
 from vpbsd.networks.swin_unetr import SKIPS, SwinTeacher
 from vpbsd.random_streams import permutation
 
-ROLLS = 3  # other patches whose codes each patch is given
+DONORS = 3  # other patches whose codes each patch is given
 MOST_TOKEN_PATCHES, MOST_SWAPPED = 256, 32
 REAL = 0.25  # share of a token's cell that must be image; less says little, as of thin stacks
 SHOWN = 4
@@ -65,34 +65,37 @@ def examine_mask(teacher: SwinTeacher, patches: PatchSet) -> StageSummary:
 
     Returns:
         ``swapped_dice``: Dice of the masks with own and with others' codes over the valid voxels
-        of all patches, a mean over up to three ways to swap; absent of a single patch.
+        of all patches, a mean over up to three donors of codes, none of which overlaps with the
+        patch; absent where there are none.
         ``training_dsc``: Dice of the mask with the labels that it was trained on: optimistic.
     """
     chosen = _chosen(patches, MOST_SWAPPED)
     codes = [one.codes.cpu() for one in _encoded(teacher, patches, chosen)]
-    ways = derangements(len(chosen), ROLLS)
-    shared, sizes = np.zeros(len(ways)), np.zeros((len(ways), 2))
+    kin = overlapping(patches, chosen)
+    others = donors(kin, DONORS)
+    shared, sizes = np.zeros(len(others[0])), np.zeros((len(others[0]), 2))
     right, labelled = 0.0, np.zeros(2)
     shown: list[Swapped] = []
     for i, one in enumerate(_encoded(teacher, patches, chosen)):
         own, label = _mask(teacher, one, one.codes) & (one.valid > 0), one.label > 0
         right += _count(own & label)
         labelled += (_count(own), _count(label))
-        for j, way in enumerate(ways):
-            other = _mask(teacher, one, codes[way[i]].to(one.x.device)) & (one.valid > 0)
+        for j, donor in enumerate(others[i]):
+            other = _mask(teacher, one, codes[donor].to(one.x.device)) & (one.valid > 0)
             shared[j] += _count(own & other)
             sizes[j] += (_count(own), _count(other))
             if j == 0:
                 arrays = (t[0, 0].cpu().numpy() for t in (one.x, own, other, label))
                 shown.append(Swapped(*arrays))
     numbers = {"training_dsc": dice(right, labelled.tolist())}
-    if not ways:
+    if not others[0]:
         return StageSummary(numbers)
     numbers["swapped_dice"] = float(
         np.mean([dice(*both) for both in zip(shared, sizes.tolist(), strict=True)])
     )
-    shown.sort(key=lambda patch: -int(patch.label.sum()))
-    picture = swapped_masks(shown[:SHOWN], numbers["swapped_dice"])
+    most = sorted(range(len(shown)), key=lambda i: -int(shown[i].label.sum()))
+    apart = [i for place, i in enumerate(most) if not kin[i, most[:place]].any()]
+    picture = swapped_masks([shown[i] for i in apart[:SHOWN]], numbers["swapped_dice"])
     return StageSummary(numbers, None, {"swapped_codes": picture})
 
 
@@ -101,17 +104,18 @@ def examine_meaning(teacher: SwinTeacher, patches: PatchSet) -> StageSummary:
     """Measures how well a token's code tells what lies in its cell.
 
     Returns:
-        ``r2_vessel_share`` and ``r2_brightness``, see `held_out_r2`; what is left out is a
-        patch, whose tokens are alike, or a token where there is one patch only.
+        ``r2_vessel_share`` and ``r2_brightness``, see `held_out_r2`; what is left out is the
+        patch, whose tokens are alike, with those that overlap with it. Of a single patch it is
+        the token. Nothing where no token is image enough.
     """
     tokens = read_tokens(teacher, patches)
     if not len(tokens.codes):
         return StageSummary()
-    units = tokens.patches
-    if len(np.unique(units)) < 2:
-        units = np.arange(len(units))
+    units, kin = tokens.patches, overlapping(patches, _chosen(patches, MOST_TOKEN_PATCHES))
+    if kin.all():
+        units, kin = np.arange(len(units)), np.eye(len(units), dtype=bool)
     numbers = {
-        f"r2_{name}": held_out_r2(values, tokens.codes, units)
+        f"r2_{name}": held_out_r2(values, tokens.codes, units, kin)
         for name, values in (("vessel_share", tokens.vessel), ("brightness", tokens.brightness))
     }
     picture = code_shares(tokens.codes, tokens.vessel, tokens.patches, numbers)
@@ -155,6 +159,15 @@ def read_tokens(teacher: SwinTeacher, patches: PatchSet) -> Tokens:
         found.append((codes, np.full(len(codes), i), vessel, bright))
     codes, numbers, vessel, bright = (np.concatenate(c) for c in zip(*found, strict=True))
     return Tokens(codes, numbers, vessel.astype(np.float64), bright.astype(np.float64))
+
+
+def overlapping(patches: PatchSet, chosen: list[int]) -> NDArray[np.bool_]:
+    """Finds which of some patches share voxels, (U, U); each does with itself."""
+    starts = np.array([patches.cells[i].start for i in chosen])
+    parts = np.array([patches.cells[i].part for i in chosen])
+    near: NDArray[np.bool_] = np.abs(starts[:, None] - starts) < np.array(patches.data.patch)
+    shared: NDArray[np.bool_] = near.all(-1) & (parts[:, None] == parts)
+    return shared
 
 
 def _encoded(teacher: SwinTeacher, patches: PatchSet, chosen: list[int]) -> Iterator[Encoded]:

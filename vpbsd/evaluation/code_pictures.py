@@ -86,7 +86,7 @@ def code_shares(
     at.set_ylabel("vessel share of the cell")
     at.set_title(
         f"code -> vessel share: R^2 {numbers['r2_vessel_share']:.2f}; -> mean brightness: "
-        f"{numbers['r2_brightness']:.2f} (other patches' tokens predict)",
+        f"{numbers['r2_brightness']:.2f} (patches apart predict)",
         fontsize=10,
     )
     at.legend(fontsize=8)

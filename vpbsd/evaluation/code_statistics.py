@@ -36,59 +36,58 @@ def verdict(numbers: Mapping[str, float]) -> str | None:
 
 
 def held_out_r2(
-    values: NDArray[np.float64], codes: NDArray[np.int64], units: NDArray[np.int64]
+    values: NDArray[np.float64],
+    codes: NDArray[np.int64],
+    units: NDArray[np.int64],
+    kin: NDArray[np.bool_],
 ) -> float:
     """Computes R^2 = 1 - SS_res / SS_tot of predicting a token's value from its code.
 
-    A token is predicted by the mean of the tokens with its code in all other units; where there
-    is none, by the mean of all tokens. In sample any code explains something; here one that says
-    nothing has an R^2 under 0.
+    A token is predicted by the mean of the tokens with its code in units that are no kin of its
+    own, and of the mean of all tokens as one more: a code seen once or twice says little, and one
+    never seen elsewhere nothing. In sample any code explains something; here one that says nothing
+    has an R^2 under 0.
 
     Args:
         values: (T,), what is predicted.
         codes: (T,), code of each token.
-        units: (T,), what is left out as a whole: the patch of each token.
+        units: (T,), number of the patch of each token, under U.
+        kin: (U, U), whose tokens must not predict each other's; a unit is its own kin.
 
     Returns:
         At most 1; 0 where all values are equal, so that there is nothing to explain.
 
-    >>> held_out_r2(np.array([0.0, 0, 1, 1]), np.array([5, 5, 7, 7]), np.array([0, 1, 2, 3]))
-    1.0
+    >>> held_out_r2(np.array([0.0, 0, 1, 1]), np.array([5, 5, 7, 7]), np.arange(4), np.eye(4) > 0)
+    0.75
     """
     total = float(np.square(values - values.mean()).sum()) if len(values) else 0.0
     if total == 0:
         return 0.0
-    errors = values - _predicted(values, codes, units)
-    return 1 - float(np.square(errors).sum()) / total
-
-
-def _predicted(
-    values: NDArray[np.float64], codes: NDArray[np.int64], units: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Predicts each token from the others of its code, its own unit left out; (T,)."""
     _, code = np.unique(codes, return_inverse=True)
-    _, pair = np.unique(np.stack([codes, units]), axis=1, return_inverse=True)
-    counts = np.bincount(code)[code] - np.bincount(pair)[pair]
-    sums = np.bincount(code, values)[code] - np.bincount(pair, values)[pair]
-    predicted: NDArray[np.float64] = np.where(
-        counts > 0, sums / np.maximum(counts, 1), values.mean()
-    )
-    return predicted
+    sums, counts = np.zeros((2, code.max() + 1, len(kin)))
+    np.add.at(sums, (code, units), values)
+    np.add.at(counts, (code, units), 1)
+    left, others = (per.sum(1, keepdims=True) - per @ kin for per in (sums, counts))
+    predicted = ((left + values.mean()) / (others + 1))[code, units]
+    return 1 - float(np.square(values - predicted).sum()) / total
 
 
-def derangements(n: int, most: int) -> list[list[int]]:
-    """Lists ways to give each of n items another one's things: rolls by 1, 2, ..., none still.
+def donors(kin: NDArray[np.bool_], most: int) -> list[list[int]]:
+    """Lists for each of some patches others whose codes it can be given, none of them its kin.
 
     Args:
-        n: Items.
-        most: Rolls wanted; n - 1 are all there are.
+        kin: (U, U), which patches overlap; each is its own kin.
+        most: Donors wanted of each; all get as many as the one with the fewest.
 
-    >>> derangements(3, 5)
-    [[1, 2, 0], [2, 0, 1]]
-    >>> derangements(1, 5)
-    []
+    >>> donors(np.eye(3) > 0, 5)
+    [[1, 2], [2, 0], [0, 1]]
+    >>> donors(np.eye(1) > 0, 5)
+    [[]]
     """
-    return [[(i + roll) % n for i in range(n)] for roll in range(1, min(most, n - 1) + 1)]
+    n = len(kin)
+    found = [[j % n for j in range(i + 1, i + n) if not kin[i, j % n]] for i in range(n)]
+    fewest = min(most, *map(len, found)) if found else 0
+    return [others[:fewest] for others in found]
 
 
 def dice(shared: float, sizes: Sequence[float]) -> float:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vpbsd.cli import invocation
-from vpbsd.config import Grid
-from vpbsd.data.intensity import normalise
+from vpbsd.config import Data
+from vpbsd.data.intensity import Histogram
+from vpbsd.data.normalisation import scale
 from vpbsd.errors import BadInput
 from vpbsd.inference.sliding_window import blocks, predict_block
 from vpbsd.networks.build import NETWORK, WEIGHTS, load_network
@@ -31,39 +32,38 @@ class SegmentationModel:
 
     Attributes:
         network: In eval mode, on the device where it will run.
-        patch: Voxels (z, y, x) of its window.
-        clip_percentile: Intensities above this percentile of a volume are clipped, in [0, 100].
+        data: Voxels (z, y, x) of its window, and how intensities are normalised.
     """
 
     network: nn.Module
-    patch: Grid
-    clip_percentile: float
+    data: Data
 
     def predict(self, volume: NDArray[Any]) -> NDArray[np.uint8]:
         """Segments a volume in memory.
 
         Args:
             volume: Raw intensities (z, y, x) of any size and numeric type, as they were imported:
-                they are clipped and scaled here as in training.
+                they are normalised here as in training.
 
         Returns:
             The vessels, 1 where their probability is above one half, else 0; the same shape.
 
         Raises:
-            BadInput: It has not three axes.
+            BadInput: It has not three axes, or cannot be normalised so.
         """
         if volume.ndim != 3:
             raise BadInput(f"a volume has the axes z, y, x, but this one has {volume.ndim} axes")
         z, y, x = volume.shape
-        low, high = float(volume.min()), float(np.percentile(volume, self.clip_percentile))
+        counted = Histogram(*np.unique(volume, return_counts=True))
+        scaled = scale(self.data, counted, "in memory")
         mask = np.zeros(volume.shape, np.uint8)
         with torch.no_grad():
             for place in blocks((z, y, x), SIDE):
                 probability = predict_block(
                     self.network,
-                    lambda box: normalise(volume[box], low, high),
+                    lambda box: scaled(volume[box]),
                     (z, y, x),
-                    self.patch,
+                    self.data.patch,
                     place,
                 )
                 mask[place] = probability > THRESHOLD
@@ -81,16 +81,13 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Segmen
         BadInput: It is no model folder; the missing file is named.
     """
     folder = Path(folder)
-    settings = read_settings(folder)
-    z, y, x = settings["patch"]
-    network = load_network(folder).to(device)
-    return SegmentationModel(network, (z, y, x), settings["clip_percentile"])
+    data = Data.model_validate(read_settings(folder))
+    return SegmentationModel(load_network(folder).to(device), data)
 
 
-def write_settings(folder: Path, patch: Grid, clip_percentile: float) -> None:
+def write_settings(folder: Path, data: Data) -> None:
     """Writes beside the weights how the network wants to see a volume."""
-    settings = {"patch": patch, "clip_percentile": clip_percentile}
-    (folder / SETTINGS).write_text(canonical(settings))
+    (folder / SETTINGS).write_text(canonical(data))
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

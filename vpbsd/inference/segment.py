@@ -41,13 +41,13 @@ def segment(model: str | Path, volume: str | Path, out: str | Path) -> None:
     mask, done = _open_out(out, info, settings)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     student = load_model(model, device)
-    read = reader(whole_volume(info), student.clip_percentile)
+    read = reader(whole_volume(info), student.data)
     places = blocks(info.shape, SIDE)
     began, skipped = time.monotonic(), int(np.count_nonzero(done[:]))
     for number, place in enumerate(places):
         if done[number]:
             continue
-        probability = predict_block(student.network, read, info.shape, student.patch, place)
+        probability = predict_block(student.network, read, info.shape, student.data.patch, place)
         # The mask first: a stop between the two lines repeats a block and never skips one.
         mask[place] = (probability > THRESHOLD).astype(np.uint8)
         done[number] = 1

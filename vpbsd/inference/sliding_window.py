@@ -17,9 +17,8 @@ from monai.data.utils import compute_importance_map
 from numpy.typing import NDArray
 from torch import nn
 
-from vpbsd.config import Grid, Precision
+from vpbsd.config import Data, Grid, Precision
 from vpbsd.data.folds import Part
-from vpbsd.data.intensity import normalise
 from vpbsd.data.lattice import padded
 from vpbsd.data.volumes import open_volume
 from vpbsd.losses.segmentation import vessel_probability
@@ -126,28 +125,28 @@ def predict_block(
 
 
 def predict_part(
-    network: nn.Module, part: Part, percentile: float, patch: Grid, precision: Precision
+    network: nn.Module, part: Part, data: Data, precision: Precision
 ) -> NDArray[np.float32]:
     """Predicts the vessel probability (z, y, x) of a part in one block: no window twice."""
-    side, read = max(part.shape), reader(part, percentile)
-    ((_, probability),) = predict(network, read, part.shape, patch, precision, side)
+    side, read = max(part.shape), reader(part, data)
+    ((_, probability),) = predict(network, read, part.shape, data.patch, precision, side)
     return probability
 
 
-def reader(part: Part, percentile: float) -> Read:
+def reader(part: Part, data: Data) -> Read:
     """Makes a function that reads the normalised image of a part, in the part's own coordinates.
 
     Args:
         part: A part of a volume on this node.
-        percentile: Intensities above it are clipped, as in training.
+        data: How the network was trained to see.
     """
     volume = open_volume(part.volume)
-    low, high = volume.limits(percentile)
+    scale = volume.scale(data)
     firsts = [a for a, _ in part.box]
 
     def read(box: Slices) -> NDArray[np.float32]:
         z, y, x = (slice(b.start + a, b.stop + a) for b, a in zip(box, firsts, strict=True))
-        return normalise(volume.image_block((z, y, x)), low, high)
+        return scale(volume.image_block((z, y, x)))
 
     return read
 

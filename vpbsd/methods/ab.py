@@ -46,7 +46,7 @@ class ActivationBoundaries(StudentMethod[AbConfig]):
         pairs = [(self.deepest(s.deepest), s.targets.features, s.valid) for s in seen]
         terms = {"boundary": self._loss(0, *together(pairs))}
         if self.ab.factor16:
-            states = [(s.answer.stages[-2], s.targets.features16, s.valid) for s in seen]
+            states = [(s.stage(4), s.targets.features16, s.valid) for s in seen]
             pairs = [(self.shallower(z), target, valid) for z, target, valid in states]
             terms["boundary16"] = self._loss(1, *together(pairs))
         return terms

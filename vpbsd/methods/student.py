@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vpbsd.config import StudentSection
@@ -54,16 +55,26 @@ class Seen(NamedTuple):
 
     @property
     def deepest(self) -> Tensor:
-        """Z_S (B, d_s, d, h, w)."""
-        return self.answer.stages[-1]
+        """Z_S (B, d_s, d, h, w), on the grid of the teacher's codes."""
+        return self.stage(5)
+
+    def stage(self, halvings: int) -> Tensor:
+        """Gives the feature at 1 / 2^halvings of the resolution, as the teacher has it there.
+
+        A student that leaves z alone at first has a finer grid along z: its means are given.
+        """
+        feature = self.answer.stages[halvings - 1]
+        z, y, x = (side >> halvings for side in self.valid.shape[2:])
+        grid = (z, y, x)
+        same = tuple(feature.shape[2:]) == grid
+        return feature if same else F.adaptive_avg_pool3d(feature, grid)
 
     def beside(self, target: Tensor | None) -> Tensor:
-        """Picks the state on the target's grid, (B, c, d, h, w); Z_S where there is none."""
-        states = reversed(self.answer.stages)
-        return next(
-            (z for z in states if target is not None and z.shape[2:] == target.shape[2:]),
-            self.deepest,
-        )
+        """Gives the state on the target's grid, (B, c, d, h, w); Z_S where there is none."""
+        if target is None:
+            return self.deepest
+        cell = self.valid.shape[-1] // target.shape[-1]
+        return self.stage(cell.bit_length() - 1)
 
     @property
     def vessel(self) -> Tensor:

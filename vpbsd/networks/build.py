@@ -12,6 +12,7 @@ from vpbsd import config as described
 from vpbsd.config import LightNet, Network, SwinNet, UnetrNet
 from vpbsd.networks.alignment import alignment
 from vpbsd.networks.codebook import Codebook
+from vpbsd.networks.intensity_path import IntensityPath
 from vpbsd.networks.light_unet import LightUNet
 from vpbsd.networks.quantiser import PatternQuantiser
 from vpbsd.networks.swin_unetr import SwinTeacher
@@ -27,11 +28,17 @@ def build_network(config: Network, seed: int) -> nn.Module:
     """Builds a network from the seed's own random stream: the same in every arm of a study."""
     with initialising(seed, "network"):
         if isinstance(config, LightNet):
-            return LightUNet(config.widths)
+            path, halvings = _intensity_path(config, seed), config.z_halvings
+            assert halvings != "auto", "a recipe plans it from the voxel sizes"
+            return LightUNet(
+                config.widths, norm=config.norm, intensity_path=path, z_halvings=halvings
+            )
         if isinstance(config, UnetrNet):
             widths = (config.feature_size, config.hidden_size, config.mlp_dim)
             return Unetr(config.patch, *widths, config.num_heads)
-        return _teacher(config)
+        teacher = _teacher(config)
+        teacher.intensity_path = _intensity_path(config, seed)
+        return teacher
 
 
 def save_network(folder: Path, network: nn.Module, config: Network) -> None:
@@ -52,6 +59,14 @@ def load_network(folder: Path) -> nn.Module:
     return network.eval()
 
 
+def _intensity_path(config: LightNet | SwinNet, seed: int) -> IntensityPath | None:
+    """Builds it from a stream of its own: all other weights are those of a network without."""
+    if not config.intensity_path:
+        return None
+    with initialising(seed, "intensity path"):
+        return IntensityPath()
+
+
 def _teacher(config: SwinNet) -> SwinTeacher:
     quantiser = None if config.codebook is None else _quantiser(config, config.codebook)
     return SwinTeacher(
@@ -61,11 +76,11 @@ def _teacher(config: SwinNet) -> SwinTeacher:
         config.window_size,
         quantiser,
         config.decode_codes,
-        32 if config.codebook is None else config.codebook.cell,
+        config.norm,
     )
 
 
 def _quantiser(config: SwinNet, book: described.Codebook) -> PatternQuantiser:
     dn, up = alignment(book.alignment, config.coded_width, book.width, book.grid)
     kappa = 1.0 if book.kappa == "auto" else book.kappa
-    return PatternQuantiser(dn, up, Codebook(book.size, book.width, kappa))
+    return PatternQuantiser(dn, up, Codebook(book.size, book.width, kappa), book.cell)

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from vpbsd.networks.codebook import Codebook, Quantised, Selection
+from vpbsd.networks.output import DEEPEST
 
 
 class PatternQuantiser(nn.Module):
@@ -12,18 +13,22 @@ class PatternQuantiser(nn.Module):
     is affine and the weights of a token add up to one.
     """
 
-    def __init__(self, dn: nn.Module, up: nn.Module, codebook: Codebook) -> None:
+    def __init__(
+        self, dn: nn.Module, up: nn.Module, codebook: Codebook, cell: int = DEEPEST
+    ) -> None:
         """Joins the parts.
 
         Args:
             dn: d_t -> d_s on grids (B, channels, z, y, x).
             up: d_s -> d_t.
             codebook: of width d_s.
+            cell: side in voxels of what one code stands for.
         """
         super().__init__()
         self.dn = dn
         self.up = up
         self.codebook = codebook
+        self.cell = cell
 
     def align(self, z: Tensor, *, settled: bool = True) -> Tensor:
         """Aligns a state, (B, d_t, z, y, x) -> standardised tokens (T, d_s), order b, z, y, x."""

@@ -8,6 +8,7 @@ from monai.networks.nets import SwinUNETR
 from torch import Tensor, nn
 
 from vpbsd.errors import BadInput
+from vpbsd.networks.intensity_path import IntensityPath
 from vpbsd.networks.output import DEEPEST, SegOutput, check_sides, shape_text
 from vpbsd.networks.quantiser import PatternQuantiser
 from vpbsd.networks.roles import bypass
@@ -38,7 +39,7 @@ class SwinTeacher(nn.Module):
         window_size: int = 7,
         quantiser: PatternQuantiser | None = None,
         decode_codes: bool = True,
-        cell: int = 32,
+        norm: str = "instance",
     ) -> None:
         """Builds the network; weights come from torch's global random generator.
 
@@ -47,11 +48,11 @@ class SwinTeacher(nn.Module):
             depths: Swin blocks of each of the four stages.
             num_heads: attention heads of each stage.
             window_size: side of the attention window, in tokens.
-            quantiser: of width feature_size * cell / 2 (d_t = 16 * feature_size at the
-                bottleneck), or none.
+            quantiser: for cells of 32, 16 or 8 voxels, of width feature_size * cell / 2 (d_t =
+                16 * feature_size at the bottleneck); or none.
             decode_codes: whether ``forward`` decodes the codes; if not, it decodes the raw
                 state, and the quantiser is a side branch.
-            cell: side in voxels of what one code stands for: 32, 16 or 8.
+            norm: of decoder and skips, "instance" or "batch".
 
         Raises:
             BadInput: if feature_size is no multiple of 12.
@@ -66,12 +67,14 @@ class SwinTeacher(nn.Module):
             depths=tuple(depths),
             num_heads=tuple(num_heads),
             window_size=window_size,
+            norm_name=norm,
         )
         self.reconstruction = nn.Conv3d(feature_size, 1, kernel_size=1)
         self.quantiser = quantiser
         self.decode_codes = decode_codes
-        self.cell = cell
-        self.coded = cell.bit_length() - 2  # place among the hidden states: 4, 3 or 2
+        self.cell = DEEPEST if quantiser is None else quantiser.cell
+        self.coded = self.cell.bit_length() - 2  # place among the hidden states: 4, 3 or 2
+        self.intensity_path: IntensityPath | None = None  # given by `build_network`
 
     def encode(self, x: Tensor) -> tuple[Tensor, ...]:
         """Runs the Swin encoder alone.
@@ -108,7 +111,10 @@ class SwinTeacher(nn.Module):
         Returns:
             logits (B, 2, D, H, W); ``stages`` are the hidden states.
         """
-        return SegOutput(self.net.out(self._decoded(x, hidden, codes, keep_skips)), hidden)
+        logits: Tensor = self.net.out(self._decoded(x, hidden, codes, keep_skips))
+        if self.intensity_path is not None:
+            logits = logits + self.intensity_path(x)
+        return SegOutput(logits, hidden)
 
     def reconstruct(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from vpbsd.config import MethodSection
 from vpbsd.methods.configs import (
@@ -27,6 +27,8 @@ from vpbsd.settings import Settings
 
 Change = Callable[[Settings], MethodConfig | None]
 """From settings to the student's method; None: a reference, see `recipes.REFERENCES`."""
+THRESHOLDS: dict[str, Literal["labels", "otsu"]] = {"threshold": "labels", "otsu": "otsu"}
+"""Arms that train nothing, by the rule that chooses their one grey threshold."""
 Older = TypeVar("Older", bound=MethodSection)
 Semi = TypeVar("Semi", bound=SemiConfig)
 
@@ -94,6 +96,8 @@ ARMS: dict[str, Change] = {
     "vpbsd_no_pretrain": _vpbsd,
     "vpbsd_soft_pseudo": _vpbsd,
     "vpbsd_cldice": _vpbsd,
+    "threshold": lambda s: None,
+    "otsu": lambda s: None,
 }
 """What each arm trains, or trains last; some are another arm's under the settings of `FIXED`."""
 
@@ -106,8 +110,16 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "baseline_mid",
         "baseline_mid_semi",
         "vpbsd",
+        *THRESHOLDS,
     ),
-    "alignment": ("light_unet", "da_conv1", "da_linear", "da_chsel", "da_linear_flat"),
+    "alignment": (
+        "light_unet",
+        "da_conv1",
+        "da_linear",
+        "da_chsel",
+        "da_linear_flat",
+        *THRESHOLDS,
+    ),
     "table1": (
         "unetr",
         "teacher_no_pretrain",
@@ -122,6 +134,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "uamt",
         "me",
         "vpbsd",
+        *THRESHOLDS,
     ),
     "extras": (
         "vpbsd",
@@ -132,6 +145,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "vpbsd_no_pretrain",
         "vpbsd_soft_pseudo",
         "vpbsd_cldice",
+        *THRESHOLDS,
     ),
 }
 """Tables by the name that `--arms` takes, their rows in the paper's order where it has them."""
@@ -194,4 +208,6 @@ TITLES = {
     "vpbsd_no_pretrain": "VpbSD, no pre-training",
     "vpbsd_soft_pseudo": "VpbSD, soft pseudo-labels",
     "vpbsd_cldice": "VpbSD + soft-clDice",
+    "threshold": "Threshold of the training groups",
+    "otsu": "Otsu's threshold",
 }

@@ -20,8 +20,9 @@ from vpbsd.methods.configs import (
 )
 from vpbsd.methods.distilling_configs import FitNetsConfig, VpbSDConfig
 from vpbsd.overrides import override
-from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED
-from vpbsd.pipeline.stage_config import Evaluate, Examine, Targets, Train
+from vpbsd.pipeline.anisotropy import planned
+from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, THRESHOLDS
+from vpbsd.pipeline.stage_config import Evaluate, Examine, Targets, Threshold, Train
 from vpbsd.pipeline.stages import Role, Stage
 from vpbsd.pipeline.trust import STUDENT, TEACHER
 from vpbsd.section import derive
@@ -33,17 +34,28 @@ FROZEN_IN_FINE_TUNING = ("quantiser", "reconstruction")
 
 def trial(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int = 0) -> Stage:
     """Builds the evaluation an arm ends with; its `lineage()` is all it rests on."""
+    if arm in THRESHOLDS:
+        return threshold(s, arm, fold)
     trained = deliverable(s, arm, fold, seed, teacher_seed)
     config = Evaluate(data=s.data, precision=s.precision)
     return Stage(config, {"test": fold.test}, {"network": trained}, 0, f"evaluate {arm}")
 
 
 def deliverable(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int = 0) -> Stage:
-    """Builds the training stage whose network an arm delivers."""
-    s = override(s, FIXED.get(arm, {}))
+    """Builds the training stage whose network an arm delivers.
+
+    Raises:
+        BadInput: The arm trains nothing.
+    """
+    if arm in THRESHOLDS:
+        raise BadInput(
+            f"arm '{arm}' is a threshold: it trains no network that could be delivered; choose "
+            "another arm"
+        )
+    s = planned(override(s, FIXED.get(arm, {})), fold.train)
     method = ARMS[arm](s)
     if method is None:
-        return REFERENCES[arm](s, fold, teacher_seed)
+        return TRAINED_REFERENCES[arm](s, fold, teacher_seed)
     spoken = teacher(s, fold, teacher_seed)
     last, before = student(s, method, fold, seed, spoken, arm), FIRST_PHASES.get(arm)
     if before is None:
@@ -84,12 +96,30 @@ def unetr(s: Settings, fold: Fold, seed: int) -> Stage:
     return _from_scratch(s, SupervisedConfig(network=network), fold, seed, "unetr")
 
 
-REFERENCES: dict[str, Callable[[Settings, Fold, int], Stage]] = {
+def threshold(s: Settings, arm: str, fold: Fold) -> Stage:
+    """Builds a threshold arm: one stage, which reads training labels only where its rule does."""
+    rule = THRESHOLDS[arm]
+    parts: dict[Role, tuple[Part, ...]] = {"labelled": fold.train} if rule == "labels" else {}
+    config = Threshold(rule=rule, data=s.data)
+    return Stage(config, {**parts, "test": fold.test}, {}, 0, f"evaluate {arm}")
+
+
+TRAINED_REFERENCES: dict[str, Callable[[Settings, Fold, int], Stage]] = {
     "teacher": teacher,
     "teacher_no_pretrain": teacher,
     "unetr": unetr,
 }
-"""Arms that are no student: their stage, from settings, fold and teacher seed."""
+"""Networks that are no student: their stage, from settings, fold and teacher seed."""
+
+REFERENCES = frozenset({*TRAINED_REFERENCES, *THRESHOLDS})
+"""Arms that are no student: they know no student seed, and never compete."""
+
+
+def light_unet(s: Settings, fold: Fold, seed: int, label: str) -> Stage:
+    """Builds the supervised student alone, for which no teacher need be possible."""
+    s = planned(s, fold.train)
+    train = _train(s, SupervisedConfig(network=s.student.network), s.student.optim, None)
+    return Stage(train, {"labelled": fold.train}, {}, seed, label)
 
 
 def student(

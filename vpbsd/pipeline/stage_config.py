@@ -53,6 +53,16 @@ class Evaluate(Section):
     precision: Precision
 
 
+class Threshold(Section):
+    """Measures one grey threshold on whole volumes or regions of them: what networks must beat."""
+
+    numerics: ClassVar[int] = 1
+    kind: Literal["threshold"] = "threshold"
+    rule: Literal["labels", "otsu"]
+    """Chosen on the labelled parts, or on each test part's own histogram, without a label."""
+    data: Data
+
+
 class Timing(Section):
     """How long a network takes for a block on the machine that is asked first, and its size."""
 
@@ -79,5 +89,5 @@ class Examine(Section):
     precision: Precision
 
 
-AnyConfig = Train | Targets | Evaluate | Timing | Examine
+AnyConfig = Train | Targets | Evaluate | Threshold | Timing | Examine
 StageConfig = Annotated[AnyConfig, Field(discriminator="kind")]

@@ -27,6 +27,7 @@ from vpbsd.pipeline.stage_config import (
     Examine,
     StageConfig,
     Targets,
+    Threshold,
     Timing,
     Train,
 )
@@ -134,7 +135,7 @@ class StageSpec:
         return spec
 
     def _numerics(self) -> list[int]:
-        if isinstance(self.config, Evaluate):
+        if isinstance(self.config, Evaluate | Threshold):
             return [self.config.numerics, METRICS]
         watched = [VALIDATION] if "validation" in self.parts else []
         return [self.config.numerics, *watched]

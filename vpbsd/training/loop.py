@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vpbsd.config import Optim, Precision
 from vpbsd.data.patches import Pool, to_device
 from vpbsd.distributed import average, average_gradients, ranks
+from vpbsd.errors import BadInput
 from vpbsd.losses.schedule import learning_rate
 from vpbsd.methods.method import Clock, Method
 
@@ -90,12 +92,18 @@ def fit(
 
     Raises:
         Diverged: A loss or the gradient is not finite.
+        BadInput: Several processes train a network with batch norm.
         ValueError: The method's losses and weights have different names, or several processes
             train a method that must see its whole batch.
     """
     method = training.method.train()
     if ranks() > 1 and not method.spans:
         raise ValueError(f"{type(method).__name__} cannot be trained by {ranks()} processes")
+    if ranks() > 1 and any(isinstance(m, _BatchNorm) for m in method.modules()):
+        raise BadInput(
+            "batch norm takes the moments of each process's own patches, so several processes "
+            "train another network than one: use one GPU per stage, or the network's own norm"
+        )
     # channels last: the backward pass of 3-D convolutions takes 1.5 to 5 times less on a CPU
     method.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     began = time.monotonic()

@@ -156,7 +156,8 @@ def study_name(args: argparse.Namespace, kind: str) -> str:
     generated = "phantom" if args.phantom == "plain" else f"phantom-{args.phantom}"
     data = Path(args.data).resolve().name if args.data else generated
     split = "-space" if args.split == "space" else ""
-    return f"{kind}-{args.preset}-{data}{split}"
+    chosen = "-auto" if getattr(args, "normalise", "none") == "auto" else ""
+    return f"{kind}-{args.preset}-{data}{split}{chosen}"
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

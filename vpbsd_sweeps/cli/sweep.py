@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from shlex import quote
 
 from vpbsd.cli import command_parser, invocation
-from vpbsd.data.volumes import check_limits
+from vpbsd.data.volumes import check_intensity
 from vpbsd.pipeline.arms import ARMS, GROUPS
+from vpbsd_sweeps.cli.normalise import add_normalise, asks_choice, chosen
 from vpbsd_sweeps.cli.options import (
     add_places,
     add_settings,
@@ -36,6 +38,7 @@ def arguments(command: str, about: str | None, arms: str) -> argparse.Namespace:
     parser = command_parser(command, about)
     add_places(parser)
     add_settings(parser)
+    add_normalise(parser)
     parser.add_argument(
         "--arms",
         metavar="A,B",
@@ -77,15 +80,18 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     seeds, store = seeds_of(args.seeds), Store(args.store)
     name = study_name(args, kind)
     study = Study(name, settings, volumes_of(args), arms, seeds, timed=timed)
-    check_limits(study.volumes, settings.data.clip_percentile)
+    check_intensity(study.volumes, settings.data)
     if counts:
         return _sweep_labels(make_label_plan(label_studies(study, counts), store), args, store)
+    normalisation = ""
+    if asks_choice(args):
+        study, normalisation = _normalised(study, store, args)
     plan = make_plan(study, store)
     if not _goes_on(plan, args):
         return 0
     from vpbsd_sweeps.drivers.sweep import drive
 
-    tables, complete = drive(plan, store, args.tracking, cpus=args.cpus)
+    tables, complete = drive(plan, store, args.tracking, args.cpus, normalisation)
     print(f"\n{tables}")
     print(f"results  {store.url}")
     print(f"browse   {browse(args.tracking)}, experiment '{study.name}'")
@@ -116,3 +122,16 @@ def _sweep_labels(plan: LabelPlan, args: argparse.Namespace, store: Store) -> in
     given = f" --tracking {quote(tracked)}" if tracked == args.tracking else ""
     print(f"next     {invocation('report')} {quote(plan.study.name)}{given}")
     return 0 if complete else 1
+
+
+def _normalised(study: Study, store: Store, args: argparse.Namespace) -> tuple[Study, str]:
+    """Returns the study under what its folds choose, and what that is."""
+
+    def check(before: float) -> None:
+        make_plan(study, store).check_budget(args.max_gpu_hours, before)
+
+    choices, text = chosen(study.name, study.settings, study.folds, store, args, check)
+    decided = replace(study, choices=choices)
+    for fold in study.folds:
+        check_intensity(study.volumes, decided.settings_in(fold.index).data)
+    return decided, text

@@ -11,10 +11,14 @@ The same command goes on where it was stopped, and more --trials add to what is 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from vpbsd.cli import command_parser
 from vpbsd.data.folds import held_out, make_folds
 from vpbsd.errors import BadInput
+from vpbsd.pipeline.arms import THRESHOLDS
+from vpbsd.pipeline.normalisation import CHOSEN
+from vpbsd_sweeps.cli.normalise import add_normalise, asks_choice, chosen
 from vpbsd_sweeps.cli.options import (
     add_places,
     add_settings,
@@ -39,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser = command_parser("search", __doc__)
     add_places(parser)
     add_settings(parser)
+    add_normalise(parser)
     parser.add_argument("--arm", default="vpbsd", help="whose student is searched (vpbsd)")
     parser.add_argument(
         "--space",
@@ -86,6 +91,10 @@ def main() -> int:
     if not args.plan:
         cluster_address()  # one that does not answer is refused before anything is made
     search, store = search_of(args), Store(args.store)
+    if asks_choice(args):
+        settings = search.space.settings
+        choices, _ = chosen(search.name, settings, search.folds, store, args)
+        search = replace(search, choices=choices)
     print("\n".join(plan_lines(search, store, args.trials)), flush=True)
     if args.plan:
         return 0
@@ -103,7 +112,7 @@ def main() -> int:
 
 def _given(args: argparse.Namespace) -> list[str]:
     """Collects the words of this command line that hold for an ablation too."""
-    words = ["--preset", args.preset]
+    words = ["--preset", args.preset, *(["--normalise", "auto"] if asks_choice(args) else [])]
     for name in ("data", "folds", "split"):
         words += [] if getattr(args, name) is None else [f"--{name}", str(getattr(args, name))]
     words += ["--phantom", args.phantom] if args.phantom != "plain" else []
@@ -120,6 +129,8 @@ def search_of(args: argparse.Namespace) -> Search:
     """
     check_sampler(args.sampler)
     (arm,) = check_arms([args.arm])
+    if arm in THRESHOLDS:
+        raise BadInput(f"--arm {arm}: it trains nothing, so there is nothing to search")
     settings, volumes = settings_of(args), volumes_of(args)
     fold = held_out(make_folds(volumes, settings.protocol)[0])
     ranges = list(args.param)
@@ -132,7 +143,7 @@ def search_of(args: argparse.Namespace) -> Search:
         volumes=volumes,
         arm=arm,
         seeds=seeds_of(args.seeds),
-        space=space,
+        space=space.without(CHOSEN) if asks_choice(args) else space,
         sampler=args.sampler,
         seed=args.seed,
         students_per_teacher=args.students_per_teacher,

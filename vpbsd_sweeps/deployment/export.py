@@ -46,7 +46,7 @@ def export_student(student: Stage, last: Stage, store: Store, choice: Choice, ou
     folder, data = store.open(student.key), choice.settings.data
     for name in ("weights.safetensors", "network.json", "stage.json"):
         shutil.copyfile(folder / name, out / name)
-    write_settings(out, data.patch, data.clip_percentile)
+    write_settings(out, data)
     (out / "card.md").write_text(card(out.name, choice, student))
     if last is not student:
         rows = (store.open(last.key) / "rows.json").read_text()

@@ -18,6 +18,7 @@ from vpbsd_sweeps.reporting.records import TrialResult, trial_result
 from vpbsd_sweeps.reporting.search_tables import held_out_dsc
 from vpbsd_sweeps.reporting.significance import Spread
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.normalisation import majority
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.tuning.journal import Journal
@@ -97,12 +98,13 @@ def choose(
         "score is optimistic by a margin that grows with the number of arms"
     )
     doubt = f"; unproven: {unproven(own)}; L_dis claims nothing" if unproven(own) else ""
+    settings, normalised = _by_majority(settings, identity)
     return Choice(
         arm=arm,
         settings=settings,
         scores=scores,
         runs=[t.run_id for t in own],
-        rule=OF_ARMS if wanted is None else BY_NAME + doubt,
+        rule=(OF_ARMS if wanted is None else BY_NAME + doubt) + normalised,
         optimism=optimism if wanted is None else "none by choice: its arm was asked for by name",
         teacher_seed=identity["teacher_seed"],
         left_out=tuple(left_out),
@@ -116,6 +118,17 @@ def _cannot_be_chosen(own: Sequence[TrialResult], places: Set[tuple[int, int]]) 
     return "void" if any(t.void for t in own) else "not finished"
 
 
+def _by_majority(settings: Settings, identity: Mapping[str, Any]) -> tuple[Settings, str]:
+    """Takes over what most folds chose on their training groups, if they chose; says so."""
+    choices: dict[str, dict[str, object]] = identity.get("choices", {})
+    if not choices:
+        return settings, ""
+    overrides, count = majority(choices)
+    shown = ", ".join(f"{path}={value}" for path, value in overrides.items())
+    normalised = f"; normalisation as in {count} of {settings.protocol.folds} folds: {shown}"
+    return override(settings, overrides), normalised
+
+
 def choose_trial(journal: Journal, tracker: Tracker) -> Choice:
     """Chooses the best configuration of a search.
 
@@ -125,7 +138,7 @@ def choose_trial(journal: Journal, tracker: Tracker) -> Choice:
     ranked, identity = best(journal), journal.identity
     if not ranked or identity is None:
         raise BadInput(f"no trial of search '{journal.name}' is complete: give it more --trials")
-    settings = Settings.model_validate(identity["settings"])
+    settings, normalised = _by_majority(Settings.model_validate(identity["settings"]), identity)
     first = ranked[0]
     runs = tracker.runs(f"attributes.run_name = 'trial-{first.number}'")
     return Choice(
@@ -133,7 +146,7 @@ def choose_trial(journal: Journal, tracker: Tracker) -> Choice:
         settings=override(settings, journal.asked[first.number]),
         scores={PRIMARY: held_out_dsc(first, settings.protocol.folds)},
         runs=[run.run_id for run in runs],
-        rule=OF_TRIALS,
+        rule=OF_TRIALS + normalised,
         optimism=f"chosen as the best of {len(ranked)} complete trials on these same groups, and "
         "never measured on a test fold: the ablation that the search ends with does that",
     )

@@ -27,8 +27,17 @@ from vpbsd_sweeps.units import hours
 MORE_TRIALS = 6  # alive than slices: students of one fold, while the next teacher is trained
 
 
-def drive(plan: Plan, store: Store, tracking: str, cpus: int | None = None) -> tuple[str, bool]:
+def drive(
+    plan: Plan, store: Store, tracking: str, cpus: int | None = None, normalisation: str = ""
+) -> tuple[str, bool]:
     """Brings a study to its end.
+
+    Args:
+        plan: The study, and what of it is stored.
+        store: Where stages are looked up and committed.
+        tracking: URI of MLflow.
+        cpus: Cores of a local Ray; None: all.
+        normalisation: What was chosen per fold, for the records.
 
     Returns:
         The table as Markdown, and whether every trial has a result.
@@ -38,17 +47,20 @@ def drive(plan: Plan, store: Store, tracking: str, cpus: int | None = None) -> t
     """
     store.files.check_writable()
     with study_lock(plan.study.name, store):
-        return _drive(plan, store, tracking, cpus)
+        return _drive(plan, store, tracking, cpus, normalisation)
 
 
-def _drive(plan: Plan, store: Store, tracking: str, cpus: int | None) -> tuple[str, bool]:
+def _drive(
+    plan: Plan, store: Store, tracking: str, cpus: int | None, normalisation: str
+) -> tuple[str, bool]:
     name = plan.study.name
     tracker = Tracker(tracking, name, artifacts_beside(tracking))
     if store.studies.read_json(f"{name}/{IDENTITY}") != plan.known:
         plan = make_plan(plan.study, store)  # another driver began or grew it meanwhile
     if canonical(plan.known) != canonical(plan.study.identity):
         _record(plan, store)
-    logger, retrying = SweepLogger(plan.study, store, tracker, plan), RetryingTracker(tracker)
+    logger = SweepLogger(plan.study, store, tracker, plan, normalisation)
+    retrying = RetryingTracker(tracker)
     with logged(retrying, logger):
         failed = _run(plan, store, cpus)
     for trial, reason in failed.items():

@@ -93,14 +93,16 @@ class Tally:
     def best(self) -> str:
         """Finds the arm with the highest mean test DSC over its trials so far.
 
-        Void ones are left out, and those found to be unproven.
+        Void trials are left out, and arms of which one was found to be unproven.
 
         Returns:
             A line, or "" where no trial has ended.
         """
         scores: dict[str, list[float]] = defaultdict(list)
+        unproven = self.unproven()
         for trial in self._trials:
-            if trial["key"] in self._scores and self._competes(trial):
+            competes = trial["arm"] not in unproven and not self._fails(trial["voided_by"])
+            if trial["key"] in self._scores and competes:
                 scores[trial["arm"]].append(self._scores[trial["key"]])
         if not scores:
             return ""
@@ -116,13 +118,12 @@ class Tally:
         return sum(trial["key"] in self._scores for trial in self._trials)
 
     def unproven(self) -> list[str]:
-        """Lists the arms that learn code words which were found to carry nothing, each once."""
-        arms = [t["arm"] for t in self._trials if self._fails(t.get("unproven_by", ()))]
-        return [TITLES.get(arm, arm) for arm in dict.fromkeys(arms)]
+        """Lists the arms that learn code words which were found to carry nothing, each once.
 
-    def _competes(self, trial: Mapping[str, Any]) -> bool:
-        # the outline of a study from before examinations names none
-        return not self._fails([*trial["voided_by"], *trial.get("unproven_by", ())])
+        None of a study from before there were examinations: its outline names none.
+        """
+        arms = [t["arm"] for t in self._trials if self._fails(t.get("unproven_by", ()))]
+        return list(dict.fromkeys(arms))
 
     def _fails(self, keys: Iterable[str]) -> bool:
         manifests = (self.stored.get(key) for key in keys)

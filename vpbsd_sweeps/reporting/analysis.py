@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.arms import THRESHOLDS, TITLES
 from vpbsd.pipeline.recipes import REFERENCES
 from vpbsd_sweeps.reporting import checks, significance
 from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
@@ -188,6 +188,20 @@ def threshold_floor(trials: Sequence[TrialResult]) -> Spread | None:
     return significance.spreads(scores(list(per_fold.values()), FLOOR)).folds
 
 
+def pair(row: Row, other: Row, metric: str) -> Paired | None:
+    """Pairs two arms by volume and seed; a threshold, which knows no seed, with every seed."""
+    pairs = ((row, other), (other, row))
+    mine, theirs = (scores(_seeded(one, another), metric) for one, another in pairs)
+    return significance.compare(mine, theirs)
+
+
+def _seeded(row: Row, other: Row) -> list[TrialResult]:
+    if row.arm not in THRESHOLDS:
+        return row.trials
+    seeds = sorted({trial.seed for trial in other.trials})
+    return [replace(trial, seed=seed) for trial in row.trials for seed in seeds]
+
+
 def _competes(row: Row) -> bool:
     return row.arm not in REFERENCES and not row.unproven
 
@@ -201,9 +215,7 @@ def _compared(analysis: StudyAnalysis) -> Iterator[Comparison]:
         if row.arm == analysis.baseline:
             continue
         for metric in analysis.columns:
-            paired = significance.compare(
-                scores(row.trials, metric), scores(standard.trials, metric)
-            )
+            paired = pair(row, standard, metric)
             if paired is not None:
                 yield Comparison(row.arm, metric, paired)
 

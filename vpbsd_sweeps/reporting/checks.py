@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
@@ -11,7 +13,8 @@ from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
 
 TOOLS = ("python", "torch", "monai", "numpy")
 BUDGET = ("optim.epochs", "optim.steps_per_epoch", "optim.batch")
-INPUTS = ("data.patch", "data.clip_percentile")
+INPUTS = {"data.patch": "", "data.clip_percentile": "", "data.intensity": "percentile"}
+"""Setting -> what a stage without it was run under: its default, where it came later."""
 Conditions = dict[str, frozenset[str]]
 
 
@@ -111,7 +114,7 @@ def conditions(records: StudyRecords, arm: str) -> Conditions:
         "device": {s.tags["device"] for s in stages if "device" in s.tags},
         "precision": {s.params["precision"] for s in stages if "precision" in s.params},
         **{tool: {s.tags[tool] for s in stages if tool in s.tags} for tool in TOOLS},
-        **{name: {s.params[name] for s in stages if name in s.params} for name in INPUTS},
+        **_inputs(records, trials),
         "budget": {_budget(records, t) for t in trials},
         "test volumes": {f"fold {t.fold}: {v}" for t in trials for v in sorted(t.groups)},
     }
@@ -148,6 +151,17 @@ def notices(records: StudyRecords) -> list[str]:
         f"trial {name} was deleted in MLflow" for name in records.deleted if name not in kept
     ]
     return lines
+
+
+def _inputs(records: StudyRecords, trials: Sequence[TrialResult]) -> dict[str, set[str]]:
+    """Collects how data were read: per fold where that was chosen per fold, for all arms alike."""
+    by_fold, found = "choices" in records.identity, defaultdict[str, set[str]](set)
+    for trial in trials:
+        for stage, (name, default) in product(records.lineage(trial), INPUTS.items()):
+            if "data.patch" in stage.params:
+                place = f"{name} in fold {trial.fold}" if by_fold else name
+                found[place].add(stage.params.get(name, default))
+    return found
 
 
 def _by_reason(lost: Iterable[tuple[str, TrialResult]]) -> str:

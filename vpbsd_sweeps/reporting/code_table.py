@@ -32,7 +32,7 @@ def code_table(records: StudyRecords) -> Grid:
     note = (
         "A teacher after fine-tuning, on the patches of its fold's labelled training parts. Codes "
         f"must change the mask (Dice with another patch's codes under {SAME_MASK:g}), say "
-        "something of vessels (R² of code -> vessel share of its cell, other patches predicting, "
+        "something of vessels (R² of code -> vessel share of its cell, patches apart predicting, "
         "over 0) and rebuild the image better than its cells' means. The teacher's DSC is on "
         "labels it was trained on: optimistic."
     )

@@ -21,6 +21,7 @@ from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
+from vpbsd_sweeps.reporting.threshold import against_threshold
 from vpbsd_sweeps.tracking.tracker import flat
 from vpbsd_sweeps.units import hours
 
@@ -115,6 +116,7 @@ def summary(analysis: StudyAnalysis) -> Iterator[str]:
                 f"A true difference under {p.detectable:.4f} had less than four chances in five "
                 "to be seen here, even before correction."
             )
+    yield from against_threshold(analysis)
     references = [row for row in analysis.valid if row.arm in REFERENCES]
     for row in references:
         yield f"{row.title}, the reference: {row.mean(PRIMARY):.3f}."
@@ -135,6 +137,9 @@ def ran(records: StudyRecords) -> Iterator[tuple[str, str]]:
     stages = list(records.stages.values())
     yield "data", f"fingerprint {identity['data'][:16]}, {_groups(records)}"
     yield "protocol", f"{protocol['folds']} folds by {protocol['split']}, last epoch, no selection"
+    for line in records.tags.get("normalise", "").splitlines():  # chosen on training groups
+        fold, _, what = line.removeprefix("- ").partition(": ")
+        yield f"normalisation, {fold}", what
     yield "seeds", f"students {_listed(identity['seeds'])}; teacher {identity['teacher_seed']}"
     yield "precision", identity["settings"]["precision"]
     for name, tags in (

@@ -31,6 +31,7 @@ from vpbsd_sweeps.reporting.grid import (
 )
 from vpbsd_sweeps.reporting.significance import ALPHA, Spread
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
+from vpbsd_sweeps.reporting.threshold import against_threshold
 
 
 def document(analysis: StudyAnalysis) -> str:
@@ -174,6 +175,7 @@ def _notes(analysis: StudyAnalysis, rows: Sequence[Row]) -> Iterator[str]:
         )
     yield _rule_for_bold(analysis, rows)
     yield _rule_for_marks(analysis)
+    yield from against_threshold(analysis)
     for row in rows:
         if row.void:
             yield f"{VOID} {row.title}: left out of all averages; {row.void}."

@@ -8,7 +8,7 @@ from vpbsd.config import Network, SwinNet, UnetrNet
 from vpbsd.data.lattice import cells
 from vpbsd.methods.configs import PatternsConfig
 from vpbsd.methods.distilling_configs import VpbSDConfig
-from vpbsd.pipeline.stage_config import Evaluate, Examine, Timing, Train
+from vpbsd.pipeline.stage_config import Evaluate, Examine, Threshold, Timing, Train
 from vpbsd.pipeline.stages import Stage
 
 TEACHER_STEP, STUDENT_STEP = 0.25, 0.04
@@ -22,6 +22,8 @@ SKELETON = 0.06
 PASSES = {"evaluate": 8, "examine": 7}
 """Forward passes per patch, where it is not one: windows overlap, codes are swapped."""
 VOXELS = 32 * 64 * 64
+THRESHOLDING = 0.3
+"""Seconds per patch to measure a threshold, mostly its metrics; a guess."""
 BYTES = 4
 TEACHER_PARAMETERS, STUDENT_PARAMETERS = 62.2e6, 0.12e6
 """Of Swin UNETR at feature size 48, and of the Light UNet."""
@@ -36,6 +38,8 @@ def guess(stage: Stage) -> float:
         blocks = config.blocks * math.prod(config.patch) / VOXELS
         return blocks * FORWARD_SHARE * _step(config.network)
     scale = math.prod(config.data.patch) / VOXELS
+    if isinstance(config, Threshold):
+        return _patches(stage) * scale * THRESHOLDING
     if isinstance(config, Train):
         patches = config.optim.batch * len(stage.parts)
         steps = config.optim.steps_per_epoch or _patches(stage) / config.optim.batch
@@ -86,8 +90,8 @@ def guess_bytes(stage: Stage) -> float:
         return BYTES * _parameters(config.method.network)
     if isinstance(config, Examine):
         return 3 * PICTURE
-    if isinstance(config, Evaluate):
-        return PICTURE * sum(len(parts) for parts in stage.parts.values())
+    if isinstance(config, Evaluate | Threshold):
+        return PICTURE * len(stage.parts["test"])
     teacher = stage.upstream["teacher"].config
     assert isinstance(teacher, Train)
     assert isinstance(teacher.method.network, SwinNet)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -95,22 +95,22 @@ class Work:
 
     def gpu_hours(self) -> float:
         """Estimates what is left in hours of whole GPUs, were it run on GPU slices."""
-        costs, missing = self.inventory.costs(), self.inventory.missing
-        seconds = sum(ON_GPUS[stage.family].gpus * costs[stage.key] for stage in missing)
-        return seconds / 3600 / (1 if self.inventory.on_gpu else GPU_IN_CORES)
+        return gpu_hours(self.inventory)
 
-    def check_budget(self, most: float | None) -> None:
+    def check_budget(self, most: float | None, before: float = 0.0) -> None:
         """Refuses a study that would take more than it may.
 
         Args:
             most: GPU-hours; None: any.
+            before: GPU-hours of what must be run before the study can be.
 
         Raises:
             BadInput: The estimate is above that.
         """
-        if most is not None and self.gpu_hours() > most:
+        needed = self.gpu_hours() + before
+        if most is not None and needed > most:
             raise BadInput(
-                f"study '{self.study.name}' would take about {self.gpu_hours():.2g} GPU-hours, "
+                f"study '{self.study.name}' would take about {needed:.2g} GPU-hours, "
                 f"--max-gpu-hours allows {most:g}: ask for fewer arms, folds or seeds, or raise it"
             )
 
@@ -141,6 +141,13 @@ class Plan(Work):
         yield from (f"  {line}" for line in sharing(study.trials, self.inventory.states))
 
 
+def gpu_hours(inventory: Inventory) -> float:
+    """Estimates what is left of some stages in hours of whole GPUs."""
+    costs, missing = inventory.costs(), inventory.missing
+    seconds = sum(ON_GPUS[stage.family].gpus * costs[stage.key] for stage in missing)
+    return seconds / 3600 / (1 if inventory.on_gpu else GPU_IN_CORES)
+
+
 def make_plan(study: Study, store: Store) -> Plan:
     """Looks up every stage of a study, grown from what it was; reads no voxels or weights.
 
@@ -153,21 +160,33 @@ def make_plan(study: Study, store: Store) -> Plan:
 
 
 def outline(plan: Plan, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Lists stages and trials for whoever watches a study without its data or settings.
+    """Lists stages and trials of a study, see `outlined`.
 
     Args:
         plan: Of the study.
         earlier: Its outline before it grew: what was trained since then is its own work.
+    """
+    made = outlined(plan.inventory, [(trial.arm, trial.stage) for trial in plan.study.trials])
+    before = {stage["key"]: stage["before"] for stage in (earlier or {"stages": ()})["stages"]}
+    for stage in made["stages"]:
+        stage["before"] = before.get(stage["key"], stage["before"])
+    return made
+
+
+def outlined(inventory: Inventory, trials: Sequence[tuple[str, Stage]]) -> dict[str, Any]:
+    """Lists stages and trials for whoever watches them without data or settings.
+
+    Args:
+        inventory: Of all stages.
+        trials: Arm or candidate, and the stage a trial ends with.
 
     Returns:
         ``stages``: key, family, label, ``guess`` in seconds, ``before`` (stored before it ran)
         and ``asked`` (trials and timings that need it) of each; ``trials``: arm, key, the keys of
         stages that would void it, and of those that would leave it unproven.
     """
-    costs, states = plan.inventory.costs(), plan.inventory.states
-    before = {key: state == "stored" for key, state in states.items()}
-    before |= {stage["key"]: stage["before"] for stage in (earlier or {"stages": ()})["stages"]}
-    needed = Counter(stage.key for trial in plan.study.trials for stage in trial.stage.lineage())
+    costs, states = inventory.costs(), inventory.states
+    needed = Counter(stage.key for _, last in trials for stage in last.lineage())
     return {
         "stages": [
             {
@@ -175,19 +194,19 @@ def outline(plan: Plan, earlier: Mapping[str, Any] | None = None) -> dict[str, A
                 "family": stage.family,
                 "label": stage.label,
                 "guess": costs[stage.key],
-                "before": before[stage.key],
+                "before": states[stage.key] == "stored",
                 "asked": needed[stage.key] or 1,
             }
-            for stage in plan.inventory.stages
+            for stage in inventory.stages
         ],
         "trials": [
             {
-                "arm": trial.arm,
-                "key": trial.stage.key,
-                "voided_by": [stage.key for stage in voided_by(trial.stage)],
-                "unproven_by": [e.key for e in [examined_by(trial.stage)] if e is not None],
+                "arm": arm,
+                "key": last.key,
+                "voided_by": [stage.key for stage in voided_by(last)],
+                "unproven_by": [e.key for e in [examined_by(last)] if e is not None],
             }
-            for trial in plan.study.trials
+            for arm, last in trials
         ],
     }
 

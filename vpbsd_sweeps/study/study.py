@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from vpbsd.data.folds import Fold, make_folds
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
-from vpbsd.overrides import nearest
+from vpbsd.overrides import nearest, override
 from vpbsd.pipeline.arms import ARMS, GROUPS
+from vpbsd.pipeline.normalisation import Overrides
 from vpbsd.pipeline.recipes import REFERENCES, trial
-from vpbsd.pipeline.stage_config import Timing, Train
+from vpbsd.pipeline.stage_config import Threshold, Timing, Train
 from vpbsd.pipeline.stages import Stage
 from vpbsd.section import digest
 from vpbsd.settings import Settings
@@ -57,6 +58,7 @@ class Study:
         seeds: Of the students; one trial per arm, fold and seed.
         teacher_seed: Of pre-training and fine-tuning, shared by all student seeds.
         timed: Whether each network's time per block is measured too.
+        choices: Fold -> what was chosen on its training groups; changes the settings there.
     """
 
     name: str
@@ -66,18 +68,24 @@ class Study:
     seeds: tuple[int, ...] = (0,)
     teacher_seed: int = 0
     timed: bool = False
+    choices: Mapping[int, Overrides] = field(default_factory=dict)
 
     @cached_property
     def folds(self) -> tuple[Fold, ...]:
         """The splits of the data set."""
         return make_folds(self.volumes, self.settings.protocol)
 
+    def settings_in(self, fold: int) -> Settings:
+        """Returns the settings of a fold: the study's, with what was chosen for it."""
+        return override(self.settings, self.choices.get(fold, {}))
+
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
         """All trials, fold by fold; references know no student seed: one per fold."""
         return tuple(
-            Trial(arm, fold.index, seed, trial(self.settings, arm, fold, seed, self.teacher_seed))
+            Trial(arm, fold.index, seed, trial(settings, arm, fold, seed, self.teacher_seed))
             for fold in self.folds
+            for settings in (self.settings_in(fold.index),)
             for arm in self.arms
             for seed in (self.seeds[:1] if arm in REFERENCES else self.seeds)
         )
@@ -85,17 +93,18 @@ class Study:
     @cached_property
     def timings(self) -> tuple[Stage, ...]:
         """One timing per network that a trial delivers, if networks are timed."""
-        return tuple(
-            {t.key: t for t in map(self.timing, self.trials)}.values() if self.timed else ()
-        )
+        timings = map(self.timing, self.trials if self.timed else ())
+        return tuple({t.key: t for t in timings if t is not None}.values())
 
     @property
     def beside(self) -> tuple[Stage, ...]:
         """What is measured beside the trials, whose results do not depend on it."""
         return (*self.examinations, *self.timings)
 
-    def timing(self, of: Trial) -> Stage:
-        """Returns the stage that times the network of a trial."""
+    def timing(self, of: Trial) -> Stage | None:
+        """Returns the stage that times the network of a trial; None where there is no network."""
+        if isinstance(of.stage.config, Threshold):
+            return None
         trained = of.stage.upstream["network"].config
         assert isinstance(trained, Train)
         network, s = trained.method.network, self.settings
@@ -124,7 +133,9 @@ class Study:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What makes the study this study; another identity needs another name."""
+        chosen = {str(fold): dict(overrides) for fold, overrides in self.choices.items()}
         return {
+            **({"choices": chosen} if chosen else {}),  # older identities have none
             "settings": self.settings.model_dump(mode="json"),
             "data": data_fingerprint(self.volumes),
             "arms": list(self.arms),

@@ -94,3 +94,11 @@ def read_rows(folder: Path) -> list[Row]:
     """Reads a result's rows: one per epoch, or per volume."""
     rows: list[Row] = json.loads((folder / "rows.json").read_text())
     return rows
+
+
+def per_volume(rows: list[Row]) -> dict[str, float]:
+    """Returns `test/<metric>/vol_<name>` for every volume, and `test/<metric>`, their mean."""
+    names = [k for k, v in rows[0].items() if isinstance(v, float | int) and k != "time"]
+    values = {f"test/{k}/vol_{row['volume']}": float(row[k]) for row in rows for k in names}
+    means = {f"test/{k}": sum(row[k] for row in rows) / len(rows) for k in names}
+    return {**values, **means}

@@ -16,7 +16,7 @@ from vpbsd_sweeps.study.plan import Plan
 from vpbsd_sweeps.study.study import Study, Trial
 from vpbsd_sweeps.study.void import examined_by, voided_by
 from vpbsd_sweeps.tracking import tags as tag
-from vpbsd_sweeps.tracking.stage_runs import Row, StageLogger, log_pictures, read_rows
+from vpbsd_sweeps.tracking.stage_runs import StageLogger, log_pictures, per_volume, read_rows
 from vpbsd_sweeps.tracking.tracker import Tracker, flat
 
 
@@ -28,10 +28,14 @@ class SweepLogger:
         store: Its results.
         tracker: The study's experiment.
         plan: As it was before anything ran.
+        normalisation: What was chosen per fold; "" where nothing was.
     """
 
-    def __init__(self, study: Study, store: Store, tracker: Tracker, plan: Plan) -> None:
+    def __init__(
+        self, study: Study, store: Store, tracker: Tracker, plan: Plan, normalisation: str = ""
+    ) -> None:
         self.study, self.store, self.tracker, self.plan = study, store, tracker, plan
+        self.normalisation = normalisation
         self._logged: set[str] = set()
         self._examined: set[str] = set()
         self._stages = list({stage.key: stage for stage in study.stages()}.values())
@@ -64,6 +68,8 @@ class SweepLogger:
 
     def conclude(self, texts: dict[str, str], *, complete: bool) -> None:
         """Ends the sweep's run, with its tables."""
+        if self.normalisation:
+            texts = {**texts, "normalise.md": self.normalisation}
         for name, text in texts.items():
             self.tracker.log_text(self.parent, text, name)
         self.tracker.end("sweep", "FINISHED" if complete else "FAILED")
@@ -75,6 +81,8 @@ class SweepLogger:
             tag.COMMIT: commit(),
             tag.DATA: data_fingerprint(study.volumes),
         }
+        if self.normalisation:
+            tags[tag.NORMALISATION] = self.normalisation
         params = flat(study.settings.model_dump(mode="json"))
         self.tracker.reopen("sweep")
         run_id = self.tracker.get_or_create_run(
@@ -98,16 +106,17 @@ class SweepLogger:
         }
 
     def _open_trial(self, trial: Trial) -> str:
+        timing = self.study.timing(trial) if self.study.timed else None
         tags = {
             tag.KIND: tag.TRIAL_KIND,
             tag.ARM: trial.arm,
             tag.FOLD: trial.fold,
             tag.SEED: trial.seed,
             tag.COMMIT: commit(),
-            tag.TIMING: self.study.timing(trial).key if self.study.timed else "",
+            tag.TIMING: timing.key if timing else "",
             tag.STAGES: json.dumps({s.label: s.key for s in trial.stage.lineage()}),
         }
-        settings = flat(self.study.settings.model_dump(mode="json"))
+        settings = flat(self.study.settings_in(trial.fold).model_dump(mode="json"))
         params = {"arm": trial.arm, "fold": trial.fold, "seed": trial.seed, **settings}
         unit = f"trial:{trial.id}"
         return self.tracker.get_or_create_run(unit, trial.id, self.parent, params, tags)
@@ -127,8 +136,8 @@ class SweepLogger:
 
     def _log_result(self, trial: Trial, run_id: str) -> None:
         unit, folder = f"trial:{trial.id}", self.store.open(trial.stage.key)
-        trained = trial.stage.upstream["network"]
-        self.tracker.log_rows(unit, read_rows(self.store.open(trained.key)))
+        for trained in trial.stage.upstream.values():  # a threshold has no curve
+            self.tracker.log_rows(unit, read_rows(self.store.open(trained.key)))
         rows = read_rows(folder)
         numbers, lead = self._numbers(trial.stage), self._numbers(trained).get(LEAD)
         numbers |= {} if lead is None else {LEAD: lead}
@@ -188,11 +197,3 @@ def distrust(lead: float) -> str:
         f"L_semi is off: on a training group left out the teacher's DSC is {-lead:.3f} under a "
         "Light UNet's"
     )
-
-
-def per_volume(rows: list[Row]) -> dict[str, float]:
-    """Returns `test/<metric>/vol_<name>` for every volume, and `test/<metric>`, their mean."""
-    names = [k for k, v in rows[0].items() if isinstance(v, float | int) and k != "time"]
-    values = {f"test/{k}/vol_{row['volume']}": float(row[k]) for row in rows for k in names}
-    means = {f"test/{k}": sum(row[k] for row in rows) / len(rows) for k in names}
-    return {**values, **means}

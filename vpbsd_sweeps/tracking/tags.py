@@ -42,12 +42,16 @@ FINAL_STAGE = "vpbsd.stage"  # of a final student
 RULE = "vpbsd.rule"
 TRIALS = "vpbsd.trials"
 
+NORMALISATION = "vpbsd.normalise"  # of a sweep: what was chosen per fold, as people read it
+
 SWEEP_KIND = "sweep"
 TRIAL_KIND = "trial"
 STAGE_KIND = "stage"
 SEARCH_KIND = "search"
 SEARCH_TRIAL_KIND = "search-trial"
 FINAL_KIND = "final"
+NORMALISE_KIND = "normalise"
+NORMALISE_TRIAL_KIND = "normalise-trial"
 
 
 def of_kind(kind: str) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from vpbsd.data.folds import Fold, held_out, make_folds
-from vpbsd.data.volumes import VolumeInfo, check_limits
+from vpbsd.data.volumes import VolumeInfo, check_intensity
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override
+from vpbsd.pipeline.normalisation import Overrides
 from vpbsd.pipeline.recipes import trial
 from vpbsd.pipeline.stage_config import Train
 from vpbsd.pipeline.stages import Stage
@@ -49,6 +50,7 @@ class Search:
         sampler: Of Optuna.
         seed: Of the sampler.
         students_per_teacher: Tried in a row with each teacher.
+        choices: Fold -> what was chosen on what is left of its training groups.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Search:
     sampler: str
     seed: int
     students_per_teacher: int
+    choices: Mapping[int, Overrides] = field(default_factory=dict)
 
     @cached_property
     def folds(self) -> tuple[Fold, ...]:
@@ -71,10 +74,16 @@ class Search:
         Raises:
             BadInput: It cannot be trained.
         """
-        settings = override(self.space.settings, params)
-        check_limits(self.volumes, settings.data.clip_percentile)
+        base, choices = self.space.settings, self.choices
+        of_fold = {
+            fold.index: override(override(base, choices.get(fold.index, {})), params)
+            for fold in self.folds
+        }
+        for settings in of_fold.values():
+            check_intensity(self.volumes, settings.data)
         for seed in self.seeds:
             for fold in self.folds:
+                settings = of_fold[fold.index]
                 stage = trial(settings, self.arm, fold, seed)
                 first = fold is self.folds[0] and seed == self.seeds[0]
                 stage = watched(stage, fold) if first else stage
@@ -90,7 +99,9 @@ class Search:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What makes the search this search; the number of trials may grow."""
+        chosen = {str(fold): dict(overrides) for fold, overrides in self.choices.items()}
         return {
+            **({"choices": chosen} if chosen else {}),
             "settings": self.space.settings.model_dump(mode="json"),
             "data": data_fingerprint(self.volumes),
             "arm": self.arm,

@@ -8,7 +8,7 @@ scaled to its small budgets.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from vpbsd.errors import BadInput
@@ -55,6 +55,14 @@ class Space:
             if self._matters(parameter, drawn):
                 drawn[parameter.path] = suggest(parameter)
         return drawn
+
+    def without(self, paths: Collection[str]) -> Space:
+        """Returns the space without some settings, which are chosen otherwise."""
+        kept = (
+            tuple(p for p in level if p.path not in paths)
+            for level in (self.teacher, self.student)
+        )
+        return Space(self.settings, *kept)
 
     def teacher_of(self, params: Params) -> Params:
         """Picks the part of a configuration that decides on the teacher."""

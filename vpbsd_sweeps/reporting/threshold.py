@@ -1,0 +1,31 @@
+"""Says how the best student stands against a threshold chosen without the test's label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vpbsd.pipeline.arms import THRESHOLDS
+from vpbsd_sweeps.reporting.analysis import PRIMARY, StudyAnalysis, pair
+
+FAIR = "threshold"
+
+
+def against_threshold(analysis: StudyAnalysis) -> Iterator[str]:
+    """Yields the paired difference to the fair threshold, and a line if no network beats that."""
+    fair = next((row for row in analysis.valid if row.arm == FAIR), None)
+    if fair is None or analysis.winner is None:
+        return
+    best, floor = analysis.row(analysis.winner), fair.mean(PRIMARY)
+    networks = [row for row in analysis.valid if row.arm not in THRESHOLDS]
+    if floor >= max(row.mean(PRIMARY) for row in networks):
+        yield (
+            f"No network beats a threshold: one chosen on the training groups reaches DSC "
+            f"{floor:.3f}; the best student, {best.title}, {best.mean(PRIMARY):.3f}."
+        )
+    paired = pair(best, fair, PRIMARY)
+    if paired is not None:
+        yield (
+            f"Best student, {best.title}, less the threshold of the training groups: DSC "
+            f"{paired.difference:+.4f} (95 % interval {paired.low:+.4f} to {paired.high:+.4f}, "
+            f"{paired.groups} groups, sign-flip p {paired.p_flip:.3f}, uncorrected)."
+        )
