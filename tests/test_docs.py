@@ -6,11 +6,13 @@ import shlex
 import sys
 import tomllib
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from textwrap import dedent
 from typing import get_args
 
 import pytest
+from packaging.requirements import Requirement
 
 import vpbsd_sweeps
 from vpbsd.__main__ import OWN
@@ -98,6 +100,15 @@ def test_commands_are_understood(page, understand):
 
 def test_the_readme_has_commands():
     assert len(list(commands_of(ROOT / "README.md"))) > 10
+
+
+def test_torch_is_pinned_for_the_suite_and_free_for_users():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (torch,) = [r for r in map(Requirement, project["dependencies"]) if r.name == "torch"]
+    assert all(each in torch.specifier for each in ("2.11.0", "2.14.1", "2.15.0"))
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M))
+    assert pins["torch"] in torch.specifier
+    assert pins["torch"] == version("torch").partition("+")[0], "the suite runs with it"
 
 
 def test_make_targets_exist():

@@ -1,21 +1,23 @@
 """A whole study with real training, a real Ray and a real MLflow, as a user meets it."""
 
 import json
+import re
 import shutil
 import sys
-from collections import Counter
+from collections import Counter, OrderedDict
 
 import mlflow
 import numpy as np
 import pytest
 import zarr
+from mlflow.tracking._tracking_service import utils
 
 from vpbsd import __main__ as vpbsd_main
 from vpbsd.cli import run_main
 from vpbsd.data.volumes import list_volumes, open_volume
 from vpbsd.overrides import override, parse_changes
 from vpbsd.settings import laptop
-from vpbsd_sweeps.commands import ablation, compare, final, status
+from vpbsd_sweeps.commands import ablation, compare, final, report, status
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.costs import guess_bytes
@@ -247,3 +249,34 @@ def test_a_plan_counts_requested_unique_and_stored(study, volumes):
     stored = sum(plan.inventory.sizes.values())
     guessed = sum(map(guess_bytes, plan.inventory.stages))
     assert 0.7 < guessed / stored < 1.4
+
+
+def test_a_study_that_was_moved_goes_on_where_it_is_now(
+    study, folder, tmp_path, capsys, monkeypatch
+):
+    """Store, database and artefacts in another folder; the old one is gone and stays gone."""
+    home, _, _, run = study
+    monkeypatch.setattr(utils, "_artifact_repos_cache", OrderedDict())  # as in a new process
+    there = tmp_path / "another folder"
+    results = sorted((home / "store" / "results").glob("*/manifest.json"))
+    times = [path.stat().st_mtime_ns for path in results]
+    home.rename(there)
+    try:
+        mlflow_at = ["--tracking", f"sqlite:///{there}/mlflow.db"]
+        places = [*mlflow_at, "--store", there / "store", "--data", folder]
+        assert run(report.main, "s", *mlflow_at, "--out", there / "report") == 0
+        assert "data:image/png" in (there / "report" / "report.html").read_text()
+        assert run(status.main, "s", "--store", there / "store") == 0
+        assert "6 of 6 trials" in capsys.readouterr().out
+        assert run(ablation.main, *places, "--arms", ARMS, "--study", "s", *CHANGES) == 0
+        assert run(final.main, *places, "--study", "s", "--out", there / "model") == 0
+        printed = capsys.readouterr().out
+        assert re.search(r"^(\d+) stages, \1 of them stored$", printed, re.MULTILINE)
+        assert "version 1" in printed
+        mlflow.set_tracking_uri(f"sqlite:///{there}/mlflow.db")
+        mlflow.pyfunc.load_model("models:/s/1")
+        moved = sorted((there / "store" / "results").glob("*/manifest.json"))
+        assert [path.stat().st_mtime_ns for path in moved] == times
+        assert not home.exists(), "nothing is written to where it was"
+    finally:
+        there.rename(home)

@@ -8,12 +8,13 @@ import pytest
 
 from tests.sweeps.servers import MlflowServer, Postgres, why_no_postgres
 from vpbsd.overrides import override
-from vpbsd_sweeps.drivers.sweep import _conclude, artifacts_beside
+from vpbsd_sweeps.drivers.sweep import _conclude
 from vpbsd_sweeps.reporting.analysis import COLUMNS, FLOOR
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.plan import make_plan
 from vpbsd_sweeps.study.study import Study
 from vpbsd_sweeps.tracking.retry import RetryingTracker
+from vpbsd_sweeps.tracking.sqlite import artifacts_beside
 from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
 

@@ -22,12 +22,14 @@ from vpbsd_sweeps.execution.worker import execute
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.search_tables import report
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.reachable import stages_of
 from vpbsd_sweeps.study.study import Trial
 from vpbsd_sweeps.tracking.search_runs import STATUS, SearchLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.tuning.asha import SuccessiveHalving
 from vpbsd_sweeps.tuning.default_space import WIDTHS
 from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
+from vpbsd_sweeps.tuning.listing import StageLister
 from vpbsd_sweeps.tuning.ranking import best, pareto_front
 from vpbsd_sweeps.tuning.sampler import ConfigSampler, importances
 from vpbsd_sweeps.tuning.search_spec import SAMPLERS, Schedule
@@ -140,6 +142,30 @@ def looped(search, store, trials, follower=None, at_once=1):
     )
     loop.run(at_once)
     return journal
+
+
+def test_a_search_lists_every_stage_that_it_needs(diary, tmp_path):
+    """Of all folds, while it goes on, and what earlier drivers asked for."""
+    search, store = ToySearch(diary), Store(str(tmp_path / "store"))
+    journal = Journal(store, search.name)
+    journal.claim(search.identity)
+    lister = StageLister(search, journal, store)
+    lister.catch_up()
+    assert stages_of(store, search.name) == set(), "a list all the same"
+    asked = [{"pretrain.alpha": 0.5, "student.gamma": gamma} for gamma in (0.1, 0.45, 0.9)]
+    keys = [
+        {s.key for trial in search.trials(params) for s in trial.stage.lineage()}
+        for params in (asked[0], asked[2])
+    ]
+    assert len(keys[0]) == 1 + 2 * 2
+    journal.ask(0, asked[0])
+    journal.ask(1, asked[1])  # cannot be trained
+    lister.catch_up()
+    assert stages_of(store, search.name) == keys[0]
+    journal.ask(2, asked[2])
+    again = StageLister(search, Journal(store, search.name), store)
+    again.catch_up()
+    assert stages_of(store, search.name) == keys[0] | keys[1]
 
 
 def trained(diary):

@@ -16,6 +16,7 @@ from pathlib import Path
 from vpbsd.cli import command_parser
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.cli.options import add_tracking
+from vpbsd_sweeps.tracking.sqlite import prepare
 
 HOST = "127.0.0.1"
 
@@ -37,6 +38,7 @@ def main() -> int:
         return 0
     _refuse_missing_database(tracking)
     _refuse_taken_port(args.port)
+    prepare(tracking)
     print(f"http://{HOST}:{args.port}   (Ctrl-C ends it)", flush=True)
     words = ["--backend-store-uri", tracking, "--host", HOST, "--port", str(args.port)]
     with suppress(KeyboardInterrupt):

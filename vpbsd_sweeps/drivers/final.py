@@ -15,6 +15,7 @@ from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.inventory import Inventory, look_up
+from vpbsd_sweeps.study.reachable import FINAL, list_stages
 
 
 def train(
@@ -33,6 +34,7 @@ def train(
         BadInput: A stage failed, with its reason, or there are not so many GPUs.
     """
     unique = {stage.key: stage for last in lasts for stage in last.lineage()}
+    list_stages(store, study, FINAL, unique)
     inventory = look_up(f"{study}-final", unique.values(), store)
     stored = len(inventory.stages) - len(inventory.missing)
     print(f"{len(inventory.stages)} stages, {stored} of them stored")

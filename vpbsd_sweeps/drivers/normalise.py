@@ -6,7 +6,6 @@ import sys
 
 from vpbsd.pipeline.normalisation import Decision
 from vpbsd_sweeps.drivers.session import failures, join, logged
-from vpbsd_sweeps.drivers.sweep import artifacts_beside
 from vpbsd_sweeps.execution.jobs import JobChain, job_of
 from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
 from vpbsd_sweeps.store.lock import study_lock
@@ -15,6 +14,7 @@ from vpbsd_sweeps.study.normalisation import Selection, document
 from vpbsd_sweeps.study.plan import OUTLINE, outlined
 from vpbsd_sweeps.tracking.normalise_runs import NormaliseLogger
 from vpbsd_sweeps.tracking.retry import RetryingTracker
+from vpbsd_sweeps.tracking.sqlite import artifacts_beside
 from vpbsd_sweeps.tracking.tracker import Tracker
 
 
@@ -33,11 +33,11 @@ def choose(
         BadInput: The store cannot be written.
     """
     store.files.check_writable()
-    with study_lock(selection.name, store):
+    with study_lock(selection.name, store) as lock:
         tracker = Tracker(tracking, selection.name, artifacts_beside(tracking))
         logger = NormaliseLogger(selection, store, tracker)
         retrying = RetryingTracker(tracker)
-        with logged(retrying, logger):
+        with logged(retrying, logger, lock):
             for trial, reason in _run(selection, store, cpus).items():
                 print(f"{trial} failed, its candidate is left out: {reason}", file=sys.stderr)
         decisions = selection.decisions(store)

@@ -7,21 +7,25 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vpbsd_sweeps.drivers.session import join, logged
-from vpbsd_sweeps.drivers.sweep import artifacts_beside
 from vpbsd_sweeps.execution import cluster
 from vpbsd_sweeps.monitor.search_display import SearchDisplay
+from vpbsd_sweeps.periodic import periodically
 from vpbsd_sweeps.reporting.search_figures import draw_search
 from vpbsd_sweeps.reporting.search_tables import report
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.tracking.retry import RetryingTracker
 from vpbsd_sweeps.tracking.search_runs import SearchLogger
+from vpbsd_sweeps.tracking.sqlite import artifacts_beside
 from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.tuning.journal import Journal, read_search
+from vpbsd_sweeps.tuning.listing import StageLister
 from vpbsd_sweeps.tuning.ranking import best
 from vpbsd_sweeps.tuning.sampler import ConfigSampler
 from vpbsd_sweeps.tuning.search_spec import Search
 from vpbsd_sweeps.tuning.tuner import Searcher, missing, rebuilt
+
+LISTS_EVERY = 60.0  # seconds; what is younger than an hour needs no list
 
 
 def drive(
@@ -55,10 +59,15 @@ def drive(
         journal.claim(search.identity)
         sampler = rebuilt(search, journal, [read_search(store, name) for name in warm_from])
         logger = SearchLogger(search, journal, store, tracker)
-        retrying = RetryingTracker(tracker)
+        retrying, lister = RetryingTracker(tracker), StageLister(search, journal, store)
+        lister.catch_up()
         if missing(journal, trials):
-            with logged(retrying, logger, lock):
+            with (
+                logged(retrying, logger, lock),
+                periodically(lister.catch_up, LISTS_EVERY),
+            ):
                 _run(search, journal, sampler, store, trials, cpus)
+        lister.catch_up()
         text = report(search, journal)
         finished = [(journal.asked[trial.number], trial.value or 0.0) for trial in best(journal)]
         with TemporaryDirectory() as figures:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
+from vpbsd.section import canonical
 from vpbsd_sweeps.drivers.session import failures, join, logged
 from vpbsd_sweeps.execution import cluster
 from vpbsd_sweeps.execution.jobs import JobChain, job_of
@@ -17,9 +17,10 @@ from vpbsd_sweeps.reporting.tables import document
 from vpbsd_sweeps.store.lease import Hold
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
-from vpbsd_sweeps.store.studies import claim
-from vpbsd_sweeps.study.plan import OUTLINE, Plan, outline
+from vpbsd_sweeps.study.growth import IDENTITY
+from vpbsd_sweeps.study.plan import OUTLINE, Plan, make_plan, outline
 from vpbsd_sweeps.tracking.retry import RetryingTracker
+from vpbsd_sweeps.tracking.sqlite import artifacts_beside
 from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.units import hours
@@ -55,8 +56,10 @@ def _drive(
 ) -> tuple[str, bool]:
     name = plan.study.name
     tracker = Tracker(tracking, name, artifacts_beside(tracking))
-    known = store.studies.read_json(f"{name}/study.json")
-    claim(f"study '{name}'", plan.study.identity, known, lambda: _record(plan, store))
+    if store.studies.read_json(f"{name}/{IDENTITY}") != plan.known:
+        plan = make_plan(plan.study, store)  # another driver began or grew it meanwhile
+    if canonical(plan.known) != canonical(plan.study.identity):
+        _record(plan, store)
     logger = SweepLogger(plan.study, store, tracker, plan, normalisation)
     retrying = RetryingTracker(tracker)
     with logged(retrying, logger, lock):
@@ -72,8 +75,9 @@ def _record(plan: Plan, store: Store) -> None:
     In that order: a study whose name is taken can be watched.
     """
     name = plan.study.name
-    store.studies.write_json(f"{name}/{OUTLINE}", outline(plan))
-    store.studies.write_json(f"{name}/study.json", plan.study.identity)
+    earlier = store.studies.read_json(f"{name}/{OUTLINE}")
+    store.studies.write_json(f"{name}/{OUTLINE}", outline(plan, earlier))
+    store.studies.write_json(f"{name}/{IDENTITY}", plan.study.identity)
 
 
 def _conclude(logger: SweepLogger, failed: dict[str, str]) -> str:
@@ -86,13 +90,6 @@ def _conclude(logger: SweepLogger, failed: dict[str, str]) -> str:
     texts = {"table.md": tables, "plan.txt": "\n".join(logger.plan.lines())}
     logger.conclude(texts, complete=not failed)
     return tables
-
-
-def artifacts_beside(tracking: str) -> str | None:
-    """Returns where MLflow on SQLite keeps files, beside the database; a server knows its own."""
-    if not tracking.startswith("sqlite:///"):
-        return None
-    return (Path(tracking.removeprefix("sqlite:///")).parent / "artifacts").resolve().as_uri()
 
 
 def _run(plan: Plan, store: Store, cpus: int | None) -> dict[str, str]:

@@ -128,33 +128,37 @@ def claim(
         record: Stores the identity.
 
     Raises:
-        BadInput: The name belongs to another one; the first difference is named.
+        BadInput: The name belongs to another one; all differences are named.
     """
     if known is None:
         record()
         return
-    difference = first_difference(identity, known)
-    if difference:
+    changed = list(differences(identity, known))
+    if changed:
         raise BadInput(
-            f"{title} was started with another configuration ({difference}): "
+            f"{title} was started with another configuration ({'; '.join(changed)}): "
             "pass --study NAME for a new one"
         )
 
 
-def first_difference(ours: object, theirs: object, path: str = "") -> str | None:
-    """Finds the first field in which two plain values differ; None where they are the same.
+def differences(ours: object, theirs: object, path: str = "") -> Iterator[str]:
+    """Yields every field in which two plain values differ, with both values.
 
-    >>> first_difference({"optim": {"epochs": 2}}, {"optim": {"epochs": 1}})
-    'optim.epochs: 1 before, 2 now'
+    >>> list(differences({"optim": {"epochs": 2}}, {"optim": {"epochs": 1}}))
+    ['optim.epochs: 1 before, 2 now']
     """
     if canonical(ours) == canonical(theirs):
-        return None
+        return
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for name in sorted({*ours, *theirs}):
-            inner = first_difference(ours.get(name), theirs.get(name), f"{path}.{name}")
-            if inner:
-                return inner
-    return f"{path.lstrip('.')}: {canonical(theirs)} before, {canonical(ours)} now"
+            yield from differences(ours.get(name), theirs.get(name), f"{path}.{name}")
+        return
+    yield f"{path.lstrip('.')}: {canonical(theirs)} before, {canonical(ours)} now"
+
+
+def first_difference(ours: object, theirs: object) -> str | None:
+    """Finds the first field in which two plain values differ; None where they are the same."""
+    return next(differences(ours, theirs), None)
 
 
 def _place(path: str) -> str:

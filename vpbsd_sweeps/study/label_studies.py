@@ -11,6 +11,7 @@ from vpbsd.errors import BadInput
 from vpbsd.overrides import override
 from vpbsd.pipeline.stages import Stage
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.growth import IDENTITY, grown, growth
 from vpbsd_sweeps.study.inventory import look_up
 from vpbsd_sweeps.study.plan import Plan, Work, make_plan
 from vpbsd_sweeps.study.study import Study, Trial
@@ -69,6 +70,7 @@ class LabelPlan(Work):
                 f"{len(study.seeds)} seeds = {len(study.trials)} trials on {len(own)} stages"
                 f"{shared}"
             )
+            yield from growth(study, plan.known)
             counted |= own
         yield f"all {len(self.plans)} studies: {len(counted)} stages"
         yield from self.counts()
@@ -144,8 +146,12 @@ def make_label_plan(studies: LabelStudies, store: Store) -> LabelPlan:
     """Looks up every stage of all studies; reads manifests only.
 
     Raises:
-        BadInput: A fold has fewer training groups than are to keep their labels.
+        BadInput: A fold has fewer training groups than are to keep their labels, or a name
+            belongs to a study with other settings or data.
     """
+    known = (store.studies.read_json(f"{study.name}/{IDENTITY}") for study in studies.studies)
+    every = tuple(map(grown, studies.studies, known))
+    studies = replace(studies, studies=every)
     inventory = look_up(studies.name, studies.stages(), store)
     plans = tuple(make_plan(study, store) for study in studies.studies)
     return LabelPlan(study=studies, inventory=inventory, plans=plans)

@@ -11,6 +11,7 @@ from vpbsd.errors import BadInput
 from vpbsd.pipeline.stages import Family, Stage
 from vpbsd_sweeps.execution.slices import ON_GPUS
 from vpbsd_sweeps.store.results import State, Store
+from vpbsd_sweeps.study.growth import IDENTITY, grown, growth
 from vpbsd_sweeps.study.inventory import FAMILIES, Inventory, look_up
 from vpbsd_sweeps.study.study import Study, Trial
 from vpbsd_sweeps.study.void import examined_by, voided_by
@@ -116,9 +117,14 @@ class Work:
 
 @dataclass(frozen=True)
 class Plan(Work):
-    """A study and the inventory of its unique stages."""
+    """A study and the inventory of its unique stages.
+
+    Attributes:
+        known: The identity stored under its name when it was planned, which it may have outgrown.
+    """
 
     study: Study
+    known: Mapping[str, Any] | None = None
 
     def lines(self) -> Iterator[str]:
         """Yields the plan as people and scripts read it."""
@@ -127,6 +133,7 @@ class Plan(Work):
             f"study {study.name}: {len(study.arms)} arms, {len(study.folds)} folds, "
             f"{len(study.seeds)} seeds = {len(study.trials)} trials"
         )
+        yield from growth(study, self.known)
         yield from (f"arm {arm}" for arm in study.arms)
         yield from self.counts()
         yield from self.estimates()
@@ -142,13 +149,28 @@ def gpu_hours(inventory: Inventory) -> float:
 
 
 def make_plan(study: Study, store: Store) -> Plan:
-    """Looks up every stage of a study; reads manifests, never voxels or weights."""
-    return Plan(study, look_up(study.name, study.stages(), store))
+    """Looks up every stage of a study, grown from what it was; reads no voxels or weights.
+
+    Raises:
+        BadInput: The name belongs to a study with other settings or data.
+    """
+    known = store.studies.read_json(f"{study.name}/{IDENTITY}")
+    study = grown(study, known)
+    return Plan(study, look_up(study.name, study.stages(), store), known)
 
 
-def outline(plan: Plan) -> dict[str, Any]:
-    """Lists stages and trials of a study, see `outlined`."""
-    return outlined(plan.inventory, [(trial.arm, trial.stage) for trial in plan.study.trials])
+def outline(plan: Plan, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Lists stages and trials of a study, see `outlined`.
+
+    Args:
+        plan: Of the study.
+        earlier: Its outline before it grew: what was trained since then is its own work.
+    """
+    made = outlined(plan.inventory, [(trial.arm, trial.stage) for trial in plan.study.trials])
+    before = {stage["key"]: stage["before"] for stage in (earlier or {"stages": ()})["stages"]}
+    for stage in made["stages"]:
+        stage["before"] = before.get(stage["key"], stage["before"])
+    return made
 
 
 def outlined(inventory: Inventory, trials: Sequence[tuple[str, Stage]]) -> dict[str, Any]:

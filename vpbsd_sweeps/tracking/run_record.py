@@ -29,12 +29,12 @@ class RunRecord:
     metrics: Mapping[str, float]
 
 
-def record_of(run: Run) -> RunRecord:
-    """Copies out of MLflow's object what others may see of a run."""
+def record_of(run: Run, tags: Mapping[str, str]) -> RunRecord:
+    """Copies out of MLflow's object what others may see of a run; its tags are read whole."""
     info, data = run.info, run.data
     name, ended = str(info.run_name), int(info.end_time or 0)
     return RunRecord(
-        str(info.run_id), name, str(info.status), ended, data.tags, data.params, data.metrics
+        str(info.run_id), name, str(info.status), ended, tags, data.params, data.metrics
     )
 
 

@@ -76,8 +76,8 @@ class StageLogger:
         if METRICS_FILE in manifest.files:  # results of an older version have none
             self.tracker.log_series(run_id, json.loads((folder / METRICS_FILE).read_text()))
         names = {f"{tag.PREFIX}{k}": v for k, v in metadata.items() if isinstance(v, str)}
-        link = f"{self.store.url}/results/{stage.key}/{manifest.attempt}"
-        self.tracker.set_tags(run_id, {**names, tag.RESULT: link})
+        place = f"results/{stage.key}/{manifest.attempt}"  # below the store, wherever that moves
+        self.tracker.set_tags(run_id, {**names, tag.RESULT: place})
         self.tracker.log_file(run_id, folder / "stage.json")
         log_pictures(self.tracker, run_id, folder)
         self.tracker.end(unit, "FINISHED")

@@ -80,20 +80,30 @@ class SweepLogger:
             tag.KIND: tag.SWEEP_KIND,
             tag.COMMIT: commit(),
             tag.DATA: data_fingerprint(study.volumes),
-            tag.STORE: self.store.url,
-            tag.STUDY_IDENTITY: json.dumps(study.identity),
-            tag.GROUPS: json.dumps({v.name: v.group for v in study.volumes if v.labelled}),
         }
         if self.normalisation:
             tags[tag.NORMALISATION] = self.normalisation
-        params = {**flat(study.settings.model_dump(mode="json")), "arms": " ".join(study.arms)}
+        params = flat(study.settings.model_dump(mode="json"))
         self.tracker.reopen("sweep")
-        run_id = self.tracker.get_or_create_run("sweep", study.name, None, params, tags)
+        run_id = self.tracker.get_or_create_run(
+            "sweep", study.name, None, params, {**tags, **self._changing()}
+        )
+        self.tracker.set_tags(run_id, self._changing())  # of a run that was there already
         requested = self.plan.requested()
         counts = {f"stages/requested/{f}": float(n) for f, n in requested.items()}
         counts["stages/unique"] = len(self.plan.inventory.stages)
         self.tracker.log_metrics(run_id, counts, 0)
         return run_id
+
+    def _changing(self) -> dict[str, str]:
+        """Returns the tags of the sweep's run that are other ones when the study has grown."""
+        groups = {v.name: v.group for v in self.study.volumes if v.labelled}
+        return {
+            tag.STORE: self.store.url,
+            tag.STUDY_IDENTITY: json.dumps(self.study.identity),
+            tag.ARMS: " ".join(self.study.arms),
+            tag.GROUPS: json.dumps(groups),
+        }
 
     def _open_trial(self, trial: Trial) -> str:
         timing = self.study.timing(trial) if self.study.timed else None

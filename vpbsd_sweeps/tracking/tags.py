@@ -17,6 +17,7 @@ COMMIT = "vpbsd.commit"
 REASON = "vpbsd.reason"
 
 STUDY_IDENTITY = "vpbsd.facts"  # of a sweep or a search
+ARMS = "vpbsd.arms"  # of a sweep, for people
 DATA = "vpbsd.data"
 STORE = "vpbsd.store"
 GROUPS = "vpbsd.groups"  # volume -> group: of a sweep, or of a trial's test volumes

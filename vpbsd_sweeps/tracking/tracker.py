@@ -24,8 +24,10 @@ from requests import RequestException
 
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.messages import without_secrets
+from vpbsd_sweeps.tracking import long_tags
 from vpbsd_sweeps.tracking.connection import require_reachable
 from vpbsd_sweeps.tracking.run_record import RunRecord, one_per_unit, record_of
+from vpbsd_sweeps.tracking.sqlite import prepare, sqlite_file
 from vpbsd_sweeps.tracking.tags import PARENT, ROWS_SENT, UNIT
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar per picture
@@ -55,7 +57,7 @@ class Tracker:
     def __init__(self, uri: str, experiment: str, artifacts: str | None = None) -> None:
         self.uri, self.place = uri, without_secrets(uri)
         with require_reachable(uri):
-            _make_folder(uri)
+            prepare(uri)
             self.client = MlflowClient(uri)
             found = self.client.get_experiment_by_name(experiment)
             self.experiment_id: str = (
@@ -70,7 +72,8 @@ class Tracker:
 
         Those that were deleted in MLflow are only given, and then alone, if asked for.
         """
-        return map(record_of, self._search(condition, deleted=deleted))
+        for run in self._search(condition, deleted=deleted):
+            yield record_of(run, long_tags.whole(self.client, run))
 
     def reload_runs(self) -> None:
         """Reads again which runs there are, after answers may have been lost.
@@ -90,12 +93,13 @@ class Tracker:
         """Returns the id of the one run of a unit; made with its params and tags if it is new."""
         if unit not in self._runs:
             linked = {PARENT: parent} if parent else {}
-            first = {UNIT: unit, **linked, **{k: str(v) for k, v in tags.items()}}
+            first = {UNIT: unit, **linked, **long_tags.short(tags)}
             run = self.client.create_run(self.experiment_id, run_name=name, tags=first)
             self._runs[unit] = run
         elif self._runs[unit].info.status == "KILLED":  # left by a driver that was interrupted
             self.reopen(unit)
         self._log_params(self._runs[unit], params)
+        self._log_long_tags(self._runs[unit], tags)
         return str(self._runs[unit].info.run_id)
 
     def is_finished(self, unit: str) -> bool:
@@ -167,8 +171,9 @@ class Tracker:
         self._log_batches(run_id, metrics, [])
 
     def set_tags(self, run_id: str, tags: Values) -> None:
-        """Sets tags of a run."""
-        self.client.log_batch(run_id, tags=[RunTag(k, str(v)) for k, v in tags.items()])
+        """Sets tags of a run; values of any length."""
+        stored = long_tags.store(self.client, run_id, tags)
+        self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in stored.items()])
 
     def log_file(self, run_id: str, path: Path, folder: str | None = None) -> None:
         """Sends a file, as an artifact."""
@@ -218,6 +223,13 @@ class Tracker:
         for i in range(0, len(new), MOST_PARAMS):
             self.client.log_batch(run.info.run_id, params=new[i : i + MOST_PARAMS])
         run.data.params.update(wanted)
+
+    def _log_long_tags(self, run: Run, tags: Values) -> None:
+        """Sends those long tags that a run does not have yet."""
+        new = {k: v for k, v in tags.items() if long_tags.is_long(v) and k not in run.data.tags}
+        if new:
+            self.set_tags(run.info.run_id, new)
+            run.data.tags.update(dict.fromkeys(new, ""))
 
     def _log_batches(self, run_id: str, metrics: list[Metric], tags: list[RunTag]) -> None:
         """Sends metrics; the tags come with the last batch, when all of them have arrived."""
@@ -276,22 +288,13 @@ def _name(text: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", text)
 
 
-def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
 def _client(uri: str) -> MlflowClient:
     """Connects for reading, where a database is and somebody answers."""
-    file = _sqlite_file(uri)
+    file = sqlite_file(uri)
     if file is not None and not file.exists():
         raise BadInput(f"no MLflow database at {file}: run a sweep first, or pass --tracking URI")
     with require_reachable(uri):
+        prepare(uri)
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client
-
-
-def _make_folder(uri: str) -> None:
-    file = _sqlite_file(uri)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
