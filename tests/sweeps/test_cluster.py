@@ -91,7 +91,9 @@ def test_a_stage_on_a_node_that_sees_another_store_is_refused(tmp_path, diary):
     store.files.mark()
     toy = Toy("lost", diary)
     with pytest.raises(RayTaskError, match="is not the same folder on node"):
-        ray.get(run_stage.remote(StageTask(job_of(toy), store.url, "another", Slice(), None)))
+        ray.get(
+            run_stage.remote(StageTask(job_of(toy), store.url, "another", Slice(), None, "us"))
+        )
     assert diary.read_text() == ""
 
 

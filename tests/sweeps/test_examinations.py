@@ -32,8 +32,10 @@ def test_arms_that_learn_code_words_are_examined_once_per_teacher(volumes, tiny,
     first = [t for t in study.trials if t.fold == 0]
     found = {t.arm: e for t in first if (e := examined_by(t.stage)) is not None}
     shared = {"vpbsd", "vpbsd_wo_semi", "vpbsd_soft_pseudo", "vpbsd_cldice"}
+    shared |= {"vpbsd_turned_codes"}
     alone = {"da_conv1", "da_linear", "da_chsel", "da_linear_flat"}
-    assert found.keys() == shared | alone | {"vpbsd_no_gumbel", "vpbsd_no_pretrain"}
+    alone |= {"vpbsd_no_gumbel", "vpbsd_no_pretrain", "vpbsd_fine_codes"}
+    assert found.keys() == shared | alone
     assert len({found[arm].key for arm in shared}) == 1
     assert len(study.examinations) == 3 * len({stage.key for stage in found.values()})
     tested = {part.volume.name for t in first for part in t.stage.parts["test"]}

@@ -63,6 +63,8 @@ def test_a_codebook_voids_those_that_learn_its_words(volumes, tiny, cheap):
         "da_chsel",
         "da_linear_flat",
         "vpbsd_random_codes",
+        "vpbsd_fine_codes",
+        "vpbsd_turned_codes",
         "vpbsd_no_gumbel",
         "vpbsd_soft_pseudo",
         "vpbsd_cldice",

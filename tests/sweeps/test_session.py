@@ -7,6 +7,9 @@ import pytest
 from vpbsd_sweeps.drivers.session import failures, logged
 from vpbsd_sweeps.tracking.retry import RetryingTracker
 
+HELD = SimpleNamespace(lost=False)
+"""A lock that no other driver has taken."""
+
 
 @pytest.fixture
 def logger():
@@ -27,12 +30,20 @@ def test_an_interrupted_trial_interrupts_the_driver():
 @pytest.mark.parametrize(("error", "calls"), [(KeyboardInterrupt, ["interrupt"]), (OSError, [])])
 def test_only_an_interruption_shows_runs_as_killed(logger, error, calls):
     tracker = RetryingTracker(SimpleNamespace(place="nowhere"))
-    with pytest.raises(error), logged(tracker, logger):
+    with pytest.raises(error), logged(tracker, logger, HELD):
         raise error
     assert logger.calls == calls
 
 
+def test_an_interruption_by_a_lost_lock_shows_nothing(logger):
+    """Another driver goes on with these runs: they are not killed."""
+    tracker = RetryingTracker(SimpleNamespace(place="nowhere"))
+    with pytest.raises(KeyboardInterrupt), logged(tracker, logger, SimpleNamespace(lost=True)):
+        raise KeyboardInterrupt
+    assert logger.calls == []
+
+
 def test_a_session_that_ends_well_kills_nothing(logger):
-    with logged(RetryingTracker(SimpleNamespace(place="nowhere")), logger):
+    with logged(RetryingTracker(SimpleNamespace(place="nowhere")), logger, HELD):
         pass
     assert logger.calls == []

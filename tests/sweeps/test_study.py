@@ -27,6 +27,7 @@ OTHER = {
     "pretrain.network.codebook.kappa": 2.0,
     "pretrain.network.codebook.warm": 0.6,
     "student.network.widths": (4, 16, 20, 64),
+    "student.network.z_halvings": 4,
     "student.first_phase": 0.5,
     "unetr.hidden_size": 16,
     "unetr.num_heads": 4,
@@ -53,8 +54,8 @@ TRAINED = {
     "protocol": TUNED | SCRATCH | ALONE | {"unetr"},
     "protocol.margin": set(),  # of spatial folds only
     "protocol.pretrain_on": PRE | SAID | SEMI,
-    "protocol.train_groups": set(),  # this fold has one to train on: see test_label_efficiency
-    "protocol.draw": set(),  # the same
+    "protocol.train_groups": FROM_DATA,
+    "protocol.draw": set(),  # nothing is drawn where all keep their labels
     "pretrain": PRE,
     "pretrain.enabled": SCRATCH,
     "pretrain.network": TEACHERS,
@@ -67,7 +68,8 @@ TRAINED = {
     "finetune.skip_drop": TUNED,
     "finetune.epochs": TUNED | SCRATCH | {"unetr"},
     "finetune.batch": TUNED | SCRATCH | {"unetr"},
-    "student.network": TEACHERS | ALONE,
+    "student.network": STUDENTS,
+    "student.network.widths": TEACHERS | ALONE,
     "student.beta": VPBSD,
     "student.gamma": VPBSD,
     "student.ramp_epochs": VPBSD | {"baseline_mid", "fitnets"},
@@ -75,11 +77,7 @@ TRAINED = {
     "student.distil_on": VPBSD,
     "student.pseudo": {"margin of unlabelled patches"},
     "student.random_codes": {f"random codes of {x} patches" for x in ("labelled", "unlabelled")},
-    "student.turned_codes": {
-        f"{kind} of {role} patches"
-        for kind in ("codes", "random codes")
-        for role in ("labelled", "unlabelled")
-    },
+    "student.turned_codes": {f"codes of {role} patches" for role in ("labelled", "unlabelled")},
     "student.trust": {f"{net}, one group out" for net in ("light_unet", *TUNED, *SCRATCH)},
     "student.cldice": VPBSD - {"vpbsd_cldice"},
     "student.cldice_iterations": {"vpbsd_cldice"},

@@ -8,6 +8,7 @@ from shlex import quote
 
 from vpbsd.cli import command_parser, invocation
 from vpbsd.data.volumes import check_intensity
+from vpbsd.errors import BadInput
 from vpbsd.pipeline.arms import ARMS, GROUPS
 from vpbsd_sweeps.cli.normalise import add_normalise, asks_choice, chosen
 from vpbsd_sweeps.cli.options import (
@@ -29,7 +30,7 @@ from vpbsd_sweeps.study.label_studies import (
     label_studies,
     make_label_plan,
 )
-from vpbsd_sweeps.study.plan import Plan, make_plan
+from vpbsd_sweeps.study.plan import Plan, make_plan, preview
 from vpbsd_sweeps.study.study import Study, check_arms
 
 
@@ -81,12 +82,18 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     name = study_name(args, kind)
     study = Study(name, settings, volumes_of(args), arms, seeds, timed=timed)
     check_intensity(study.volumes, settings.data)
+    if counts and asks_choice(args):
+        raise BadInput(
+            "--labels and --normalise auto: each number of labels would choose for itself; choose "
+            "once without --labels, then --set what it chose"
+        )
     if counts:
         return _sweep_labels(make_label_plan(label_studies(study, counts), store), args, store)
-    normalisation = ""
-    if asks_choice(args):
+    normalisation, chooses = "", asks_choice(args)
+    if chooses:
         study, normalisation = _normalised(study, store, args)
-    plan = make_plan(study, store)
+    undecided = chooses and not normalisation
+    plan = preview(study, store) if undecided else make_plan(study, store)
     if not _goes_on(plan, args):
         return 0
     from vpbsd_sweeps.drivers.sweep import drive
@@ -128,7 +135,7 @@ def _normalised(study: Study, store: Store, args: argparse.Namespace) -> tuple[S
     """Returns the study under what its folds choose, and what that is."""
 
     def check(before: float) -> None:
-        make_plan(study, store).check_budget(args.max_gpu_hours, before)
+        preview(study, store).check_budget(args.max_gpu_hours, before)
 
     choices, text = chosen(study.name, study.settings, study.folds, store, args, check)
     decided = replace(study, choices=choices)

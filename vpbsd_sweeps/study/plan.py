@@ -159,6 +159,11 @@ def make_plan(study: Study, store: Store) -> Plan:
     return Plan(study, look_up(study.name, study.stages(), store), known)
 
 
+def preview(study: Study, store: Store) -> Plan:
+    """Looks up every stage of a study whose settings are not final: no name is claimed by it."""
+    return Plan(study, look_up(study.name, study.stages(), store), None)
+
+
 def outline(plan: Plan, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Lists stages and trials of a study, see `outlined`.
 
