@@ -7,7 +7,7 @@ import pytest
 from tests.small import settings
 from vpbsd.data.folds import make_folds
 from vpbsd.pipeline.recipes import deliverable
-from vpbsd_sweeps.study.costs import SKELETON, VOXELS, guess
+from vpbsd_sweeps.study.costs import SKELETON, VOXELS, guess, guess_bytes
 
 
 def test_skeletons_are_counted_for_each_labelled_patch(volumes):
@@ -18,3 +18,18 @@ def test_skeletons_are_counted_for_each_labelled_patch(volumes):
     patches = optim.epochs * optim.steps_per_epoch * optim.batch
     size = math.prod(s.data.patch) / VOXELS
     assert with_skeletons - plain == pytest.approx(patches * 7 * SKELETON * size)
+
+
+def test_codes_of_every_turn_take_a_pass_and_two_bytes_each(volumes, cheap):
+    """Patches of 32x32x64 voxels have eight turns; cells of 8 voxels are 64 times as many."""
+
+    def codes(**changes):
+        s = settings(**changes)
+        fold = make_folds(volumes, s.protocol)[0]
+        return deliverable(s, "vpbsd", fold, 0).upstream["codes_unlabelled"]
+
+    still, turned = codes(), codes(student__turned_codes=True)
+    assert guess(turned) == pytest.approx(8 * guess(still))
+    assert guess_bytes(turned) == pytest.approx(16 * guess_bytes(still))
+    finer = codes(pretrain__network__codebook__cell=8)
+    assert guess_bytes(finer) == pytest.approx(64 * guess_bytes(still))

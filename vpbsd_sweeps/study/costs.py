@@ -6,9 +6,10 @@ import math
 
 from vpbsd.config import Network, SwinNet, UnetrNet
 from vpbsd.data.lattice import cells
+from vpbsd.data.turns import turns_of
 from vpbsd.methods.configs import PatternsConfig
 from vpbsd.methods.distilling_configs import VpbSDConfig
-from vpbsd.pipeline.stage_config import Evaluate, Examine, Threshold, Timing, Train
+from vpbsd.pipeline.stage_config import Evaluate, Examine, Targets, Threshold, Timing, Train
 from vpbsd.pipeline.stages import Stage
 
 TEACHER_STEP, STUDENT_STEP = 0.25, 0.04
@@ -24,7 +25,8 @@ PASSES = {"evaluate": 8, "examine": 7}
 VOXELS = 32 * 64 * 64
 THRESHOLDING = 0.3
 """Seconds per patch to measure a threshold, mostly its metrics; a guess."""
-BYTES = 4
+BYTES, NUMBER = 4, 2
+"""Of a weight, and of the number of a code word."""
 TEACHER_PARAMETERS, STUDENT_PARAMETERS = 62.2e6, 0.12e6
 """Of Swin UNETR at feature size 48, and of the Light UNet."""
 PICTURE = 70e3
@@ -47,8 +49,15 @@ def guess(stage: Stage) -> float:
         return steps * len(config.optim.span) * scale * step
     upstream = stage.upstream["network" if isinstance(config, Evaluate) else "teacher"].config
     assert isinstance(upstream, Train)
-    windows = _patches(stage) * PASSES.get(config.kind, 1)
+    windows = _patches(stage) * _passes(config)
     return windows * scale * FORWARD_SHARE * _step(upstream.method.network)
+
+
+def _passes(config: Targets | Evaluate | Examine) -> int:
+    """Counts forward passes per patch; codes of every turn take one each."""
+    if isinstance(config, Targets) and config.turned:
+        return len(turns_of(config.data.patch))
+    return PASSES.get(config.kind, 1)
 
 
 def _pace(config: Train) -> float:
@@ -96,8 +105,10 @@ def guess_bytes(stage: Stage) -> float:
     assert isinstance(teacher, Train)
     assert isinstance(teacher.method.network, SwinNet)
     width = BYTES * teacher.method.network.feature_size
+    book = teacher.method.network.codebook
+    turned = NUMBER * _passes(config) if config.turned else 1
     a_voxel = {
-        "codes": 1 / 32**3,
+        "codes": turned / (32 if book is None else book.cell) ** 3,
         "pseudo": 1 / 8,
         "margin": 2.0,
         "features": 16 * width / 32**3,
