@@ -137,6 +137,22 @@ def test_the_pieces_nearest_to_a_code_are_kept_nearest_first(patches):
             assert np.median(e.projection) == pytest.approx(level, abs=0.01)
 
 
+def test_a_finer_cell_is_shown_in_the_middle_of_what_surrounds_it():
+    """Cells of 8 voxels: the one at (1, 2, 3) of the grid holds the one bright voxel."""
+    x = torch.zeros(1, 1, 16, 32, 64)
+    x[0, 0, 8 + 5, 16 + 1, 24 + 2] = 1
+    tokens = torch.arange(2 * 4 * 8)[:, None].float()
+    cell = (1 * 4 + 2) * 8 + 3
+    record = Quantised(tokens, tokens, tokens, torch.arange(64), torch.arange(64), tokens, tokens)
+    found = Exemplars(8)
+    found.add(x, torch.ones(64), record)
+    (shown,) = found.of_code[cell]
+    assert shown.projection.shape == (32, 32)
+    assert np.argwhere(shown.projection == 1).tolist() == [[12 + 1, 12 + 2]]
+    (other,) = found.of_code[cell - 4 * 8]
+    assert not other.projection.any(), "the same place one cell higher along z"
+
+
 def test_only_the_nearest_pieces_are_kept_and_padding_is_none():
     """Tokens 5, 1, 4, 2, 3, 0.5 from their code; the last is mostly padding."""
     x = torch.arange(6.0).repeat_interleave(32)[None, None, None, None].expand(1, 1, 32, 32, 192)
