@@ -3,11 +3,16 @@
 import pytest
 
 from tests.sweeps.test_tables import analysed, row_of, trial
+from vpbsd.pipeline.run import run
 from vpbsd_sweeps.execution.jobs import job_of
+from vpbsd_sweeps.reporting.records import trial_result
 from vpbsd_sweeps.reporting.tables import main_table
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.plan import make_plan
 from vpbsd_sweeps.study.study import Study
+from vpbsd_sweeps.tracking import tags as tag
+from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
+from vpbsd_sweeps.tracking.tracker import Tracker
 
 ARMS = ("light_unet", "threshold", "otsu")
 
@@ -22,6 +27,26 @@ def test_a_study_has_one_stage_per_threshold_and_fold(volumes, tiny, cheap, tmp_
     assert {job_of(t.stage).family for t in own} == {"evaluation"}
     lines = list(make_plan(study, Store(str(tmp_path))).lines())
     assert any(line.split()[:2] == ["evaluation", "12"] for line in lines)
+
+
+def test_a_threshold_is_logged_like_any_trial(volumes, tiny, cheap, tmp_path):
+    """It has no network: no curve, no teacher, but metrics, its threshold and pictures."""
+    study = Study("s", tiny, volumes, ("threshold", "otsu"))
+    store = Store(str(tmp_path / "store"))
+    for number, one in enumerate(study.trials):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        list(run(one.stage.spec, {}, folder))
+        known = {"seconds": 1.0, "finished": 1e9, "void": None}
+        store.commit(one.stage.key, folder, {**known, "label": one.arm})
+    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "s", (tmp_path / "files").as_uri())
+    SweepLogger(study, store, tracker, make_plan(study, store)).catch_up()
+    found = [trial_result(run) for run in tracker.runs(tag.of_kind(tag.TRIAL_KIND))]
+    assert {t.status for t in found} == {"FINISHED"}
+    assert sorted(t.arm for t in found) == ["otsu"] * 3 + ["threshold"] * 3
+    assert all(0 < t.score("dsc") < 1 for t in found)
+    chosen = next(t for t in found if t.arm == "threshold")
+    assert {"threshold", "scale_percentile", "training_dsc"} <= chosen.numbers.keys()
 
 
 @pytest.mark.parametrize(("fair", "said"), [(0.7, True), (0.5, False)])

@@ -136,11 +136,11 @@ class SweepLogger:
 
     def _log_result(self, trial: Trial, run_id: str) -> None:
         unit, folder = f"trial:{trial.id}", self.store.open(trial.stage.key)
-        for trained in trial.stage.upstream.values():  # a threshold has no curve
+        rows, numbers = read_rows(folder), self._numbers(trial.stage)
+        for trained in trial.stage.upstream.values():  # a threshold has no curve, nor a teacher
             self.tracker.log_rows(unit, read_rows(self.store.open(trained.key)))
-        rows = read_rows(folder)
-        numbers, lead = self._numbers(trial.stage), self._numbers(trained).get(LEAD)
-        numbers |= {} if lead is None else {LEAD: lead}
+            lead = self._numbers(trained).get(LEAD)
+            numbers |= {} if lead is None else {LEAD: lead}
         self.tracker.log_metrics(run_id, {**per_volume(rows), **numbers}, rows[-1]["time"])
         groups = {row["volume"]: row["group"] for row in rows}
         self.tracker.set_tags(run_id, {**self._verdict(trial), tag.GROUPS: json.dumps(groups)})
