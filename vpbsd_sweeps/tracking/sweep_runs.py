@@ -136,11 +136,10 @@ class SweepLogger:
 
     def _log_result(self, trial: Trial, run_id: str) -> None:
         unit, folder = f"trial:{trial.id}", self.store.open(trial.stage.key)
-        rows, numbers = read_rows(folder), self._numbers(trial.stage)
-        for trained in trial.stage.upstream.values():  # a threshold has no curve, nor a teacher
+        for trained in trial.stage.upstream.values():  # a threshold has no curve
             self.tracker.log_rows(unit, read_rows(self.store.open(trained.key)))
-            lead = self._numbers(trained).get(LEAD)
-            numbers |= {} if lead is None else {LEAD: lead}
+        rows, lead = read_rows(folder), self._lead(trial)
+        numbers = self._numbers(trial.stage) | ({} if lead is None else {LEAD: lead})
         self.tracker.log_metrics(run_id, {**per_volume(rows), **numbers}, rows[-1]["time"])
         groups = {row["volume"]: row["group"] for row in rows}
         self.tracker.set_tags(run_id, {**self._verdict(trial), tag.GROUPS: json.dumps(groups)})
@@ -167,9 +166,14 @@ class SweepLogger:
         numbers: dict[str, float] = json.loads(text)["numbers"]
         return numbers
 
+    def _lead(self, trial: Trial) -> float | None:
+        """Returns what its teacher was measured to be better by; None where it was not."""
+        trained = trial.stage.upstream.values()
+        return next((self._numbers(stage).get(LEAD) for stage in trained), None)
+
     def _verdict(self, trial: Trial) -> dict[str, str]:
         """Says why a trial does not count, or what is to be known of it, as tags."""
-        lead = self._numbers(trial.stage.upstream["network"]).get(LEAD, 0.0)
+        lead = self._lead(trial) or 0.0
         grave = {stage.key for stage in voided_by(trial.stage)}
         found = {tag.VOID: "", tag.NOTE: distrust(lead)}
         for stage in trial.stage.lineage():
