@@ -311,6 +311,7 @@ def test_other_studies_reports_have_no_such_section(tmp_path):
     assert not (out / "labels.md").exists()
 
 
+@pytest.mark.slow
 def test_label_studies_run_share_and_go_on(tmp_path, folder, two_cores, capsys, monkeypatch):
     """Three groups in two folds: the first trains on one group anyway, so both counts share it."""
     monkeypatch.chdir(tmp_path)

@@ -81,6 +81,7 @@ def test_killed_in_every_way_it_trains_nothing_twice_and_loses_nothing(home):
     assert list(home.glob("store/running/*")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", [False, True], ids=["in peace", "one is killed"])
 def test_two_clusters_on_one_store_train_each_stage_once(home, killed):
     """Two Rays, each with a scheduler of its own; before leases both trained all four."""
