@@ -37,14 +37,11 @@ class Section(BaseModel):
         plain: dict[str, Any] = handler(self)
         if not info.mode_is_json():  # overrides find every field by its name
             return plain
-        fields = type(self).model_fields.items()
-        later = (
-            name for name, field in fields if any(isinstance(m, Later) for m in field.metadata)
-        )
-        unset = {
-            name for name in later if getattr(self, name) == type(self).model_fields[name].default
-        }
-        return {name: value for name, value in plain.items() if name not in unset}
+        for name, field in type(self).model_fields.items():
+            later = any(isinstance(mark, Later) for mark in field.metadata)
+            if later and getattr(self, name) == field.default:
+                del plain[name]
+        return plain
 
 
 def derive(target: type[S], source: Section, **changes: object) -> S:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -17,8 +16,7 @@ from vpbsd.inference.profiling import CUBE, block_times, size_of
 from vpbsd.networks.build import build_network, load_network
 from vpbsd.pipeline.stage_config import Evaluate, Timing
 from vpbsd.pipeline.stages import StageSpec
-from vpbsd.pipeline.steps import Inputs, Step, conclude, save_rows
-from vpbsd.safetensors_io import read_tensors
+from vpbsd.pipeline.steps import Inputs, Step, conclude, load_rows, save_rows
 
 
 def run_evaluate(
@@ -35,12 +33,7 @@ def run_evaluate(
         A step after every part, with all rows so far.
     """
     network = load_network(inputs["network"]).to(device)
-    rows: list[Row] = []
-    pictures: dict[str, np.ndarray] = {}
-    if resume is not None:
-        tensors, metadata = read_tensors(resume)
-        rows = json.loads(metadata["rows"])
-        pictures = {name: tensor.numpy() for name, tensor in tensors.items()}
+    rows, pictures = load_rows(resume)
     left = stage.parts["test"][len(rows) :]
     for row, shown in evaluate(network, left, config.data, config.precision):
         for kind, picture in shown.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vpbsd.evaluation.codebook_health import StageSummary
-from vpbsd.evaluation.evaluate import Row, measure_part, read_raw
+from vpbsd.evaluation.evaluate import measure_part, read_raw
 from vpbsd.evaluation.thresholds import (
     RAW,
     Choice,
@@ -21,8 +20,7 @@ from vpbsd.evaluation.thresholds import (
 )
 from vpbsd.pipeline.stage_config import Threshold
 from vpbsd.pipeline.stages import StageSpec
-from vpbsd.pipeline.steps import Step, conclude, save_rows
-from vpbsd.safetensors_io import read_tensors
+from vpbsd.pipeline.steps import Step, conclude, load_rows, save_rows
 
 
 def run_threshold(
@@ -39,12 +37,7 @@ def run_threshold(
     """
     chosen = _chosen(stage) if config.rule == "labels" else None
     numbers = {} if chosen is None else _numbers(chosen)
-    rows: list[Row] = []
-    pictures: dict[str, np.ndarray] = {}
-    if resume is not None:
-        tensors, metadata = read_tensors(resume)
-        rows = json.loads(metadata["rows"])
-        pictures = {name: tensor.numpy() for name, tensor in tensors.items()}
+    rows, pictures = load_rows(resume)
     for i, part in enumerate(stage.parts["test"]):
         image = read_raw(part)
         cut = chosen or Choice(RAW, otsu(image), 0.0)

@@ -17,7 +17,7 @@ from vpbsd.evaluation.evaluate import Row
 from vpbsd.evaluation.pictures import save_png
 from vpbsd.pipeline.stage_config import Examine, Targets, Train
 from vpbsd.pipeline.stages import Role
-from vpbsd.safetensors_io import write_tensors
+from vpbsd.safetensors_io import read_tensors, write_tensors
 
 Inputs = Mapping[str, Path]
 """Input name of a stage -> the folder of that upstream result."""
@@ -51,6 +51,14 @@ def save_rows(path: Path, rows: list[Row], pictures: dict[str, np.ndarray]) -> N
     """Writes a checkpoint of a stage whose whole state is its rows and pictures."""
     tensors = {name: torch.from_numpy(picture) for name, picture in pictures.items()}
     write_tensors(path, tensors, {"rows": json.dumps(rows)})
+
+
+def load_rows(resume: Path | None) -> tuple[list[Row], dict[str, np.ndarray]]:
+    """Reads rows and pictures of a checkpoint that `save_rows` wrote; both empty of None."""
+    if resume is None:
+        return [], {}
+    tensors, metadata = read_tensors(resume)
+    return json.loads(metadata["rows"]), {name: t.numpy() for name, t in tensors.items()}
 
 
 def conclude(out: Path, rows: list[Row], summary: StageSummary) -> None:
