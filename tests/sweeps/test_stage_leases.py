@@ -16,6 +16,7 @@ from vpbsd_sweeps.execution.jobs import job_of
 from vpbsd_sweeps.execution.stage_leases import holding, stage_lease
 from vpbsd_sweeps.execution.worker import execute
 from vpbsd_sweeps.store import lease
+from vpbsd_sweeps.store.checkpoints import Checkpoints
 from vpbsd_sweeps.store.lease import LeaseLost
 from vpbsd_sweeps.store.results import Store
 
@@ -164,3 +165,24 @@ def test_a_worker_that_has_lost_its_lease_writes_nothing(home, store, monkeypatc
     assert held.look().id == "b", "nor does it end what is another's"
     ran = len(epochs(home))
     assert ran == (3 if moment == "checkpoint" else 4)
+
+
+def test_a_checkpoint_that_comes_after_the_successors_end_is_tidied_away(home, store, monkeypatch):
+    """It was suspended inside a write: another has stored the stage when it wakes up."""
+    monkeypatch.setenv("VPBSD_CHECKPOINT_SECONDS", "0")
+    monkeypatch.setattr(lease, "beat_every", lambda: 1000.0)
+    job = job_of(Toy("one", home / "epochs.log"))
+    held = stage_lease(store, job)
+    save = Checkpoints.save
+
+    def late(self, key, files):
+        monkeypatch.setattr(Checkpoints, "save", save)
+        held.take(held.look(), "b")
+        execute(job, store, lambda *_: None)
+        save(self, key, files)
+
+    monkeypatch.setattr(Checkpoints, "save", late)
+    with pytest.raises(LeaseLost), holding(store, job, "a", None) as term:
+        execute(job, store, lambda *_: None, lambda: held.check(term))
+    assert store.state(job.key) == "stored"
+    assert store.checkpoints.names(job.key) == []

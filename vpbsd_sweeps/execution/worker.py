@@ -18,6 +18,7 @@ from vpbsd_sweeps.execution.jobs import Job
 from vpbsd_sweeps.execution.system_metrics import METRICS_FILE, SystemMetrics
 from vpbsd_sweeps.patience import patiently
 from vpbsd_sweeps.provenance import commit
+from vpbsd_sweeps.store.lease import LeaseLost
 from vpbsd_sweeps.store.results import Absent, Damaged, Store
 
 
@@ -43,6 +44,16 @@ def execute(
     """
     if patiently(lambda: store.state(job.key)) == "stored":
         return
+    try:
+        _train(job, store, report, check)
+    except LeaseLost:  # a checkpoint that was on its way may have come after the other's end
+        if patiently(lambda: store.state(job.key)) == "stored":
+            patiently(lambda: store.checkpoints.clear(job.key))
+        raise
+    patiently(lambda: store.checkpoints.clear(job.key))
+
+
+def _train(job: Job, store: Store, report: Report, check: Callable[[], None]) -> None:
     inputs = _open_inputs(job, store)
     with TemporaryDirectory(prefix="vpbsd-") as room:
         out, kept = Path(room, "out"), Path(room, CHECKPOINT)
@@ -58,7 +69,6 @@ def execute(
         measured = _measurements(job, out, checkpointer.seconds())
         patiently(check)
         patiently(lambda: store.commit(job.key, out, measured))
-    patiently(lambda: store.checkpoints.clear(job.key))
 
 
 def run_follower(job: Job, store: Store) -> None:
