@@ -27,6 +27,7 @@ from vpbsd.errors import BadInput
 SUFFIX = ".ome.zarr"
 LABEL = "labels/vessel"
 AXES = ("z", "y", "x")
+CELLS = "cells"  # what is kept of each 16^3 voxels, in volumes that are new enough
 CHUNK = 64  # voxels along each axis of a chunk, as long as a patch
 
 Shape = tuple[int, int, int]
@@ -77,6 +78,13 @@ class Volume:
         self.image = zarr.open_array(f"{info.path}/0", mode="r")
         label = f"{info.path}/{LABEL}/0"
         self.label = zarr.open_array(label, mode="r") if info.labelled else None
+        cells = Path(info.path) / CELLS
+        self.cells = zarr.open_array(cells, mode="r") if cells.exists() else None
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along z, y, x."""
+        return self.info.shape
 
     def image_block(self, slices: Slices) -> NDArray[Any]:
         """Reads raw intensities of a block (z, y, x), in the stored type."""
@@ -101,7 +109,7 @@ class Volume:
         Raises:
             BadInput: The percentile is not stored, or clipping there would erase all contrast.
         """
-        return normalisation.limits(self._intensity, percentile, self.info.name)
+        return normalisation.limits(self.intensity, percentile, self.info.name)
 
     def scale(self, data: Data) -> normalisation.Scale:
         """Makes the map from this volume's raw intensities to the image that networks see.
@@ -109,10 +117,11 @@ class Volume:
         Raises:
             BadInput: See `normalisation.scale`.
         """
-        return normalisation.scale(data, self._intensity, self.info.name)
+        return normalisation.scale(data, self.intensity, self.info.name)
 
     @cached_property
-    def _intensity(self) -> Histogram | Table:
+    def intensity(self) -> Histogram | Table:
+        """What is stored of its intensities: the count of every value, or some percentiles."""
         root = Path(self.info.path)
         if countable(np.dtype(self.info.dtype)):
             values, counts = np.asarray(zarr.open_array(root / "intensity", mode="r")[:])
