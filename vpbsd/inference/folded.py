@@ -52,7 +52,9 @@ class FoldedUNet(nn.Module):
         self.width = cast("nn.Conv3d", self.encoder[ABOVE - 1][-2]).out_channels
         z, y, x = (prod(axis[: ABOVE + 1]) for axis in zip(*self.steps, strict=True))
         self.scale: Grid = (z, y, x)
-        self.eval().to(memory_format=torch.channels_last_3d)
+        self.eval()
+        # what oneDNN is fastest with: 1.5 times on one core
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor:
         """Computes the logit of vessel against background (B, 1, D, H, W); sides times 32."""
@@ -104,7 +106,7 @@ class _Conv(nn.Conv3d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             return super().forward(x)
         pads, strides = cast("Steps", self.padding), self.stride
         return torch.mkldnn_convolution(x, self.weight, self.bias, pads, strides, (1, 1, 1), 1)
@@ -125,7 +127,8 @@ def _folded(conv: nn.Module, norm: nn.Module) -> _Conv:
     """Makes one convolution of one without bias and the norm that follows it."""
     assert isinstance(conv, nn.Conv3d)
     assert isinstance(norm, nn.BatchNorm3d), "the norm's statistics are not known beforehand"
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     made = _Conv(conv.in_channels, conv.out_channels, 3, cast("Steps", conv.stride), padding=1)
     made.weight = _constant(conv.weight * factor.view(-1, 1, 1, 1, 1))
@@ -135,7 +138,8 @@ def _folded(conv: nn.Module, norm: nn.Module) -> _Conv:
 
 def _difference(conv: nn.Module) -> _Conv:
     """Makes a 1x1x1 convolution to the difference of the two channels that one computes."""
-    assert isinstance(conv, nn.Conv3d) and conv.bias is not None
+    assert isinstance(conv, nn.Conv3d)
+    assert conv.bias is not None
     made = _Conv(conv.in_channels, 1, 1)
     made.weight = _constant(conv.weight[1:] - conv.weight[:1])
     made.bias = _constant(conv.bias[1:] - conv.bias[:1])

@@ -1,8 +1,8 @@
 """A network over a volume of any size, tile by tile: the answer of one pass over all of it.
 
 Tiles overlap by the network's reach, of which nothing is kept; so nothing is blended, and the
-answer depends neither on the tiles nor on what else is computed. A region is computed alone, in two
-rounds: the context of all its tiles, which the deep levels then see at once; after that the tiles
+answer depends neither on the tiles nor on what else is computed. A region is computed alone, in
+two rounds: the context of all its tiles, which the deep levels then see at once; after that the tiles
 themselves. The volume is mirrored at its far ends, up to sides that are multiples of 32.
 """
 
@@ -42,6 +42,23 @@ class Tiling:
     side: int = 256
     batch: int = 1
 
+    def regions(self, shape: Grid) -> list[Slices]:
+        """Lists the pieces of a volume that are computed alone."""
+        return blocks(shape, self.region)
+
+    def blocks(self, region: Slices) -> list[Slices]:
+        """Lists the blocks of a region, each of which is computed at once."""
+        z0, y0, x0 = (r.start for r in region)
+        depth, height, width = (r.stop - r.start for r in region)
+        return [
+            (
+                slice(z.start + z0, z.stop + z0),
+                slice(y.start + y0, y.stop + y0),
+                slice(x.start + x0, x.stop + x0),
+            )
+            for z, y, x in blocks((depth, height, width), self.side)
+        ]
+
 
 class Tile(NamedTuple):
     """A box that the network sees, and the part of it that is kept; in voxels of the volume."""
@@ -79,9 +96,10 @@ class TiledNetwork:
         network: On the device where it will run.
         read: Gives the normalised image of a box of the volume.
         shape: The volume's.
-        occupied: Tells whether a box of the volume may hold anything but zeros. Where it says no,
-            nothing is read and no vessel is found.
+        occupied: Tells whether a box of the volume may hold anything but `empty`. Where it says
+            no, nothing is read and no vessel is found.
         tiling: How it is cut.
+        empty: What an image holds where it is not occupied.
     """
 
     def __init__(
@@ -91,18 +109,15 @@ class TiledNetwork:
         shape: Grid,
         occupied: Callable[[Slices], bool] = lambda box: True,
         tiling: Tiling | None = None,
+        empty: float = 0.0,
     ) -> None:
         self.network, self.tiling = network, tiling or Tiling()
         self._read, self._shape, self._occupied = read, shape, occupied
+        self._level = empty
         self._device = next(network.parameters()).device
         z, y, x = (-(-n // DEEPEST) * DEEPEST for n in shape)
         self._limits: Grid = (z, y, x)
         self._nothing: dict[object, Tensor] = {}
-
-    @property
-    def regions(self) -> list[Slices]:
-        """The volume in pieces that are computed alone."""
-        return blocks(self._shape, self.tiling.region)
 
     @torch.inference_mode()
     def logits(
@@ -111,7 +126,7 @@ class TiledNetwork:
         """Computes the logits of vessel against background in one of the regions.
 
         Args:
-            region: One of `regions`.
+            region: One of `Tiling.regions`.
             wanted: Tells whether a block (of the tiling's side) is to be computed.
 
         Yields:
@@ -153,7 +168,7 @@ class TiledNetwork:
         return context
 
     def _context_of_nothing(self, tile: Tile) -> Tensor:
-        """Computes the context of zeros, once for all tiles that end with the volume alike."""
+        """Computes the context of emptiness, once for all tiles that end with the volume alike."""
         ends = [
             (w.start == 0, w.stop == n, c.start - w.start, c.stop - w.start)
             for w, c, n in zip(*tile, self._limits, strict=True)
@@ -161,8 +176,8 @@ class TiledNetwork:
         key = tuple(ends)
         if key not in self._nothing:
             sides = [w.stop - w.start for w in tile.window]
-            zeros = torch.zeros((1, 1, *sides), device=self._device)
-            found = self.network.context(zeros)
+            image = torch.full((1, 1, *sides), self._level, device=self._device)
+            found = self.network.context(image)
             self._nothing[key] = found[self._cells(tile.core, tile.window)]
         return self._nothing[key]
 
