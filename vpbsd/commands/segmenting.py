@@ -19,7 +19,20 @@ def main() -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help=wrote.replace("%", "%%"))
     parser.add_argument("volume", type=Path, metavar="IN", help="an imported volume (.ome.zarr)")
     parser.add_argument("out", type=Path, metavar="OUT", help="the mask to write (.ome.zarr)")
+    parser.add_argument("--probability", action="store_true", help="keep it beside the mask")
+    parser.add_argument(
+        "--statistics",
+        choices=["volume", "window"],
+        default="volume",
+        help="norms of a GroupNorm network: once per volume (default), or per window, blended",
+    )
     args = parser.parse_args()
     from vpbsd.inference.segment import segment  # torch takes seconds, and --help needs none
 
-    segment(args.model, args.volume, args.out)
+    segment(
+        args.model,
+        args.volume,
+        args.out,
+        statistics=args.statistics,
+        probability=args.probability,
+    )

@@ -1,8 +1,8 @@
 """Where the tissue of a volume is: cells of 16^3 voxels that show more than noise.
 
-White noise, whatever its level and gain, averages out: the means of its 4^3 boxes vary by a 64th of
-what its voxels do. Tissue is smooth over such boxes, as a microscope blurs it, and its means vary
-more. `structure` is that ratio, 1 for noise: its second differences along each axis are taken, so
+White noise, whatever its level and gain, averages out: the means of its 4^3 boxes vary by a 64th
+of what its voxels do. Tissue is smooth over such boxes, as a microscope blurs it, and its means
+vary more. `structure` is that ratio, 1 for noise: its second differences along each axis are taken, so
 that constants and gradients count for nothing. On generated vessels, median over 3^3 cells: 3 to
 14, camera noise .9 to 1.1.
 """
@@ -62,7 +62,7 @@ def measure_cells(block: NDArray[Any]) -> Cells:
     steps = np.square(x[..., 1::2] - x[..., ::2])  # of neighbours: twice the noise's variance
     noise = _means(steps, (CELL, CELL, CELL // 2)) / 2
     least = LEAST_VARIANCE if block.dtype.kind in "ui" else 1e-10 * np.square(mean) + 1e-30
-    structure = BOX**3 * _roughness(boxes) / np.maximum(noise, least)
+    structure = np.asarray(BOX**3 * _roughness(boxes) / np.maximum(noise, least), np.float32)
     for axis, n in enumerate(block.shape):
         structure[(*[slice(None)] * axis, slice(n // CELL, None))] = np.nan
     return Cells(lowest, highest, mean, structure)
@@ -152,17 +152,21 @@ def find_tissue(cells: Cells, shape: Shape, masses: Sequence[Range] = ()) -> Tis
     if tissue.any():
         tissue |= varied & (mean > np.median(mean[tissue]))
         tissue = ~_sizeable(~binary_fill_holes(tissue))
-    beside = binary_dilation(tissue, np.ones((3, 3, 3)))
+    beside = binary_dilation(tissue, np.ones((3, 3, 3), bool))
     pure = ~beside if not beside.all() else ~tissue
     looks = [*masses, *((c, c) for c in np.unique(lowest[pure & ~varied]).tolist())]
     if (pure & varied).any():
         first = np.percentile(lowest[pure & varied], 1)
         last = np.percentile(highest[pure & varied], 99)
         looks.append((float(first), float(last)))
+    within = np.zeros_like(tissue)
+    for first, last in looks:
+        within |= (lowest >= first) & (highest <= last)
+    tissue |= beside & ~within  # of which the tissue holds a corner only
     held = ~tissue
     for first, last in looks:
         held |= (lowest <= last) & (highest >= first)
-    inner = ~binary_dilation(held, np.ones((3, 3, 3)))
+    inner = ~binary_dilation(held, np.ones((3, 3, 3), bool))
     return Tissue(shape, tissue, inner, tuple(looks))
 
 

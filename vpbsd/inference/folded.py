@@ -49,7 +49,8 @@ class FoldedUNet(nn.Module):
         if network.intensity_path is not None:
             first, activation, last = network.intensity_path
             self.intensity_path = nn.Sequential(first, activation, _difference(last))
-        self.width = cast("nn.Conv3d", self.encoder[ABOVE - 1][-2]).out_channels
+        deepest = cast("nn.Sequential", self.encoder[ABOVE - 1])
+        self.width: int = cast("nn.Conv3d", deepest[2]).out_channels
         z, y, x = (prod(axis[: ABOVE + 1]) for axis in zip(*self.steps, strict=True))
         self.scale: Grid = (z, y, x)
         self.eval()

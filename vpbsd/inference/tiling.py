@@ -2,8 +2,8 @@
 
 Tiles overlap by the network's reach, of which nothing is kept; so nothing is blended, and the
 answer depends neither on the tiles nor on what else is computed. A region is computed alone, in
-two rounds: the context of all its tiles, which the deep levels then see at once; after that the tiles
-themselves. The volume is mirrored at its far ends, up to sides that are multiples of 32.
+two rounds: the context of all its tiles, which the deep levels then see at once; after that the
+tiles themselves. The volume is mirrored at its far ends, up to sides that are multiples of 32.
 """
 
 from __future__ import annotations
@@ -152,7 +152,8 @@ class TiledNetwork:
 
     def _context(self, box: Slices) -> Tensor:
         sides = [(b.stop - b.start) // s for b, s in zip(box, self.network.scale, strict=True)]
-        context = torch.empty((1, self.network.width, *sides), device=self._device)
+        shape = (1, self.network.width, *sides)
+        context = torch.empty(shape, device=self._device)
         cut = tiles(box, self._limits, self.tiling.side, _halo(REACH_CONTEXT))
         full = []
         for tile in cut:

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import nn
 
 from vpbsd.config import Data
@@ -23,7 +24,7 @@ from vpbsd.inference.tiling import TiledNetwork, Tiling
 from vpbsd.networks.light_unet import LightUNet
 
 Statistics = Literal["volume", "window"]
-"""Where the norms of a GroupNorm network take theirs: once, or in each window, which is blended."""
+"""Where a GroupNorm network takes them: once, or in each window; windows are then blended."""
 WINDOWS = 64
 """Windows that a volume's statistics are taken from."""
 FULL = 0.9
@@ -106,7 +107,7 @@ class WholeVolume:
         """
         if self._tiled is not None:
             for block, logits in self._tiled.logits(region, wanted):
-                yield block, self._of_tissue(block, 1 / (1 + np.exp(-logits)))
+                yield block, self._of_tissue(block, expit(logits))
         elif self.tissue.cells.any():
             for block in self.tiling.blocks(region):
                 if wanted(block) and self.tissue.touches(block):
@@ -118,9 +119,7 @@ class WholeVolume:
             self._network, self._sight.read, self._shape, patch, block, batch=BATCH
         )
 
-    def _of_tissue(
-        self, block: Slices, probability: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    def _of_tissue(self, block: Slices, probability: NDArray[np.float32]) -> NDArray[np.float32]:
         background = self._sight.background(block)
         if background is not None:
             probability[background] = 0
@@ -146,4 +145,3 @@ class WholeVolume:
         """Computes the share of tissue in a window, in cells."""
         z, y, x = (slice(b.start // CELL, -(-b.stop // CELL)) for b in place)
         return float(self.tissue.cells[z, y, x].mean())
-
