@@ -214,9 +214,7 @@ def test_another_voxel_size_is_refused(model, volumes, tmp_path):
     segment(other, volumes[0].path, tmp_path / "out")
     image = open_volume(volumes[0]).image_block((slice(None),) * 3)
     coarse = write_array(tmp_path, "coarse", image, spacing_um=(6.0, 1.6, 1.6), group="a")
-    with pytest.raises(
-        BadInput, match="voxels of 6 x 1.6 x 1.6 um, but the model was trained"
-    ):
+    with pytest.raises(BadInput, match="voxels of 6 x 1.6 x 1.6 um, but the model was trained"):
         segment(other, coarse.path, tmp_path / "out2")
     assert not (tmp_path / "out2").exists()
 

@@ -96,7 +96,7 @@ class ChunkReader:
         return chunk
 
     def _file(self, index: Index) -> Path:
-        """Names the file of a chunk, or of the shard that holds it."""
+        """Gives the file of a chunk, or of the shard that holds it."""
         sides = self._volume.image.shards or self._sides
         names = [str(i * c // s) for i, c, s in zip(index, self._sides, sides, strict=True)]
         return Path(self._volume.info.path, "0", "c", *names)
