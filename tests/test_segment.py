@@ -3,8 +3,10 @@
 import json
 import shutil
 
+import nibabel as nib
 import numpy as np
 import pytest
+import tifffile
 import torch
 import zarr
 
@@ -276,3 +278,30 @@ def _content(path):
 def test_a_volume_in_memory_has_three_axes(model):
     with pytest.raises(BadInput, match="the axes z, y, x, but this one has 4 axes"):
         load_model(model).predict(np.zeros((1, 8, 8, 8)))
+
+
+def test_input_and_output_as_they_come(model, volumes, wanted, tmp_path):
+    """A TIFF stack in, NIfTI out; a foreign OME-Zarr of version 0.4 in, TIFF out."""
+    info = volumes[1]
+    image = open_volume(info).image_block((slice(None),) * 3)
+    z, y, x = info.spacing_um
+    stack = tmp_path / "v.tif"
+    about = {"axes": "ZYX", "spacing": z, "unit": "um"}
+    tifffile.imwrite(stack, image, imagej=True, resolution=(1 / x, 1 / y), metadata=about)
+    segment(model, stack, tmp_path / "out.nii.gz")
+    found = nib.load(tmp_path / "out.nii.gz")
+    np.testing.assert_array_equal(np.asarray(found.dataobj).T, wanted)
+    np.testing.assert_allclose(found.header.get_zooms(), [x / 1000, y / 1000, z / 1000], rtol=1e-4)
+    group = zarr.create_group(tmp_path / "foreign.zarr", zarr_format=2)
+    group.create_array("s0", data=image[None, None], chunks=(1, 1, 8, 32, 32))
+    axes = [{"name": n, "type": "space", "unit": "millimeter"} for n in "zyx"]
+    axes = [{"name": "t", "type": "time"}, {"name": "c", "type": "channel"}, *axes]
+    scale = {"type": "scale", "scale": [1, 1, z / 1000, y / 1000, x / 1000]}
+    level = {"path": "s0", "coordinateTransformations": [scale]}
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [level]}]
+    segment(model, tmp_path / "foreign.zarr", tmp_path / "out.tif")
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        np.testing.assert_array_equal(file.asarray(), wanted)
+        assert file.imagej_metadata["spacing"] == pytest.approx(z)
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert left == ["foreign.zarr", "out.nii.gz", "out.tif", "v.tif"]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from vpbsd.data.chunks import ChunkReader
 from vpbsd.data.tissue import Cells, measure_volume
-from vpbsd.data.volumes import Spacing, Volume, VolumeInfo, read_info
+from vpbsd.data.volumes import SUFFIX, Spacing, Volume, VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.inference.mask import MaskFile, alone
-from vpbsd.inference.model import THRESHOLD, identity, load_model
+from vpbsd.inference.model import THRESHOLD, SegmentationModel, identity, load_model
 from vpbsd.inference.sliding_window import Slices
+from vpbsd.inference.source import NIFTI, TIFF, export, imported
 from vpbsd.inference.tiling import Tiling
 from vpbsd.inference.whole import Statistics, WholeVolume
 
@@ -34,14 +37,15 @@ def segment(
     statistics: Statistics = "volume",
     probability: bool = False,
 ) -> None:
-    """Writes the vessels of an OME-Zarr volume as an OME-Zarr mask (uint8, 0 or 1).
+    """Writes the vessels of a volume as a mask (uint8, 0 or 1).
 
     Blocks that an interrupted run has finished are not computed again.
 
     Args:
         model: A folder that `vpbsd final` wrote.
-        volume: An imported volume.
-        out: The mask; made, or continued.
+        volume: An imported volume, another OME-Zarr image, or any file or folder of slices that
+            could be imported.
+        out: The mask, made or continued: OME-Zarr, or TIFF or NIfTI by its name.
         statistics: Where the norms of a GroupNorm network take theirs: once from the volume's
             tissue, or in each window, as in training; windows then overlap and are blended.
         probability: Keeps the probability (uint8, 255 = 1) as well.
@@ -51,35 +55,49 @@ def segment(
             something else, or it cannot be written.
     """
     model, out = Path(model), Path(out)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    student, info = load_model(model, device), read_info(volume)
-    check_voxel_size(student.data.spacing_um, info)
-    reader = ChunkReader(opened := Volume(info))
-    source = identity(model) | {
-        "fingerprint": info.fingerprint,
-        "statistics": statistics,
-        "numerics": NUMERICS,
-    }
+    flat = out.name.endswith((*TIFF, *NIFTI))
+    if flat and out.exists():
+        raise BadInput(f"{out} exists: choose another name, or delete it")
+    mask = out.with_name(f".{out.name}{SUFFIX}") if flat else out
+    student = load_model(model, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
-        with alone(out):
-            file = MaskFile(out, info, source, TILING.side, probability)
-            cells = _cells(opened, reader)
-            _tell_constant(cells, info)
-            run = WholeVolume(
-                student.network,
-                student.data,
-                reader,
-                cells,
-                info.name,
-                usual=student.data.usual_mass,
-                statistics=statistics,
-                tiling=TILING,
-            )
-            _compute(run, file, info)
-            file.write_levels()
+        with alone(out), imported(Path(volume), out) as info:
+            check_voxel_size(student.data.spacing_um, info)
+            _segment(student, identity(model), info, mask, statistics, probability)
+            if flat:
+                export(mask, out, info)
+                shutil.rmtree(mask)
     except OSError as error:
         raise BadInput(f"{out} cannot be written: {error.strerror or error}") from error
     print(f"vessels of {info.name} are in {out}", file=sys.stderr)
+
+
+def _segment(  # noqa: PLR0913 (the settings of one mask)
+    student: SegmentationModel,
+    model: dict[str, Any],
+    info: VolumeInfo,
+    out: Path,
+    statistics: Statistics,
+    probability: bool,
+) -> None:
+    """Writes or continues the OME-Zarr mask of an imported volume."""
+    reader = ChunkReader(opened := Volume(info))
+    what = {"fingerprint": info.fingerprint, "statistics": statistics, "numerics": NUMERICS}
+    file = MaskFile(out, info, model | what, TILING.side, probability)
+    cells = _cells(opened, reader)
+    _tell_constant(cells, info)
+    run = WholeVolume(
+        student.network,
+        student.data,
+        reader,
+        cells,
+        info.name,
+        usual=student.data.usual_mass,
+        statistics=statistics,
+        tiling=TILING,
+    )
+    _compute(run, file, info)
+    file.write_levels()
 
 
 def check_voxel_size(wanted: Spacing | None, info: VolumeInfo) -> None:
