@@ -18,12 +18,8 @@ def main() -> None:
     parser = command_parser("segment", __doc__)
     wrote = f"folder that `{invocation('final')}` wrote"
     parser.add_argument("model", type=Path, metavar="MODEL", help=wrote.replace("%", "%%"))
-    parser.add_argument(
-        "volume", type=Path, metavar="IN", help="imported volume, OME-Zarr, or file"
-    )
-    parser.add_argument(
-        "out", type=Path, metavar="OUT", help="mask to write: .ome.zarr, .tif, .nii.gz"
-    )
+    parser.add_argument("volume", type=Path, metavar="IN", help="volume: OME-Zarr, or a file")
+    parser.add_argument("out", type=Path, metavar="OUT", help="mask: .ome.zarr, .tif, .nii.gz")
     parser.add_argument("--probability", action="store_true", help="keep it beside the mask")
     parser.add_argument(
         "--statistics",

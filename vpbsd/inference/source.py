@@ -15,6 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from vpbsd.data.importers import import_volumes
+from vpbsd.data.stacks import open_stack
 from vpbsd.data.volume_checks import VolumeMetadata
 from vpbsd.data.volume_writer import write_volume
 from vpbsd.data.volumes import CHUNK, SUFFIX, VolumeInfo, read_info, triple
@@ -45,7 +46,8 @@ def imported(path: Path, out: Path) -> Iterator[VolumeInfo]:
     if _is_zarr(path):
         info = _import_zarr(path, place)
     else:
-        (info,) = import_volumes([path], place, spacing=None)
+        stated = open_stack(path)[0].spacing_um
+        (info,) = import_volumes([path], place, spacing=stated or "unknown")
     yield info
     shutil.rmtree(place, ignore_errors=True)
 
@@ -72,7 +74,7 @@ def export(mask: Path, out: Path, info: VolumeInfo) -> None:
     draft.rename(out)
 
 
-def _write_tiff(path: Path, array: Any, info: VolumeInfo) -> None:
+def _write_tiff(path: Path, array: zarr.Array[Any], info: VolumeInfo) -> None:
     def planes() -> Iterator[NDArray[np.uint8]]:
         for z in range(0, array.shape[0], CHUNK):
             yield from np.asarray(array[z : z + CHUNK])
@@ -123,9 +125,8 @@ def _import_zarr(path: Path, place: Path) -> VolumeInfo:
         raise BadInput(f"{path} has the axes {' '.join(axes)}: give one stack z, y, x per channel")
     units = [image["axes"][i].get("unit") for i in places]
     known = all(unit in UNITS for unit in units)
-    spacing = (
-        triple(scale[i] * UNITS[u] for i, u in zip(places, units, strict=True)) if known else None
-    )
+    sizes = [scale[i] * UNITS.get(u, 1.0) for i, u in zip(places, units, strict=True)]
+    spacing = triple(sizes) if known else None
     shape = triple(array.shape[i] for i in places)
 
     def slabs() -> Iterator[NDArray[Any]]:
