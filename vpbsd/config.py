@@ -56,6 +56,8 @@ class Data(Section):
     intensity: Annotated[Literal["percentile", "zscore", "match", "local"], Later()] = "percentile"
     """Clip at the percentile; deviations of the tissue from its median; ranks of a fixed
     distribution; or, after the clip, contrast with the 32^3 voxels around."""
+    classes: Annotated[int, Later(), Field(ge=2)] = 2
+    """C: values of a label, background included; recipes give it the data set's."""
 
     @model_validator(mode="after")
     def _patch_fits_the_teacher(self) -> Data:
@@ -149,6 +151,8 @@ class SwinNet(Section):
     """Of the decoder and the skips."""
     intensity_path: Annotated[bool, Later()] = False
     """Whether each voxel's own intensity adds to its logits, past all norms."""
+    classes: Annotated[int, Later(), Field(ge=2)] = 2
+    """C: logits, that of the background included; recipes give it the data set's."""
 
     @property
     def deepest_width(self) -> int:
@@ -242,6 +246,8 @@ class LightNet(Section):
     z_halvings: Annotated[Annotated[int, Field(ge=0, le=5)] | Literal["auto"], Later()] = 5
     """Of the five halvings, how many shorten z, the last ones; auto: log2(z / xy voxel size) fewer
     than five, by the median of the training volumes."""
+    classes: Annotated[int, Later(), Field(ge=2)] = 2
+    """C: logits, that of the background included; recipes give it the data set's."""
 
     def width_at(self, cell: int) -> int:
         """Returns the channels of the state in which a token stands for cell^3 voxels.
@@ -268,6 +274,8 @@ class UnetrNet(Section):
     num_heads: int = Field(12, ge=1)
     patch: Grid = (64, 64, 64)
     """The one patch it takes; recipes give it that of the data."""
+    classes: Annotated[int, Later(), Field(ge=2)] = 2
+    """C: logits, that of the background included; recipes give it the data set's."""
 
     @model_validator(mode="after")
     def _heads_share_a_token(self) -> UnetrNet:

@@ -40,17 +40,17 @@ class TeacherTargets(NamedTuple):
     codes: Tensor | None = None
     """Code words (B, d_s, d, h, w) on the bottleneck's grid."""
     pseudo: Tensor | None = None
-    """Hard pseudo-label (B, 1, D, H, W), 0 or 1."""
+    """Hard pseudo-label (B, K, D, H, W), 0 or 1."""
     features: Tensor | None = None
     """The teacher's deepest state (B, d_t, d, h, w)."""
     features16: Tensor | None = None
     """The state before it, at 1/16 of the resolution (B, d_t / 2, 2 d, 2 h, 2 w)."""
     margin: Tensor | None = None
-    """Logit of vessel minus that of background (B, 1, D, H, W), in [-30, 30]."""
+    """Logits of classes minus that of background (B, K, D, H, W), in [-30, 30]."""
 
 
 class Labelled(NamedTuple):
-    """Patches with a label; all but `targets` are (B, 1, D, H, W)."""
+    """Patches with a label (B, K, D, H, W); image and validity are (B, 1, D, H, W)."""
 
     image: Tensor
     label: Tensor
@@ -176,8 +176,9 @@ def _chosen(
 def _stack(
     read: Callable[[int], NDArray[np.float32]], chosen: list[int], turns: list[Turn]
 ) -> Tensor:
-    patches = [torch.from_numpy(read(i))[None] for i in chosen]
-    return torch.stack([turned(x, turn) for x, turn in zip(patches, turns, strict=True)])
+    patches = [torch.from_numpy(read(i)) for i in chosen]
+    channels = [x if x.ndim == 4 else x[None] for x in patches]
+    return torch.stack([turned(x, turn) for x, turn in zip(channels, turns, strict=True)])
 
 
 def _targets(source: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -> TeacherTargets:

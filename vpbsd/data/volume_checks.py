@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpbsd.data.intensity import Counter, countable
-from vpbsd.data.volumes import Planes, Shape, Spacing, triple
+from vpbsd.data.volumes import VESSEL, Planes, Shape, Spacing, triple
 from vpbsd.errors import BadInput
 
 TYPES = tuple(f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64))
@@ -28,6 +28,7 @@ class VolumeMetadata:
     spacing_um: Spacing | None
     group: str
     channel: str | None = None
+    classes: tuple[str, ...] = VESSEL
 
 
 def check_metadata(name: str, metadata: VolumeMetadata) -> None:
@@ -89,7 +90,7 @@ class CheckedPlanes:
     def fingerprint(self) -> str:
         """Computes the volume's SHA-256, once all its planes have passed."""
         content = asdict(self.metadata) | {k: d.hexdigest() for k, d in self._digests.items()}
-        del content["channel"]  # a stain renamed is still the same voxels
+        del content["channel"], content["classes"]  # renamed, the voxels are still the same
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def _planes(self, kind: str, slabs: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
@@ -123,16 +124,17 @@ class CheckedPlanes:
         self._check_finite("label", z, plane)
         if self._above is not None:
             plane = plane > self._above
-        vessel = plane == 1
-        if not (vessel | (plane == 0)).all():
+        allowed = range(1 + len(self.metadata.classes))
+        if not np.isin(plane, list(allowed)).all():
             found = ", ".join(f"{v:g}" for v in np.unique(plane)[:8])
             raise BadInput(
-                f"volume {self._name}: its label must be 0 or 1, but slice z={z} holds the values "
-                f"{found}: pass --label-above 0 to call everything above 0 vessel"
+                f"volume {self._name}: its label must be {_listed(allowed)}, but slice z={z} "
+                f"holds the values {found}: pass --label-above 0 to call everything above 0 one "
+                "class, or name the classes of 1, 2, ... by --classes"
             )
-        label = np.ascontiguousarray(vessel, np.uint8)
+        label = np.ascontiguousarray(plane, np.uint8)
         self._digests["label"].update(label.data)
-        self.label_voxels = (self.label_voxels or 0) + int(label.sum(dtype=np.int64))
+        self.label_voxels = (self.label_voxels or 0) + int(np.count_nonzero(label))
         return label
 
     def _check_finite(self, kind: str, z: int, plane: NDArray[Any]) -> None:
@@ -142,3 +144,9 @@ class CheckedPlanes:
                 f"volume {self._name}: its {kind} holds {plane[y, x]} first at "
                 f"z={z}, y={y}, x={x}: replace what is not finite"
             )
+
+
+def _listed(numbers: range) -> str:
+    """Lists numbers as people do: 0 or 1; 0, 1 or 2."""
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} or {last}"

@@ -21,6 +21,7 @@ from vpbsd.data.volumes import (
     CHUNK,
     LABEL,
     SUFFIX,
+    VESSEL,
     Planes,
     Shape,
     Spacing,
@@ -158,6 +159,8 @@ def _write_metadata(draft: Path, name: str, stream: CheckedPlanes) -> None:
         "label_voxels": stream.label_voxels,
         "fingerprint": stream.fingerprint(),
     }
+    if metadata.classes != VESSEL:
+        ours["classes"] = metadata.classes
     if stream.counter is not None:
         counted = stream.counter.histogram()
         root.create_array("intensity", data=np.stack([counted.values, counted.counts]))

@@ -27,6 +27,8 @@ from vpbsd.errors import BadInput
 SUFFIX = ".ome.zarr"
 LABEL = "labels/vessel"
 AXES = ("z", "y", "x")
+VESSEL = ("vessel",)
+"""What a label of 0 and 1 marks if nobody says."""
 CHUNK = 64  # voxels along each axis of a chunk, as long as a patch
 
 Shape = tuple[int, int, int]
@@ -47,10 +49,11 @@ class VolumeInfo:
         shape: Voxels along z, y, x.
         dtype: Type of the image, such as "uint16".
         spacing_um: Voxel size along z, y, x in micrometres; None where it is not known.
-        labelled: Whether vessels are annotated.
-        label_voxels: Number of vessel voxels; None where there is no label.
+        labelled: Whether there is a label.
+        label_voxels: Number of voxels that it marks; None where there is no label.
         fingerprint: SHA-256 over voxels, label, shape, type, voxel size and group; neither
             name nor place nor chunks change it.
+        classes: Names of the label's values 1, 2, ...; 0 is background.
     """
 
     name: str
@@ -63,6 +66,7 @@ class VolumeInfo:
     labelled: bool
     label_voxels: int | None
     fingerprint: str
+    classes: tuple[str, ...] = VESSEL
 
 
 class Volume:
@@ -83,7 +87,7 @@ class Volume:
         return np.asarray(self.image[slices])
 
     def label_block(self, slices: Slices) -> NDArray[np.uint8]:
-        """Reads the label of a block (z, y, x): 1 in vessels, 0 elsewhere.
+        """Reads the label of a block (z, y, x): numbers of classes, 0 is background.
 
         Raises:
             BadInput: The volume has no label.
@@ -194,6 +198,7 @@ def read_info(path: str | Path) -> VolumeInfo:
             labelled=ours["label_voxels"] is not None,
             label_voxels=ours["label_voxels"],
             fingerprint=ours["fingerprint"],
+            classes=tuple(ours.get("classes", VESSEL)),
         )
     except (FileNotFoundError, LookupError, TypeError, ValueError) as error:
         raise BadInput(

@@ -17,13 +17,12 @@ from vpbsd.config import Data
 from vpbsd.data.intensity import Histogram
 from vpbsd.data.normalisation import scale
 from vpbsd.errors import BadInput
-from vpbsd.inference.sliding_window import blocks, predict_block
+from vpbsd.inference.sliding_window import blocks, label_of, predict_block
 from vpbsd.networks.build import NETWORK, WEIGHTS, load_network
 from vpbsd.section import canonical
 
 SETTINGS = "segment.json"
 SIDE = 256  # voxels of a block that is predicted at once, along each axis
-THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class SegmentationModel:
                 they are normalised here as in training.
 
         Returns:
-            The vessels, 1 where their probability is above one half, else 0; the same shape.
+            The most likely class of each voxel, 0 is background; the same shape.
 
         Raises:
             BadInput: It has not three axes, or cannot be normalised so.
@@ -66,7 +65,7 @@ class SegmentationModel:
                     self.data.patch,
                     place,
                 )
-                mask[place] = probability > THRESHOLD
+                mask[place] = label_of(probability)
         return mask
 
 

@@ -16,15 +16,15 @@ from vpbsd.data.folds import whole_volume
 from vpbsd.data.volume_writer import multiscale
 from vpbsd.data.volumes import VolumeInfo, read_info
 from vpbsd.errors import BadInput
-from vpbsd.inference.model import SIDE, THRESHOLD, load_model, read_settings
-from vpbsd.inference.sliding_window import blocks, predict_block, reader
+from vpbsd.inference.model import SIDE, load_model, read_settings
+from vpbsd.inference.sliding_window import blocks, label_of, predict_block, reader
 from vpbsd.section import canonical
 
 Stored = zarr.Array[Any]
 
 
 def segment(model: str | Path, volume: str | Path, out: str | Path) -> None:
-    """Writes the vessels of an OME-Zarr volume as an OME-Zarr mask (uint8, 0 or 1).
+    """Writes the label of an OME-Zarr volume as an OME-Zarr mask (uint8, numbers of classes).
 
     Blocks that an interrupted run has finished are not computed again.
 
@@ -49,7 +49,7 @@ def segment(model: str | Path, volume: str | Path, out: str | Path) -> None:
             continue
         probability = predict_block(student.network, read, info.shape, student.data.patch, place)
         # The mask first: a stop between the two lines repeats a block and never skips one.
-        mask[place] = (probability > THRESHOLD).astype(np.uint8)
+        mask[place] = label_of(probability)
         done[number] = 1
         _show_progress(number + 1, len(places), skipped, began)
     print(f"vessels of {info.name} are in {out}", file=sys.stderr)

@@ -15,7 +15,7 @@ from vpbsd.methods.method import Clock
 
 
 class Guess(NamedTuple):
-    """The student's probability of vessel on unlabelled patches; all (B, 1, D, H, W)."""
+    """The student's probabilities (B, K, D, H, W) on unlabelled patches (B, 1, D, H, W)."""
 
     vessel: Tensor
     image: Tensor

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vpbsd.config import StudentSection
 from vpbsd.data.patches import Semi, TeacherTargets, draw_semi
+from vpbsd.losses.classes import margin_probability
 from vpbsd.losses.distillation import feature_l1
 from vpbsd.losses.schedule import ramp
 from vpbsd.losses.segmentation import dice_loss, soft_dice_loss, vessel_probability
@@ -78,7 +79,7 @@ class Seen(NamedTuple):
 
     @property
     def vessel(self) -> Tensor:
-        """Probability of vessel (B, 1, D, H, W)."""
+        """Probability of the foreground classes (B, K, D, H, W)."""
         return vessel_probability(self.answer.logits)
 
 
@@ -120,7 +121,7 @@ def pseudo_loss(guess: Tensor, targets: TeacherTargets, valid: Tensor) -> Tensor
     if targets.pseudo is not None:
         return dice_loss(guess, targets.pseudo, valid)
     assert targets.margin is not None, "pseudo-labels come with the batch"
-    return soft_dice_loss(guess, targets.margin.float().sigmoid(), valid)
+    return soft_dice_loss(guess, margin_probability(targets.margin), valid)
 
 
 def student_weights(clock: Clock, beta: float, ramp_epochs: float) -> dict[str, float]:

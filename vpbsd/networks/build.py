@@ -31,11 +31,15 @@ def build_network(config: Network, seed: int) -> nn.Module:
             path, halvings = _intensity_path(config, seed), config.z_halvings
             assert halvings != "auto", "a recipe plans it from the voxel sizes"
             return LightUNet(
-                config.widths, norm=config.norm, intensity_path=path, z_halvings=halvings
+                config.widths,
+                out_channels=config.classes,
+                norm=config.norm,
+                intensity_path=path,
+                z_halvings=halvings,
             )
         if isinstance(config, UnetrNet):
             widths = (config.feature_size, config.hidden_size, config.mlp_dim)
-            return Unetr(config.patch, *widths, config.num_heads)
+            return Unetr(config.patch, *widths, config.num_heads, config.classes)
         teacher = _teacher(config)
         teacher.intensity_path = _intensity_path(config, seed)
         return teacher
@@ -64,7 +68,7 @@ def _intensity_path(config: LightNet | SwinNet, seed: int) -> IntensityPath | No
     if not config.intensity_path:
         return None
     with initialising(seed, "intensity path"):
-        return IntensityPath()
+        return IntensityPath(config.classes)
 
 
 def _teacher(config: SwinNet) -> SwinTeacher:
@@ -77,6 +81,7 @@ def _teacher(config: SwinNet) -> SwinTeacher:
         quantiser,
         config.decode_codes,
         config.norm,
+        config.classes,
     )
 
 

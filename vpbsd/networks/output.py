@@ -14,7 +14,7 @@ class SegOutput(NamedTuple):
     """A segmentation and the features on the way to it.
 
     Attributes:
-        logits: (B, 2, D, H, W); channel 1 is vessel.
+        logits: (B, 1 + K, D, H, W): background, then K classes.
         stages: features before any activation at 1/2, 1/4, 1/8, 1/16 and, last, 1/32 of the
             input's resolution, each (B, C_i, D_i, H_i, W_i); none where nothing is distilled from
             the network.

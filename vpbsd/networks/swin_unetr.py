@@ -31,7 +31,7 @@ class SwinTeacher(nn.Module):
     References: Hatamizadeh et al. 2022, Swin UNETR; VpbSD, sections 3.3 and 4.1.2.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (most are MONAI's)
         self,
         feature_size: int = 48,
         depths: Sequence[int] = (2, 2, 2, 2),
@@ -40,6 +40,7 @@ class SwinTeacher(nn.Module):
         quantiser: PatternQuantiser | None = None,
         decode_codes: bool = True,
         norm: str = "instance",
+        classes: int = 2,
     ) -> None:
         """Builds the network; weights come from torch's global random generator.
 
@@ -53,6 +54,7 @@ class SwinTeacher(nn.Module):
             decode_codes: whether ``forward`` decodes the codes; if not, it decodes the raw
                 state, and the quantiser is a side branch.
             norm: of decoder and skips, "instance" or "batch".
+            classes: C, background included.
 
         Raises:
             BadInput: if feature_size is no multiple of 12.
@@ -62,7 +64,7 @@ class SwinTeacher(nn.Module):
             raise BadInput(f"feature_size {feature_size}: Swin UNETR needs a multiple of 12")
         self.net = SwinUNETR(
             in_channels=1,
-            out_channels=2,
+            out_channels=classes,
             feature_size=feature_size,
             depths=tuple(depths),
             num_heads=tuple(num_heads),
@@ -109,7 +111,7 @@ class SwinTeacher(nn.Module):
                 1/16; all are kept if not given. Codes that enter as a skip are always kept.
 
         Returns:
-            logits (B, 2, D, H, W); ``stages`` are the hidden states.
+            logits (B, C, D, H, W); ``stages`` are the hidden states.
         """
         logits: Tensor = self.net.out(self._decoded(x, hidden, codes, keep_skips))
         if self.intensity_path is not None:
@@ -172,7 +174,7 @@ class SwinTeacher(nn.Module):
             keep_skips: as for ``decode``.
 
         Returns:
-            logits (B, 2, D, H, W) and the five hidden states; the last one is not quantised.
+            logits (B, C, D, H, W) and the five hidden states; the last one is not quantised.
         """
         hidden = self.encode(x)
         if self.quantiser is None or not self.decode_codes:

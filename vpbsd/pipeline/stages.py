@@ -191,6 +191,6 @@ _INFO = TypeAdapter(VolumeInfo)
 
 def _part(given: dict[str, Any]) -> Part:
     """Reads a part of a volume from plain data; its tuples came as lists."""
-    fields = {name: given[name] for name in VolumeInfo.__dataclass_fields__}
+    fields = {name: given[name] for name in VolumeInfo.__dataclass_fields__ if name in given}
     z, y, x = (tuple(side) for side in given["box"])
     return Part(_INFO.validate_python(fields), (z, y, x))

@@ -17,6 +17,7 @@ from vpbsd.cli import command_parser
 from vpbsd.data.folds import held_out, make_folds
 from vpbsd.errors import BadInput
 from vpbsd.pipeline.arms import THRESHOLDS
+from vpbsd.pipeline.classes import with_classes
 from vpbsd.pipeline.normalisation import CHOSEN
 from vpbsd_sweeps.cli.normalise import add_normalise, asks_choice, chosen
 from vpbsd_sweeps.cli.options import (
@@ -131,7 +132,8 @@ def search_of(args: argparse.Namespace) -> Search:
     (arm,) = check_arms([args.arm])
     if arm in THRESHOLDS:
         raise BadInput(f"--arm {arm}: it trains nothing, so there is nothing to search")
-    settings, volumes = settings_of(args), volumes_of(args)
+    volumes = volumes_of(args)
+    settings = with_classes(settings_of(args), volumes)
     fold = held_out(make_folds(volumes, settings.protocol)[0])
     ranges = list(args.param)
     if args.sampler == "nsga2" and not any(text.startswith(WIDTHS) for text in ranges):
