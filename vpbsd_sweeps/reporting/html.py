@@ -17,6 +17,7 @@ from vpbsd_sweeps.monitor.accounting import Hours
 from vpbsd_sweeps.reporting import label_figure, label_tables, tables
 from vpbsd_sweeps.reporting.analysis import HIGHER_IS_BETTER, PRIMARY, StudyAnalysis
 from vpbsd_sweeps.reporting.checks import notices
+from vpbsd_sweeps.reporting.class_table import class_table
 from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
@@ -77,6 +78,7 @@ def page(
         ran=dict(ran(records)),
         notices=notices(records),
         main=tables.main_table(analysis),
+        classes=class_table(analysis),
         spread=tables.spread_table(analysis),
         comparison=tables.comparison_table(analysis),
         evidence=code_table(records),

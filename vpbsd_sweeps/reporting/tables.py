@@ -16,6 +16,7 @@ from vpbsd_sweeps.reporting.analysis import (
     StudyAnalysis,
     threshold_floor,
 )
+from vpbsd_sweeps.reporting.class_table import class_table
 from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.grid import (
     DIFFERS,
@@ -40,6 +41,7 @@ def document(analysis: StudyAnalysis) -> str:
         (heading, main_table(analysis, arms)) for heading, arms in sections(analysis.records.arms)
     ]
     others = {
+        "Each class": class_table(analysis),
         "What the code words carry": code_table(analysis.records),
         "Teacher against student": teacher_table(analysis.records),
         "Size and time (the paper's Table 2)": cost_table(analysis),
