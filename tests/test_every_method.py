@@ -25,6 +25,7 @@ from vpbsd.methods.distilling_configs import (
     VpbSDConfig,
 )
 from vpbsd.methods.method import Clock
+from vpbsd.methods.rival_configs import CpsConfig
 from vpbsd.methods.roster import build_method
 from vpbsd.pipeline.recipes import FROZEN_IN_FINE_TUNING
 
@@ -52,6 +53,7 @@ METHODS = {
     "vid": VidConfig(teacher_width=192, vid=Vid(hidden=8)),
     "hints": HintsConfig(teacher_width=192),
     "ab": AbConfig(teacher_width=192),
+    "cps": CpsConfig(),
 }
 PATTERNS = ("patterns", "patterns_at_half")
 LARGE = (*PATTERNS, "teacher", "teacher_no_pretrain", "unetr")
@@ -167,7 +169,7 @@ def test_batches_of_the_declared_kind_are_enough(name, kept):
     assert losses(method, batch).keys() == method.weights(LATE).keys()
 
 
-@pytest.mark.parametrize("name", ["patterns", "vpbsd", "baseline_mid_semi", "kd", "mt", "me"])
+@pytest.mark.parametrize("name", ["patterns", "vpbsd", "baseline_mid_semi", "kd", "mt", "me", "cps"])
 def test_labels_of_unlabelled_patches_are_never_read(name, kept, volumes, monkeypatch):
     labelled = next(v for v in volumes if v.name == "v2")
     case = case_of(name, kept._replace(unlabelled=(whole_volume(labelled),)))
@@ -217,7 +219,7 @@ def test_padded_labels_and_pseudo_labels_change_no_loss(name, kept):
     assert losses(method, with_labels(batch, flipped_in(0))) == plain
     changed = losses(method, with_labels(batch, flipped_in(1)))
     assert {n for n in plain if changed[n] != plain[n]} == {
-        n for n in plain if n in ("sup", "semi", "kd", "cldice")
+        n for n in plain if n in ("semi", "kd", "cldice") or n.startswith("sup")
     }
 
 

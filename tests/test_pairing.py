@@ -26,6 +26,7 @@ from vpbsd.methods.distilling_configs import (
     VidConfig,
     VpbSDConfig,
 )
+from vpbsd.methods.rival_configs import Cps, CpsConfig
 from vpbsd.methods.roster import build_method
 from vpbsd.pipeline import recipes, stages
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, GROUPS, HEADINGS, THRESHOLDS, TITLES
@@ -88,9 +89,16 @@ def test_without_its_terms_a_method_is_the_baseline_bit_for_bit(
     assert all(torch.equal(weights[name], baseline[name]) for name in baseline)
 
 
-@pytest.mark.parametrize("config", [MeanTeacherConfig, UncertainTeacherConfig, EntropyConfig])
-def test_without_its_term_a_semi_supervised_arm_is_the_baseline(config, kept, baseline):
-    plain = config(weight=0, sup="dice")
+@pytest.mark.parametrize(
+    "plain",
+    [
+        MeanTeacherConfig(weight=0, sup="dice"),
+        UncertainTeacherConfig(weight=0, sup="dice"),
+        EntropyConfig(weight=0, sup="dice"),
+        CpsConfig(cps=Cps(weight=0), sup="dice"),
+    ],
+)
+def test_without_its_term_a_semi_supervised_arm_is_the_baseline(plain, kept, baseline):
     assert not plain.draws_unlabelled
     weights = weights_after(plain, kept.pool())
     assert all(torch.equal(weights[name], baseline[name]) for name in baseline)
@@ -108,6 +116,7 @@ def test_without_its_term_a_semi_supervised_arm_is_the_baseline(config, kept, ba
         MeanTeacherConfig(weight=0),
         UncertainTeacherConfig(sup="dice", certain=1, passes=1),
         EntropyConfig(sup="dice"),
+        CpsConfig(sup="dice"),
         KdConfig(),
         VidConfig(teacher_width=192, vid=Vid(hidden=8)),
     ],
@@ -127,6 +136,7 @@ def test_each_term_alone_leads_away_from_the_baseline(config, kept, baseline):
         VidConfig(),
         HintsConfig(),
         AbConfig(),
+        CpsConfig(),
     ],
 )
 def test_all_arms_start_from_one_student(config):
@@ -201,10 +211,10 @@ def test_only_what_a_weight_makes_use_of_is_an_upstream_stage(arm, upstream, tin
     assert ("unlabelled" in stage.parts) == any("unlabelled" in name for name in upstream)
 
 
-@pytest.mark.parametrize(("arm", "unlabelled"), [("mt", True), ("uamt", True), ("me", True)])
+@pytest.mark.parametrize("arm", ["mt", "uamt", "me", "cps"])
 @pytest.mark.parametrize("weight", [0.1, 0])
-def test_semi_supervised_arms_ask_nothing(arm, unlabelled, weight, tiny, folds):
-    s = recipes.override(tiny, {"consistency.weight": weight})
+def test_semi_supervised_arms_ask_nothing(arm, weight, tiny, folds):
+    s = recipes.override(tiny, {"consistency.weight": weight, "rivals.cps.weight": weight})
     stage = deliverable(s, arm, folds[0], 0)
     assert not stage.upstream
     assert ("unlabelled" in stage.parts) == (weight > 0) == (stage.config.sampling is not None)

@@ -41,6 +41,7 @@ from vpbsd.methods.parameters import (
     Reconstruction,
     SkipDrop,
 )
+from vpbsd.methods.rival_configs import Cps
 from vpbsd.overrides import override
 from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
 from vpbsd.section import Later, Section
@@ -114,6 +115,12 @@ class Consistency(Section):
     certain: Certain = 0.75
 
 
+class Rivals(Section):
+    """Other semi-supervised systems, each with a section of its own (docs/rivals.md)."""
+
+    cps: Cps = Cps()
+
+
 class Settings(Section):
     """Everything that can be set; `--set path=value` changes one field."""
 
@@ -129,6 +136,7 @@ class Settings(Section):
     student: Student = Student()
     consistency: Consistency = Consistency()
     unetr: UnetrNet = UnetrNet()
+    rivals: Annotated[Rivals, Later()] = Rivals()
 
 
 def paper() -> Settings:

@@ -61,8 +61,19 @@ def dice_ce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Ten
         weight: (B, 1, D, H, W), 0 on padded voxels.
     """
     dice = dice_loss(vessel_probability(logits), target, weight)
+    return (cross_entropy_loss(logits, target, weight) + dice) / 2
+
+
+def cross_entropy_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Averages the cross entropy over valid voxels, in nats.
+
+    Args:
+        logits: (B, 1 + K, D, H, W).
+        target: (B, K, D, H, W), 0 or 1.
+        weight: (B, 1, D, H, W), 0 on padded voxels.
+    """
     entropy = F.cross_entropy(logits.float(), class_numbers(target), reduction="none")
-    return (weighted_mean(entropy.unsqueeze(1), weight) + dice) / 2
+    return weighted_mean(entropy.unsqueeze(1), weight)
 
 
 def soft_dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:

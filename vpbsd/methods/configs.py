@@ -33,6 +33,7 @@ from vpbsd.methods.parameters import (
     Reconstruction,
     SkipDrop,
 )
+from vpbsd.methods.rival_configs import CpsConfig
 from vpbsd.section import Later
 
 
@@ -121,6 +122,7 @@ MethodConfig = (
     | MeanTeacherConfig
     | UncertainTeacherConfig
     | EntropyConfig
+    | CpsConfig
     | HintsConfig
     | KdConfig
     | VidConfig

@@ -22,6 +22,7 @@ from vpbsd.methods.distilling_configs import (
     VidConfig,
     VpbSDConfig,
 )
+from vpbsd.methods.cross_pseudo import CrossPseudo
 from vpbsd.methods.entropy import Entropy
 from vpbsd.methods.fitnets import FitNets
 from vpbsd.methods.hints import Hints
@@ -29,6 +30,7 @@ from vpbsd.methods.kd import Distillation
 from vpbsd.methods.mean_teacher import MeanTeacher
 from vpbsd.methods.method import Method
 from vpbsd.methods.patterns import Patterns
+from vpbsd.methods.rival_configs import CpsConfig
 from vpbsd.methods.supervised import Supervised
 from vpbsd.methods.uncertain_teacher import UncertainTeacher
 from vpbsd.methods.vid import VariationalDistillation
@@ -46,6 +48,7 @@ METHODS: Mapping[type[MethodSection], Callable[[Any, int], Method[Any]]] = {
     KdConfig: Distillation,
     VidConfig: VariationalDistillation,
     AbConfig: ActivationBoundaries,
+    CpsConfig: CrossPseudo,
 }
 
 

@@ -40,7 +40,16 @@ def semi_weights(clock: Clock, config: SemiConfig, name: str) -> dict[str, float
     """Returns 1 for `sup`, w(t) for the unlabelled term where the weight is not 0."""
     if not config.weight:
         return {"sup": 1.0}
-    return {"sup": 1.0, name: config.weight * ramp(*ramped(clock, config))}
+    return {"sup": 1.0, name: ramped_weight(clock, config.weight, config.ramp_share)}
+
+
+def ramped_weight(clock: Clock, weight: float, share: float) -> float:
+    """Returns what a weight has risen to that reaches its largest value at a share of all steps.
+
+    >>> [round(ramped_weight(Clock(step, 10, 100), 0.1, 0.5), 4) for step in (0, 25, 50)]
+    [0.0007, 0.0287, 0.1]
+    """
+    return weight * ramp(clock.step, share * clock.total_steps)
 
 
 def ramped(clock: Clock, config: SemiConfig) -> tuple[float, float]:

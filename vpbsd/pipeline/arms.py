@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
-from vpbsd.config import MethodSection
+from vpbsd.config import MethodSection, StudentSection
 from vpbsd.methods.configs import (
     EntropyConfig,
     MeanTeacherConfig,
@@ -22,6 +22,7 @@ from vpbsd.methods.distilling_configs import (
     VidConfig,
     VpbSDConfig,
 )
+from vpbsd.methods.rival_configs import CpsConfig
 from vpbsd.section import derive
 from vpbsd.settings import Settings
 
@@ -31,6 +32,7 @@ THRESHOLDS: dict[str, Literal["labels", "otsu"]] = {"threshold": "labels", "otsu
 """Arms that train nothing, by the rule that chooses their one grey threshold."""
 Older = TypeVar("Older", bound=MethodSection)
 Semi = TypeVar("Semi", bound=SemiConfig)
+Rival = TypeVar("Rival", bound=StudentSection)
 
 
 def _vpbsd(s: Settings, **changes: object) -> VpbSDConfig:
@@ -63,6 +65,11 @@ def _semi(target: type[Semi], s: Settings) -> Semi:
     return derive(target, s.consistency, network=s.student.network)
 
 
+def _rival(target: type[Rival], s: Settings) -> Rival:
+    """Makes the config of a rival, of the section of settings that has its name."""
+    return derive(target, s.rivals, network=s.student.network)
+
+
 def _light_unet(s: Settings) -> SupervisedConfig:
     return SupervisedConfig(network=s.student.network)
 
@@ -85,6 +92,7 @@ ARMS: dict[str, Change] = {
     "mt": lambda s: _semi(MeanTeacherConfig, s),
     "uamt": lambda s: _semi(UncertainTeacherConfig, s),
     "me": lambda s: _semi(EntropyConfig, s),
+    "cps": lambda s: _rival(CpsConfig, s),
     "da_conv1": _vpbsd,
     "da_linear": _vpbsd,
     "da_chsel": _vpbsd,
@@ -147,6 +155,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "vpbsd_cldice",
         *THRESHOLDS,
     ),
+    "rivals": ("light_unet", "mt", "uamt", "me", "cps", "vpbsd", *THRESHOLDS),
 }
 """Tables by the name that `--arms` takes, their rows in the paper's order where it has them."""
 
@@ -155,6 +164,7 @@ HEADINGS = {
     "alignment": "Dimension alignment",
     "table1": "Comparison (the paper's Table 1)",
     "extras": "What a reviewer would ask for",
+    "rivals": "Other semi-supervised systems",
 }
 
 FIRST_PHASES: dict[str, Change] = {
@@ -197,6 +207,7 @@ TITLES = {
     "mt": "Mean Teacher",
     "uamt": "UA-MT",
     "me": "Entropy minimisation",
+    "cps": "Cross pseudo supervision",
     "da_conv1": "VpbSD, DA 1x1 convolution",
     "da_linear": "VpbSD, DA linear",
     "da_chsel": "VpbSD, DA channel selection",
