@@ -47,7 +47,9 @@ def test_the_weight_rises_over_its_share_of_the_run():
     method = pair(cps=Cps(weight=0.2, ramp_share=0.5))
     for step, expected in ((0, 0.0067379), (25, 0.2865048), (50, 1), (100, 1)):
         weights = method.weights(Clock(step, 10, 100))
-        assert weights == pytest.approx({"sup": 1, "sup_other": 1, "cps": 0.2 * expected}, abs=1e-7)
+        assert weights == pytest.approx(
+            {"sup": 1, "sup_other": 1, "cps": 0.2 * expected}, abs=1e-7
+        )
 
 
 def students(method):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests import contract, small
-from vpbsd.config import LightNet, Optim
+from vpbsd.config import LightNet, Optim, VNet
 from vpbsd.data.folds import whole_volume
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import Labelled, Semi, TeacherTargets, Unlabelled
@@ -25,10 +25,11 @@ from vpbsd.methods.distilling_configs import (
     VpbSDConfig,
 )
 from vpbsd.methods.method import Clock
-from vpbsd.methods.rival_configs import CpsConfig
+from vpbsd.methods.rival_configs import CpsConfig, Mcsc, McscConfig, SimCVD, SimCVDConfig
 from vpbsd.methods.roster import build_method
 from vpbsd.pipeline.recipes import FROZEN_IN_FINE_TUNING
 
+TRANSFORMER = small.NETWORK.model_copy(update={"codebook": None})
 METHODS = {
     "patterns": PatternsConfig(network=small.NETWORK, skip_drop=0.2),
     "patterns_at_half": PatternsConfig(network=small.NETWORK, skip_drop=0.2, rebuilt_at=2),
@@ -54,10 +55,23 @@ METHODS = {
     "hints": HintsConfig(teacher_width=192),
     "ab": AbConfig(teacher_width=192),
     "cps": CpsConfig(),
+    "simcvd": SimCVDConfig(simcvd=SimCVD(pool=8)),
+    "simcvd_wo_sdm": SimCVDConfig(simcvd=SimCVD(pool=8, sdm=False)),
+    "simcvd_wo_contrast": SimCVDConfig(simcvd=SimCVD(contrast=0)),
+    "simcvd_wo_pairwise": SimCVDConfig(simcvd=SimCVD(pool=8, pairwise=0, pooling="max")),
+    "simcvd_wo_consistency": SimCVDConfig(simcvd=SimCVD(pool=8, consistency=0)),
+    "simcvd_inpainting": SimCVDConfig(simcvd=SimCVD(pool=8, views="inpainting")),
+    "mcsc": McscConfig(transformer=TRANSFORMER, mcsc=Mcsc(voxels=64, groups=2)),
+    "mcsc_wo_contrast": McscConfig(transformer=TRANSFORMER, mcsc=Mcsc(contrast=0)),
+    "mcsc_all": McscConfig(
+        transformer=TRANSFORMER,
+        mcsc=Mcsc(voxels=64, anchors="all", labels="own", balanced=False, scales=(4,)),
+    ),
+    "simcvd_vnet": SimCVDConfig(network=VNet(), simcvd=SimCVD(pool=8)),
 }
 PATTERNS = ("patterns", "patterns_at_half")
-LARGE = (*PATTERNS, "teacher", "teacher_no_pretrain", "unetr")
-AVERAGED = ("mt", "uamt")
+LARGE = (*PATTERNS, "teacher", "teacher_no_pretrain", "unetr", "simcvd_vnet")
+AVERAGED = ("mt", "uamt", "simcvd")
 FROZEN = {
     "patterns": ("teacher.net.out",),
     "patterns_at_half": ("teacher.net.out", "teacher.net.encoder1", "teacher.net.decoder1"),
@@ -68,9 +82,16 @@ FROZEN = {
 }
 SUPERVISED = ("light_unet", "teacher", "teacher_no_pretrain", "unetr")
 BATCHES = {**dict.fromkeys(PATTERNS, Unlabelled), **dict.fromkeys(SUPERVISED, Labelled)}
-STUDENTS = [name for name in METHODS if name not in LARGE]
-LABELS = [name for name in METHODS if name not in PATTERNS]
+SLOW = {name for name in METHODS if name.startswith(("simcvd_", "mcsc"))}
+"""Variants, and networks that take seconds a step."""
+EVERY = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in METHODS]
+STUDENTS = [each for each in EVERY if each.values[0] not in LARGE]
+LABELS = [each for each in EVERY if each.values[0] not in PATTERNS]
 LATE = Clock(3, 2, 4)
+READ_PATCHES = ("patterns", "vpbsd", "baseline_mid_semi", "kd", "mt", "me", "cps", "simcvd")
+"""One of each way to draw patches without label."""
+LABELLED = ("semi", "kd", "cldice", "sdm")
+"""Terms, beside the supervised ones, that read labels or a teacher's."""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +118,7 @@ def case_of(name, kept):
     )
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=EVERY)
 def seen(request, kept):
     """A method of the roster, its case, and a look at it at every clock."""
     case = case_of(request.param, kept)
@@ -105,7 +126,7 @@ def seen(request, kept):
     return method, contract.look(case, method)
 
 
-@pytest.fixture(params=METHODS)
+@pytest.fixture(params=EVERY)
 def name(request):
     return request.param
 
@@ -169,7 +190,7 @@ def test_batches_of_the_declared_kind_are_enough(name, kept):
     assert losses(method, batch).keys() == method.weights(LATE).keys()
 
 
-@pytest.mark.parametrize("name", ["patterns", "vpbsd", "baseline_mid_semi", "kd", "mt", "me", "cps"])
+@pytest.mark.parametrize("name", READ_PATCHES)
 def test_labels_of_unlabelled_patches_are_never_read(name, kept, volumes, monkeypatch):
     labelled = next(v for v in volumes if v.name == "v2")
     case = case_of(name, kept._replace(unlabelled=(whole_volume(labelled),)))
@@ -195,10 +216,12 @@ def test_losses_are_finite_for_labels_of_one_kind(name, value, kept):
     assert all(torch.tensor([*found.values()]).isfinite()), found
 
 
-@pytest.mark.parametrize(
-    ("name", "clock"), [("patterns", Clock(0, 2, 4)), *((name, LATE) for name in METHODS)]
-)
-def test_losses_and_gradients_are_finite_for_a_constant_image(name, clock, kept):
+def test_losses_and_gradients_are_finite_for_a_constant_image(name, kept):
+    for clock in (LATE, Clock(0, 2, 4)) if name == "patterns" else (LATE,):
+        assert_finite_for_a_constant_image(name, clock, kept)
+
+
+def assert_finite_for_a_constant_image(name, clock, kept):
     method, batch = method_and_batch(name, kept)
     terms = method.losses(with_images(batch, torch.zeros_like), clock)
     sum(terms.values()).backward()
@@ -219,7 +242,7 @@ def test_padded_labels_and_pseudo_labels_change_no_loss(name, kept):
     assert losses(method, with_labels(batch, flipped_in(0))) == plain
     changed = losses(method, with_labels(batch, flipped_in(1)))
     assert {n for n in plain if changed[n] != plain[n]} == {
-        n for n in plain if n in ("semi", "kd", "cldice") or n.startswith("sup")
+        n for n in plain if n in LABELLED or n.startswith(("sup", "contrast_"))
     }
 
 

@@ -26,7 +26,7 @@ from vpbsd.methods.distilling_configs import (
     VidConfig,
     VpbSDConfig,
 )
-from vpbsd.methods.rival_configs import Cps, CpsConfig
+from vpbsd.methods.rival_configs import Cps, CpsConfig, Mcsc, McscConfig, SimCVD, SimCVDConfig
 from vpbsd.methods.roster import build_method
 from vpbsd.pipeline import recipes, stages
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, GROUPS, HEADINGS, THRESHOLDS, TITLES
@@ -36,6 +36,7 @@ from vpbsd.pipeline.stage_config import Evaluate, Targets, Threshold
 from vpbsd.training.loop import Training, fit
 
 CPU = torch.device("cpu")
+SWIN = small.NETWORK.model_copy(update={"codebook": None})
 STUDENTS = [arm for arm in ARMS if arm not in REFERENCES]
 ALIGNMENTS = ("da_linear", "da_chsel", "da_linear_flat")
 PHASES = {f"{arm}, first phase" for arm in FIRST_PHASES}
@@ -96,6 +97,13 @@ def test_without_its_terms_a_method_is_the_baseline_bit_for_bit(
         UncertainTeacherConfig(weight=0, sup="dice"),
         EntropyConfig(weight=0, sup="dice"),
         CpsConfig(cps=Cps(weight=0), sup="dice"),
+        pytest.param(
+            McscConfig(sup="dice", transformer=SWIN, mcsc=Mcsc(cps=0, contrast=0)),
+            marks=pytest.mark.slow,
+        ),
+        SimCVDConfig(
+            sup="dice", simcvd=SimCVD(alpha=0, contrast=0, pairwise=0, consistency=0, pool=8)
+        ),
     ],
 )
 def test_without_its_term_a_semi_supervised_arm_is_the_baseline(plain, kept, baseline):
@@ -117,6 +125,10 @@ def test_without_its_term_a_semi_supervised_arm_is_the_baseline(plain, kept, bas
         UncertainTeacherConfig(sup="dice", certain=1, passes=1),
         EntropyConfig(sup="dice"),
         CpsConfig(sup="dice"),
+        SimCVDConfig(sup="dice", simcvd=SimCVD(contrast=0, pairwise=0, consistency=0)),
+        pytest.param(
+            SimCVDConfig(sup="dice", simcvd=SimCVD(alpha=0, pool=8)), marks=pytest.mark.slow
+        ),
         KdConfig(),
         VidConfig(teacher_width=192, vid=Vid(hidden=8)),
     ],
@@ -137,6 +149,8 @@ def test_each_term_alone_leads_away_from_the_baseline(config, kept, baseline):
         HintsConfig(),
         AbConfig(),
         CpsConfig(),
+        SimCVDConfig(),
+        McscConfig(transformer=SWIN),
     ],
 )
 def test_all_arms_start_from_one_student(config):

@@ -24,26 +24,6 @@ TargetOf = tuple[TargetField, Literal["labelled", "unlabelled"]]
 """A field, and the patches that it is wanted of."""
 
 
-class MethodSection(Section):
-    """Config of a method: what it trains, and what it needs besides labelled patches.
-
-    A subclass has a `name` that no other has, and a `network` that is what it delivers.
-    """
-
-    numerics: ClassVar[int]
-    """Raised by hand when the method gives other results for the same config."""
-
-    @property
-    def needs_targets(self) -> tuple[TargetOf, ...]:
-        """What a teacher must provide beforehand; nothing by default."""
-        return ()
-
-    @property
-    def draws_unlabelled(self) -> bool:
-        """True if unlabelled patches are drawn even though no teacher's targets go with them."""
-        return False
-
-
 class Data(Section):
     """How a volume becomes patches."""
 
@@ -258,12 +238,6 @@ class LightNet(Section):
         return self.widths[min(cell.bit_length() - 2, 3)]
 
 
-class StudentSection(MethodSection):
-    """Config of a method that trains a student, which is what it delivers."""
-
-    network: LightNet = LightNet()
-
-
 class UnetrNet(Section):
     """A reference: MONAI's UNETR, whose twelve layers are fixed."""
 
@@ -286,5 +260,46 @@ class UnetrNet(Section):
         return self
 
 
+class VNet(Section):
+    """A reference: MONAI's V-Net, whose widths of 16 to 256 are fixed."""
+
+    name: Literal["vnet"] = "vnet"
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Chance that a channel is dropped while training, where V-Net has dropout."""
+
+
 SwinNet.model_rebuild()
-Network = SwinNet | LightNet | UnetrNet
+Network = SwinNet | LightNet | UnetrNet | VNet
+
+
+class MethodSection(Section):
+    """Config of a method: what it trains, and what it needs besides labelled patches.
+
+    A subclass has a `name` that no other has, and narrows the network to the kinds it can train.
+    """
+
+    numerics: ClassVar[int]
+    """Raised by hand when the method gives other results for the same config."""
+    network: Network = Field(discriminator="name")
+    """What it delivers."""
+
+    @property
+    def needs_targets(self) -> tuple[TargetOf, ...]:
+        """What a teacher must provide beforehand; nothing by default."""
+        return ()
+
+    @property
+    def draws_unlabelled(self) -> bool:
+        """True if unlabelled patches are drawn even though no teacher's targets go with them."""
+        return False
+
+    @property
+    def lr_of(self) -> dict[str, float]:
+        """Rates of parts that are trained beside the student, by prefix; none by default."""
+        return {}
+
+
+class StudentSection(MethodSection):
+    """Config of a method that trains a student, which is what it delivers."""
+
+    network: LightNet = LightNet()

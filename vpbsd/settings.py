@@ -17,6 +17,7 @@ from vpbsd.config import (
     Sampling,
     SwinNet,
     UnetrNet,
+    VNet,
 )
 from vpbsd.methods.distilling_configs import Ab, Kd, Vid
 from vpbsd.methods.parameters import (
@@ -41,7 +42,7 @@ from vpbsd.methods.parameters import (
     Reconstruction,
     SkipDrop,
 )
-from vpbsd.methods.rival_configs import Cps
+from vpbsd.methods.rival_configs import Cps, Mcsc, SimCVD
 from vpbsd.overrides import override
 from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
 from vpbsd.section import Later, Section
@@ -119,6 +120,14 @@ class Rivals(Section):
     """Other semi-supervised systems, each with a section of its own (docs/rivals.md)."""
 
     cps: Cps = Cps()
+    simcvd: SimCVD = SimCVD()
+    vnet: VNet = VNet()
+    """SimCVD's own backbone, in the arm `simcvd_vnet`."""
+    mcsc: Mcsc = Mcsc()
+    transformer_size: int = Field(12, ge=12, multiple_of=12)
+    """Feature size of the Swin UNETR that a student is trained beside, else like the teacher."""
+    transformer_lr: Annotated[float, Field(gt=0), Searched(Range(1e-4, 1e-2, log=True))] = 1e-3
+    """Its first learning rate; it falls as the student's."""
 
 
 class Settings(Section):

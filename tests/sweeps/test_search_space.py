@@ -52,7 +52,8 @@ def searched(volumes, space, **changes):
 def test_every_parameter_changes_exactly_the_stages_it_should(volumes):
     """Of the arm that uses it; a teacher's setting changes all below, a student's only those."""
     arms = {"kd": "kd", "vid": "vid", "ab": "ab", "others_on": "kd", "mid": "baseline_mid"}
-    arms |= {"first_phase": "ab", "cps": "cps"}
+    arms |= {"first_phase": "ab", "cps": "cps", "simcvd": "simcvd", "mcsc": "mcsc"}
+    arms["transformer_lr"] = "mcsc"
     settings = override(laptop(), {"data.patch": (32, 32, 64)})
     fold = held_out(make_folds(volumes, settings.protocol)[0])
     got = {}

@@ -1,6 +1,5 @@
 """What two networks learn of each other: hard labels, and the losses against them."""
 
-import torch
 from torch import Tensor
 
 from vpbsd.losses.segmentation import cross_entropy_loss, dice_loss, vessel_probability
@@ -9,6 +8,7 @@ from vpbsd.losses.segmentation import cross_entropy_loss, dice_loss, vessel_prob
 def hard_labels(logits: Tensor) -> Tensor:
     """Picks each voxel's likelier class, (B, 2, D, H, W) -> (B, 1, D, H, W), without gradient.
 
+    >>> import torch
     >>> hard_labels(torch.tensor([[0.0, 2.0], [1.0, 1.0]]).view(1, 2, 1, 1, 2)).flatten().tolist()
     [1.0, 0.0]
     """

@@ -33,7 +33,7 @@ from vpbsd.methods.parameters import (
     Reconstruction,
     SkipDrop,
 )
-from vpbsd.methods.rival_configs import CpsConfig
+from vpbsd.methods.rival_configs import CpsConfig, McscConfig, SimCVDConfig
 from vpbsd.section import Later
 
 
@@ -123,6 +123,8 @@ MethodConfig = (
     | UncertainTeacherConfig
     | EntropyConfig
     | CpsConfig
+    | SimCVDConfig
+    | McscConfig
     | HintsConfig
     | KdConfig
     | VidConfig

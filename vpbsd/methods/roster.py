@@ -14,6 +14,7 @@ from vpbsd.methods.configs import (
     SupervisedConfig,
     UncertainTeacherConfig,
 )
+from vpbsd.methods.cross_pseudo import CrossPseudo
 from vpbsd.methods.distilling_configs import (
     AbConfig,
     FitNetsConfig,
@@ -22,15 +23,16 @@ from vpbsd.methods.distilling_configs import (
     VidConfig,
     VpbSDConfig,
 )
-from vpbsd.methods.cross_pseudo import CrossPseudo
 from vpbsd.methods.entropy import Entropy
 from vpbsd.methods.fitnets import FitNets
 from vpbsd.methods.hints import Hints
 from vpbsd.methods.kd import Distillation
+from vpbsd.methods.mcsc import Mcsc
 from vpbsd.methods.mean_teacher import MeanTeacher
 from vpbsd.methods.method import Method
 from vpbsd.methods.patterns import Patterns
-from vpbsd.methods.rival_configs import CpsConfig
+from vpbsd.methods.rival_configs import CpsConfig, McscConfig, SimCVDConfig
+from vpbsd.methods.simcvd import SimCVD
 from vpbsd.methods.supervised import Supervised
 from vpbsd.methods.uncertain_teacher import UncertainTeacher
 from vpbsd.methods.vid import VariationalDistillation
@@ -49,6 +51,8 @@ METHODS: Mapping[type[MethodSection], Callable[[Any, int], Method[Any]]] = {
     VidConfig: VariationalDistillation,
     AbConfig: ActivationBoundaries,
     CpsConfig: CrossPseudo,
+    SimCVDConfig: SimCVD,
+    McscConfig: Mcsc,
 }
 
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from vpbsd import config as described
-from vpbsd.config import LightNet, Network, SwinNet, UnetrNet
+from vpbsd.config import LightNet, Network, SwinNet, UnetrNet, VNet
 from vpbsd.networks.alignment import alignment
 from vpbsd.networks.codebook import Codebook
 from vpbsd.networks.intensity_path import IntensityPath
@@ -17,6 +17,7 @@ from vpbsd.networks.light_unet import LightUNet
 from vpbsd.networks.quantiser import PatternQuantiser
 from vpbsd.networks.swin_unetr import SwinTeacher
 from vpbsd.networks.unetr import Unetr
+from vpbsd.networks.vnet import Vnet
 from vpbsd.random_streams import initialising
 from vpbsd.safetensors_io import load_weights, save_weights
 from vpbsd.section import canonical
@@ -40,9 +41,24 @@ def build_network(config: Network, seed: int) -> nn.Module:
         if isinstance(config, UnetrNet):
             widths = (config.feature_size, config.hidden_size, config.mlp_dim)
             return Unetr(config.patch, *widths, config.num_heads, config.classes)
+        if isinstance(config, VNet):
+            return Vnet(config.classes, config.dropout)
         teacher = _teacher(config)
         teacher.intensity_path = _intensity_path(config, seed)
         return teacher
+
+
+def decoded_width(config: LightNet | SwinNet | VNet, cell: int = 2) -> int:
+    """Returns the channels of the decoder feature in which a voxel stands for cell^3, up to 16.
+
+    >>> [decoded_width(LightNet(), cell) for cell in (2, 4, 8, 16)]
+    [4, 4, 16, 20]
+    >>> [decoded_width(SwinNet(feature_size=12), cell) for cell in (2, 4, 8, 16)]
+    [12, 24, 48, 96]
+    """
+    if isinstance(config, LightNet):
+        return (config.widths[0], *config.widths)[cell.bit_length() - 2]
+    return 32 * cell if isinstance(config, VNet) else config.feature_size * cell // 2
 
 
 def save_network(folder: Path, network: nn.Module, config: Network) -> None:

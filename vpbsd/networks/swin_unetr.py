@@ -111,12 +111,14 @@ class SwinTeacher(nn.Module):
                 1/16; all are kept if not given. Codes that enter as a skip are always kept.
 
         Returns:
-            logits (B, C, D, H, W); ``stages`` are the hidden states.
+            logits (B, C, D, H, W); ``stages`` are the hidden states; decoder features at 1/16 to
+            1/2 and in full.
         """
-        logits: Tensor = self.net.out(self._decoded(x, hidden, codes, keep_skips))
+        decoded = self._decoded(x, hidden, codes, keep_skips)
+        logits: Tensor = self.net.out(decoded[-1])
         if self.intensity_path is not None:
             logits = logits + self.intensity_path(x)
-        return SegOutput(logits, hidden)
+        return SegOutput(logits, hidden, decoded)
 
     def reconstruct(
         self,
@@ -139,8 +141,8 @@ class SwinTeacher(nn.Module):
             (B, 1, D, H, W), unbounded; at scale 2 (B, 1, D/2, H/2, W/2), to be compared with
             means of 2 x 2 x 2 voxels.
         """
-        y = self._decoded(x, hidden, codes, keep_skips, scale)
-        image: Tensor = self.reconstruction(y)
+        decoded = self._decoded(x, hidden, codes, keep_skips, scale)
+        image: Tensor = self.reconstruction(decoded[-1])
         return image
 
     @torch.no_grad()
@@ -189,7 +191,7 @@ class SwinTeacher(nn.Module):
         codes: Tensor | None,
         keep_skips: Tensor | None,
         scale: int = 1,
-    ) -> Tensor:
+    ) -> tuple[Tensor, ...]:
         net = self.net
         if codes is not None:
             coarser = map(torch.zeros_like, hidden[self.coded + 1 :])
@@ -198,10 +200,12 @@ class SwinTeacher(nn.Module):
                 keep_skips = keep_skips.clone()
                 keep_skips[:, self.coded + 1 :] = 1
         y: Tensor = net.encoder10(hidden[-1])
+        decoded = []
         blocks = (net.decoder1, net.decoder2, net.decoder3, net.decoder4, net.decoder5)
         for level in reversed(range(scale // 2, SKIPS)):
             y = blocks[level](y, self._skip(level, x, hidden, keep_skips))
-        return y
+            decoded.append(y)
+        return tuple(decoded)
 
     def _skip(
         self, level: int, x: Tensor, hidden: tuple[Tensor, ...], keep_skips: Tensor | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
-from vpbsd.config import MethodSection, StudentSection
+from vpbsd.config import MethodSection
 from vpbsd.methods.configs import (
     EntropyConfig,
     MeanTeacherConfig,
@@ -22,7 +22,7 @@ from vpbsd.methods.distilling_configs import (
     VidConfig,
     VpbSDConfig,
 )
-from vpbsd.methods.rival_configs import CpsConfig
+from vpbsd.pipeline import rival_arms
 from vpbsd.section import derive
 from vpbsd.settings import Settings
 
@@ -32,7 +32,6 @@ THRESHOLDS: dict[str, Literal["labels", "otsu"]] = {"threshold": "labels", "otsu
 """Arms that train nothing, by the rule that chooses their one grey threshold."""
 Older = TypeVar("Older", bound=MethodSection)
 Semi = TypeVar("Semi", bound=SemiConfig)
-Rival = TypeVar("Rival", bound=StudentSection)
 
 
 def _vpbsd(s: Settings, **changes: object) -> VpbSDConfig:
@@ -65,11 +64,6 @@ def _semi(target: type[Semi], s: Settings) -> Semi:
     return derive(target, s.consistency, network=s.student.network)
 
 
-def _rival(target: type[Rival], s: Settings) -> Rival:
-    """Makes the config of a rival, of the section of settings that has its name."""
-    return derive(target, s.rivals, network=s.student.network)
-
-
 def _light_unet(s: Settings) -> SupervisedConfig:
     return SupervisedConfig(network=s.student.network)
 
@@ -92,7 +86,6 @@ ARMS: dict[str, Change] = {
     "mt": lambda s: _semi(MeanTeacherConfig, s),
     "uamt": lambda s: _semi(UncertainTeacherConfig, s),
     "me": lambda s: _semi(EntropyConfig, s),
-    "cps": lambda s: _rival(CpsConfig, s),
     "da_conv1": _vpbsd,
     "da_linear": _vpbsd,
     "da_chsel": _vpbsd,
@@ -106,6 +99,7 @@ ARMS: dict[str, Change] = {
     "vpbsd_cldice": _vpbsd,
     "threshold": lambda s: None,
     "otsu": lambda s: None,
+    **rival_arms.ARMS,
 }
 """What each arm trains, or trains last; some are another arm's under the settings of `FIXED`."""
 
@@ -155,7 +149,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "vpbsd_cldice",
         *THRESHOLDS,
     ),
-    "rivals": ("light_unet", "mt", "uamt", "me", "cps", "vpbsd", *THRESHOLDS),
+    **{table: (*rows, *THRESHOLDS) for table, rows in rival_arms.TABLES.items()},
 }
 """Tables by the name that `--arms` takes, their rows in the paper's order where it has them."""
 
@@ -164,7 +158,7 @@ HEADINGS = {
     "alignment": "Dimension alignment",
     "table1": "Comparison (the paper's Table 1)",
     "extras": "What a reviewer would ask for",
-    "rivals": "Other semi-supervised systems",
+    **rival_arms.HEADINGS,
 }
 
 FIRST_PHASES: dict[str, Change] = {
@@ -186,6 +180,7 @@ FIXED: dict[str, dict[str, object]] = {
     "vpbsd_no_gumbel": {"pretrain.network.codebook.straight_through": "copy"},
     "vpbsd_soft_pseudo": {"student.pseudo": "soft"},
     "vpbsd_cldice": {"student.cldice": 0.5},
+    **rival_arms.FIXED,
 }
 """What an arm sets, as `--set` would; the arm's stages follow from it."""
 
@@ -207,7 +202,6 @@ TITLES = {
     "mt": "Mean Teacher",
     "uamt": "UA-MT",
     "me": "Entropy minimisation",
-    "cps": "Cross pseudo supervision",
     "da_conv1": "VpbSD, DA 1x1 convolution",
     "da_linear": "VpbSD, DA linear",
     "da_chsel": "VpbSD, DA channel selection",
@@ -221,4 +215,5 @@ TITLES = {
     "vpbsd_cldice": "VpbSD + soft-clDice",
     "threshold": "Threshold of the training groups",
     "otsu": "Otsu's threshold",
+    **rival_arms.TITLES,
 }

@@ -19,6 +19,7 @@ from vpbsd.methods.configs import (
     SupervisedConfig,
 )
 from vpbsd.methods.distilling_configs import FitNetsConfig, VpbSDConfig
+from vpbsd.methods.rival_configs import SimCVDConfig
 from vpbsd.overrides import override
 from vpbsd.pipeline.anisotropy import planned
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, THRESHOLDS
@@ -96,6 +97,12 @@ def unetr(s: Settings, fold: Fold, seed: int) -> Stage:
     return _from_scratch(s, SupervisedConfig(network=network), fold, seed, "unetr")
 
 
+def simcvd_vnet(s: Settings, fold: Fold, seed: int) -> Stage:
+    """Builds SimCVD on its paper's network, under the same budget as other references."""
+    method = derive(SimCVDConfig, s.rivals, network=s.rivals.vnet)
+    return _from_scratch(s, method, fold, seed, "simcvd_vnet")
+
+
 def threshold(s: Settings, arm: str, fold: Fold) -> Stage:
     """Builds a threshold arm: one stage, which reads training labels only where its rule does."""
     rule = THRESHOLDS[arm]
@@ -108,6 +115,7 @@ TRAINED_REFERENCES: dict[str, Callable[[Settings, Fold, int], Stage]] = {
     "teacher": teacher,
     "teacher_no_pretrain": teacher,
     "unetr": unetr,
+    "simcvd_vnet": simcvd_vnet,
 }
 """Networks that are no student: their stage, from settings, fold and teacher seed."""
 
@@ -136,7 +144,8 @@ def student(
     unlabelled = targets or method.draws_unlabelled
     if unlabelled:
         parts["unlabelled"] = fold.unlabelled
-    train = _train(s, method, s.student.optim, s.sampling if unlabelled else None)
+    optim = s.student.optim.model_copy(update={"lr_of": s.student.optim.lr_of | method.lr_of})
+    train = _train(s, method, optim, s.sampling if unlabelled else None)
     return Stage(train, parts, upstream, seed, arm)  # type: ignore[arg-type]
 
 
@@ -216,14 +225,16 @@ def _scratch_teacher(s: Settings, fold: Fold, seed: int) -> Stage:
     return _from_scratch(s, config, fold, seed, "fine-tuning without pre-training")
 
 
-def _from_scratch(
-    s: Settings, method: SupervisedConfig, fold: Fold, seed: int, label: str
-) -> Stage:
-    """Builds supervised training for as many epochs as a teacher has in both stages."""
+def _from_scratch(s: Settings, method: MethodConfig, fold: Fold, seed: int, label: str) -> Stage:
+    """Builds training without a teacher for as many epochs as a teacher has in both stages."""
     first = s.pretrain.optim
     spent = {"epochs": first.epochs + s.finetune.epochs, "batch": s.finetune.batch}
     optim = first.model_copy(update=spent)
-    return Stage(_train(s, method, optim, None), {"labelled": fold.train}, {}, seed, label)
+    parts: dict[Role, tuple[Part, ...]] = {"labelled": fold.train}
+    if method.draws_unlabelled:
+        parts["unlabelled"] = fold.unlabelled
+    sampling = s.sampling if method.draws_unlabelled else None
+    return Stage(_train(s, method, optim, sampling), parts, {}, seed, label)
 
 
 def _phase(whole: Stage, start: dict[str, Stage], **span: int) -> Stage:
