@@ -25,7 +25,14 @@ from vpbsd.methods.distilling_configs import (
     VpbSDConfig,
 )
 from vpbsd.methods.method import Clock
-from vpbsd.methods.rival_configs import CpsConfig, Mcsc, McscConfig, SimCVD, SimCVDConfig
+from vpbsd.methods.rival_configs import (
+    CpsConfig,
+    DicoConfig,
+    Mcsc,
+    McscConfig,
+    SimCVD,
+    SimCVDConfig,
+)
 from vpbsd.methods.roster import build_method
 from vpbsd.pipeline.recipes import FROZEN_IN_FINE_TUNING
 
@@ -67,6 +74,7 @@ METHODS = {
         transformer=TRANSFORMER,
         mcsc=Mcsc(voxels=64, anchors="all", labels="own", balanced=False, scales=(4,)),
     ),
+    "dico": DicoConfig(transformer=TRANSFORMER),
     "simcvd_vnet": SimCVDConfig(network=VNet(), simcvd=SimCVD(pool=8)),
 }
 PATTERNS = ("patterns", "patterns_at_half")
@@ -82,7 +90,7 @@ FROZEN = {
 }
 SUPERVISED = ("light_unet", "teacher", "teacher_no_pretrain", "unetr")
 BATCHES = {**dict.fromkeys(PATTERNS, Unlabelled), **dict.fromkeys(SUPERVISED, Labelled)}
-SLOW = {name for name in METHODS if name.startswith(("simcvd_", "mcsc"))}
+SLOW = {name for name in METHODS if name.startswith(("simcvd_", "mcsc", "dico"))}
 """Variants, and networks that take seconds a step."""
 EVERY = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in METHODS]
 STUDENTS = [each for each in EVERY if each.values[0] not in LARGE]
@@ -90,8 +98,8 @@ LABELS = [each for each in EVERY if each.values[0] not in PATTERNS]
 LATE = Clock(3, 2, 4)
 READ_PATCHES = ("patterns", "vpbsd", "baseline_mid_semi", "kd", "mt", "me", "cps", "simcvd")
 """One of each way to draw patches without label."""
-LABELLED = ("semi", "kd", "cldice", "sdm")
-"""Terms, beside the supervised ones, that read labels or a teacher's."""
+LABELLED = ("semi", "kd", "cldice", "sdm", "discriminator", "pseudo")
+"""Terms, beside the supervised ones, that depend on labels or on a teacher's."""
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,16 @@ from vpbsd.methods.distilling_configs import (
     VidConfig,
     VpbSDConfig,
 )
-from vpbsd.methods.rival_configs import Cps, CpsConfig, Mcsc, McscConfig, SimCVD, SimCVDConfig
+from vpbsd.methods.rival_configs import (
+    Cps,
+    CpsConfig,
+    Dico,
+    DicoConfig,
+    Mcsc,
+    McscConfig,
+    SimCVD,
+    SimCVDConfig,
+)
 from vpbsd.methods.roster import build_method
 from vpbsd.pipeline import recipes, stages
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, GROUPS, HEADINGS, THRESHOLDS, TITLES
@@ -101,6 +110,10 @@ def test_without_its_terms_a_method_is_the_baseline_bit_for_bit(
             McscConfig(sup="dice", transformer=SWIN, mcsc=Mcsc(cps=0, contrast=0)),
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            DicoConfig(sup="dice", transformer=SWIN, dico=Dico(weight=0, adversarial=0)),
+            marks=pytest.mark.slow,
+        ),
         SimCVDConfig(
             sup="dice", simcvd=SimCVD(alpha=0, contrast=0, pairwise=0, consistency=0, pool=8)
         ),
@@ -151,6 +164,7 @@ def test_each_term_alone_leads_away_from_the_baseline(config, kept, baseline):
         CpsConfig(),
         SimCVDConfig(),
         McscConfig(transformer=SWIN),
+        DicoConfig(transformer=SWIN),
     ],
 )
 def test_all_arms_start_from_one_student(config):
@@ -250,8 +264,8 @@ def test_all_arms_share_one_teacher_and_one_word_of_it(tiny, folds):
     of = {"features of labelled", "features of unlabelled", "features16 of labelled"}
     stages = {PRE, FINE} | {f"{what} patches" for what in of | {"margin of labelled"}} | PHASES
     arms = set(ARMS) - FIXED.keys()
-    students = arms - REFERENCES
-    assert set(seen) == SAID | stages | students | {"unetr"} | {f"evaluate {arm}" for arm in arms}
+    students, references = arms - REFERENCES, {"unetr", "simcvd_vnet"}
+    assert set(seen) == SAID | stages | students | references | {f"evaluate {arm}" for arm in arms}
     assert seen.pop("fitnets") == seen["baseline_mid"]  # one run under two names
     assert seen.pop("evaluate fitnets") == seen["evaluate baseline_mid"]
     assert len(set(seen.values())) == len(seen)

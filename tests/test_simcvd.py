@@ -168,3 +168,18 @@ def test_boxes_are_painted_over_and_the_rest_stays():
 def test_the_widest_student_has_heads_that_fit(batch):
     method = build_method(SimCVDConfig(network=LightNet(widths=(8, 16, 20, 32), z_halvings=4)), 0)
     assert method.losses(batch, CLOCK)["pairwise"].isfinite()
+
+
+@pytest.mark.parametrize(
+    ("changes", "same"),
+    [
+        ({"contrast": 0.0}, {"temperature": 0.1, "slices": 16, "pool": 16}),
+        ({"views": "inpainting"}, {"dropout": 0.5}),
+        ({"sdm": False}, {"clip": 5, "alpha": 0.7}),
+    ],
+)
+def test_what_means_nothing_is_in_no_key(changes, same):
+    plain, other = SimCVD(**changes), SimCVD(**changes, **same)
+    assert plain != other
+    assert plain.in_use() == other.in_use() == plain
+    assert SimCVD(**same).in_use() == SimCVD(**same), "it matters elsewhere"

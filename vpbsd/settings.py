@@ -42,7 +42,7 @@ from vpbsd.methods.parameters import (
     Reconstruction,
     SkipDrop,
 )
-from vpbsd.methods.rival_configs import Cps, Mcsc, SimCVD
+from vpbsd.methods.rival_configs import Cps, Dico, Mcsc, SimCVD
 from vpbsd.overrides import override
 from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
 from vpbsd.section import Later, Section
@@ -124,6 +124,7 @@ class Rivals(Section):
     vnet: VNet = VNet()
     """SimCVD's own backbone, in the arm `simcvd_vnet`."""
     mcsc: Mcsc = Mcsc()
+    dico: Dico = Dico()
     transformer_size: int = Field(12, ge=12, multiple_of=12)
     """Feature size of the Swin UNETR that a student is trained beside, else like the teacher."""
     transformer_lr: Annotated[float, Field(gt=0), Searched(Range(1e-4, 1e-2, log=True))] = 1e-3

@@ -19,6 +19,7 @@ from vpbsd.overrides import override, parse_changes
 from vpbsd.search_ranges import Choice, Range
 from vpbsd.settings import PRESETS, laptop, paper
 from vpbsd_sweeps.reporting.search_tables import command
+from vpbsd_sweeps.study.study import check_arms
 from vpbsd_sweeps.tuning.default_space import SPACE, WIDTHS, space_of, touched
 from vpbsd_sweeps.tuning.sampler import ConfigSampler
 from vpbsd_sweeps.tuning.search_spec import Search, stage_of
@@ -52,7 +53,7 @@ def searched(volumes, space, **changes):
 def test_every_parameter_changes_exactly_the_stages_it_should(volumes):
     """Of the arm that uses it; a teacher's setting changes all below, a student's only those."""
     arms = {"kd": "kd", "vid": "vid", "ab": "ab", "others_on": "kd", "mid": "baseline_mid"}
-    arms |= {"first_phase": "ab", "cps": "cps", "simcvd": "simcvd", "mcsc": "mcsc"}
+    arms |= {"first_phase": "ab", "cps": "cps", "simcvd": "simcvd", "mcsc": "mcsc", "dico": "dico"}
     arms["transformer_lr"] = "mcsc"
     settings = override(laptop(), {"data.patch": (32, 32, 64)})
     fold = held_out(make_folds(volumes, settings.protocol)[0])
@@ -103,6 +104,26 @@ PARAMETERS = [
     ("student.distil_on=both,labelled", Choice(("both", "labelled"))),
     (WIDTHS, Choice(tuple(json.loads(f"[{WIDTHS.partition('=')[2]}]")))),
 ]
+
+
+RIVALS = {
+    "cps": "cps.weight",
+    "simcvd": "simcvd.contrast simcvd.pairwise simcvd.consistency simcvd.temperature "
+    "simcvd.dropout simcvd.pool simcvd.slices simcvd.decay",
+    "simcvd_wo_contrast": "simcvd.pairwise simcvd.consistency simcvd.decay",
+    "simcvd_inpainting": "simcvd.contrast simcvd.pairwise simcvd.consistency simcvd.temperature "
+    "simcvd.pool simcvd.slices simcvd.decay",
+    "mcsc": "mcsc.cps mcsc.contrast mcsc.temperature mcsc.start_share transformer_lr",
+    "dico": "dico.weight dico.adversarial transformer_lr",
+}
+
+
+@pytest.mark.parametrize("arm", RIVALS)
+def test_a_rival_is_searched_by_what_is_its_own(arm, volumes):
+    found = made_space(override(laptop(), {"data.patch": (32, 32, 64)}), volumes, arm)
+    own = {p.path for p in found.student if p.path.startswith("rivals.")}
+    assert own == {f"rivals.{path}" for path in RIVALS[arm].split()}
+    assert {p.path.split(".")[0] for p in found.teacher} <= {"data"}
 
 
 @pytest.mark.parametrize(("text", "values"), PARAMETERS)
@@ -214,6 +235,12 @@ def test_the_command_reproduces_the_best_settings(volumes, space):
     assert words[:4] == ["--preset", "laptop", "--arms", "light_unet,vpbsd"]
     changes = parse_changes([w for w in words[4:] if w != "--set"])
     assert override(laptop(), changes) == override(laptop(), params)
+
+
+def test_the_command_names_the_arm_and_not_the_table_of_its_name(volumes, space):
+    words = shlex.split(command(searched(volumes, space, arm="simcvd"), {}, []))
+    assert check_arms(words[words.index("--arms") + 1].split(",")) == ("light_unet", "simcvd")
+    assert len(check_arms(["light_unet", "simcvd"])) > 10
 
 
 def test_paper_space_is_the_published_one(volumes):

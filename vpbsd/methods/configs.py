@@ -33,7 +33,7 @@ from vpbsd.methods.parameters import (
     Reconstruction,
     SkipDrop,
 )
-from vpbsd.methods.rival_configs import CpsConfig, McscConfig, SimCVDConfig
+from vpbsd.methods.rival_configs import CpsConfig, DicoConfig, McscConfig, SimCVDConfig
 from vpbsd.section import Later
 
 
@@ -125,6 +125,7 @@ MethodConfig = (
     | CpsConfig
     | SimCVDConfig
     | McscConfig
+    | DicoConfig
     | HintsConfig
     | KdConfig
     | VidConfig

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -12,7 +12,21 @@ from vpbsd.search_ranges import Choice, Range, Searched
 from vpbsd.section import Section
 
 
-class Cps(Section):
+class RivalSection(Section):
+    """Settings of a rival, some of which may mean nothing beside others."""
+
+    @property
+    def unused(self) -> set[str]:
+        """Those: in keys they stand at their defaults, or they would train things anew."""
+        return set()
+
+    def in_use(self) -> Self:
+        """Returns the same with what is unused at its default."""
+        defaults = {name: type(self).model_fields[name].default for name in self.unused}
+        return self.model_copy(update=defaults)
+
+
+class Cps(RivalSection):
     """How much two students count that learn from each other (Chen et al. 2021)."""
 
     weight: Annotated[float, Field(ge=0), Searched(Range(0.01, 10, log=True))] = 0.1
@@ -38,7 +52,7 @@ DROPOUT = ("views", "dropout")
 """Where views are painted over instead, the chance of dropout means nothing."""
 
 
-class SimCVD(Section):
+class SimCVD(RivalSection):
     """The terms of SimCVD and what its views are (You et al. 2022, section IV-B)."""
 
     sdm: bool = True
@@ -79,6 +93,14 @@ class SimCVD(Section):
         return {name: weight for name, weight in named.items() if weight}
 
     @property
+    def unused(self) -> set[str]:
+        """What only slices use, and dropout where there is none."""
+        slices = {"temperature", "dropout", "pool", "pooling", "slices"}
+        without = slices if not self.contrast else set()
+        views = {"dropout"} if self.views == "inpainting" else set()
+        return without | views | (set() if self.sdm else {"alpha", "clip"})
+
+    @property
     def needs_distances(self) -> bool:
         """Whether any term makes use of a guessed distance map."""
         return self.sdm and bool(self.alpha or self.contrast or self.consistency)
@@ -99,7 +121,7 @@ class SimCVDConfig(MethodSection):
         return bool(self.simcvd.weights)
 
 
-class Mcsc(Section):
+class Mcsc(RivalSection):
     """The terms of MCSC and which voxels it contrasts (Liu et al. 2023, and its code)."""
 
     cps: Annotated[float, Field(ge=0), Searched(Choice((0.1, 0.3, 1.0)))] = 0.1
@@ -123,6 +145,12 @@ class Mcsc(Section):
     """Blocks of each patch in a step, so groups of blocks, at most."""
     voxels: int = Field(1024, ge=4)
     """Of a group, at most; half of them vessel where there are as many."""
+
+    @property
+    def unused(self) -> set[str]:
+        """What only the contrast uses."""
+        own = {"temperature", "start_share", "scales", "anchors", "labels", "balanced"}
+        return set() if self.contrast else own | {"groups", "voxels"}
 
     @property
     def contrasted(self) -> tuple[Literal[2, 4, 8], ...]:
@@ -155,3 +183,36 @@ class McscConfig(WithTransformer):
     def draws_unlabelled(self) -> bool:
         """True with a weight; no teacher is asked about those patches."""
         return self.mcsc.cps > 0 or self.mcsc.contrast > 0
+
+
+class Dico(RivalSection):
+    """How much the two networks of DiCo teach each other, and its discriminator (Xu et al.)."""
+
+    weight: Annotated[float, Field(ge=0), Searched(Range(0.1, 10, log=True))] = 1.0
+    """Of the term on unlabelled patches, constant as in its code; 0 leaves it out."""
+    adversarial: Annotated[float, Field(ge=0), Searched(Range(0.01, 1, log=True))] = 0.2
+    """Of the term that is to deceive the discriminator; 0 leaves both out."""
+    discriminator_lr: Annotated[float, Field(gt=0)] = 1e-4
+
+    @property
+    def unused(self) -> set[str]:
+        """The rate of a discriminator that is not there."""
+        return set() if self.adversarial else {"discriminator_lr"}
+
+
+class DicoConfig(WithTransformer):
+    """DiCo: the student, the transformer that it changes roles with, and a discriminator."""
+
+    numerics: ClassVar[int] = 1
+    name: Literal["dico"] = "dico"
+    dico: Dico = Dico()
+
+    @property
+    def draws_unlabelled(self) -> bool:
+        """True with a weight; no teacher is asked about those patches."""
+        return self.dico.weight > 0 or self.dico.adversarial > 0
+
+    @property
+    def lr_of(self) -> dict[str, float]:
+        """Rates of the transformer and of the discriminator."""
+        return {**super().lr_of, "discriminator": self.dico.discriminator_lr}

@@ -15,6 +15,7 @@ from vpbsd.methods.configs import (
     UncertainTeacherConfig,
 )
 from vpbsd.methods.cross_pseudo import CrossPseudo
+from vpbsd.methods.dico import Dico
 from vpbsd.methods.distilling_configs import (
     AbConfig,
     FitNetsConfig,
@@ -31,7 +32,7 @@ from vpbsd.methods.mcsc import Mcsc
 from vpbsd.methods.mean_teacher import MeanTeacher
 from vpbsd.methods.method import Method
 from vpbsd.methods.patterns import Patterns
-from vpbsd.methods.rival_configs import CpsConfig, McscConfig, SimCVDConfig
+from vpbsd.methods.rival_configs import CpsConfig, DicoConfig, McscConfig, SimCVDConfig
 from vpbsd.methods.simcvd import SimCVD
 from vpbsd.methods.supervised import Supervised
 from vpbsd.methods.uncertain_teacher import UncertainTeacher
@@ -53,6 +54,7 @@ METHODS: Mapping[type[MethodSection], Callable[[Any, int], Method[Any]]] = {
     CpsConfig: CrossPseudo,
     SimCVDConfig: SimCVD,
     McscConfig: Mcsc,
+    DicoConfig: Dico,
 }
 
 

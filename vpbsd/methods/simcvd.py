@@ -5,8 +5,7 @@ vessel probability Q and a signed distance map; L_sup is cross entropy and Dice 
 alpha times the squared error of the map (eq. 1). On unlabelled patches X, with noise of its own
 for each: slices of X + map are turned to vectors under two dropout masks, and the same slice is
 the positive (eq. 2-3); tokens of the encoder are told apart by those of the average (eq. 4); both
-outputs are to agree (eq. 5). Decisions where the paper is silent are in docs/rivals.md. Maps are
-(B, 1 or 2, D, H, W): Q and, if there is one, the distance map.
+outputs are to agree (eq. 5). Decisions are in docs/rivals.md. Maps are (B, 1 or 2, D, H, W).
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from vpbsd.random_streams import drawing, generator, initialising
 
 
 class View(NamedTuple):
-    """What a network makes of unlabelled patches; tokens (B, c, d, h, w), slices (n, 128)."""
+    """Q and, if any, the distance map; tokens (B, c, d, h, w); slices (n, 128)."""
 
     maps: Tensor
     tokens: Tensor

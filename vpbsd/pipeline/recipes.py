@@ -99,7 +99,8 @@ def unetr(s: Settings, fold: Fold, seed: int) -> Stage:
 
 def simcvd_vnet(s: Settings, fold: Fold, seed: int) -> Stage:
     """Builds SimCVD on its paper's network, under the same budget as other references."""
-    method = derive(SimCVDConfig, s.rivals, network=s.rivals.vnet)
+    simcvd = s.rivals.simcvd.in_use()
+    method = SimCVDConfig(network=s.rivals.vnet, simcvd=simcvd)
     return _from_scratch(s, method, fold, seed, "simcvd_vnet")
 
 

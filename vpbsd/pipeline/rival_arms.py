@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vpbsd.config import SwinNet
-from vpbsd.methods.rival_configs import CpsConfig, McscConfig, SimCVDConfig, WithTransformer
+from vpbsd.methods.rival_configs import (
+    CpsConfig,
+    DicoConfig,
+    McscConfig,
+    SimCVDConfig,
+    WithTransformer,
+)
 from vpbsd.section import derive
 from vpbsd.settings import Settings
 
-RivalConfig = CpsConfig | SimCVDConfig | McscConfig
+RivalConfig = CpsConfig | SimCVDConfig | McscConfig | DicoConfig
 
 
 def rival(target: type[RivalConfig]) -> Callable[[Settings], RivalConfig]:
     """Makes the recipe of a rival: its config, of the section of settings that has its name."""
 
     def config(s: Settings) -> RivalConfig:
-        more = {"transformer": _transformer(s)} if issubclass(target, WithTransformer) else {}
-        return derive(target, s.rivals, network=s.student.network, **more)
+        name = target.model_fields["name"].default
+        more = {name: getattr(s.rivals, name).in_use(), "network": s.student.network}
+        if issubclass(target, WithTransformer):
+            more["transformer"] = _transformer(s)
+        return derive(target, s.rivals, **more)
 
     return config
 
@@ -72,6 +81,7 @@ CONFIGS: dict[str, type[RivalConfig]] = {
     "cps": CpsConfig,
     "simcvd": SimCVDConfig,
     "mcsc": McscConfig,
+    "dico": DicoConfig,
 }
 VARIANTS = {f"{name}_{key}": name for name, all_of in ABLATIONS.items() for key in all_of}
 """Arm of an ablation -> the rival that it is one of."""
@@ -91,6 +101,7 @@ TITLES = {
     "simcvd": "SimCVD",
     "simcvd_vnet": "SimCVD, V-Net",
     "mcsc": "MCSC",
+    "dico": "DiCo, without its multi-view module",
     **{
         f"{name}_{key}": f"{NAMES[name]}, {title}"
         for name, all_of in ABLATIONS.items()
@@ -98,7 +109,7 @@ TITLES = {
     },
 }
 TABLES: dict[str, tuple[str, ...]] = {
-    "rivals": ("light_unet", "mt", "uamt", "me", "cps", "simcvd", "mcsc", "vpbsd"),
+    "rivals": ("light_unet", "mt", "uamt", "me", "cps", "simcvd", "mcsc", "dico", "vpbsd"),
     **{
         name: ("light_unet", *(arm for arm in ARMS if arm.split("_")[0] == name))
         for name in ABLATIONS

@@ -47,8 +47,8 @@ def arguments(command: str, about: str | None, arms: str) -> argparse.Namespace:
         "--arms",
         metavar="A,B",
         default=arms,
-        help=f"arms, or tables of them (default {arms}); tables: {', '.join(GROUPS)}; "
-        f"arms: {', '.join(ARMS)}",
+        help=f"arms, or tables of them (default {arms}), arm:NAME for the arm where a table has "
+        f"its name; tables: {', '.join(GROUPS)}; arms: {', '.join(ARMS)}",
     )
     parser.add_argument("--seeds", default="0", metavar="0,1", help="student seeds (default 0)")
     parser.add_argument(

@@ -21,6 +21,9 @@ from vpbsd.settings import Settings
 from vpbsd_sweeps.study.identity import data_fingerprint
 from vpbsd_sweeps.study.void import examined_by
 
+SINGLE = "arm:"
+"""Before an arm's name: that arm alone, though a table may have the same name."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -156,7 +159,17 @@ def check_arms(names: list[str]) -> tuple[str, ...]:
     """
     arms: list[str] = []
     for name in names:
-        if name not in ARMS and name not in GROUPS:
-            raise BadInput(f"there is no arm '{name}'{nearest(name, [*ARMS, *GROUPS])}")
-        arms += GROUPS.get(name, (name,))
+        single = name.removeprefix(SINGLE)
+        if name not in GROUPS and single not in ARMS:
+            raise BadInput(f"there is no arm '{single}'{nearest(single, [*ARMS, *GROUPS])}")
+        arms += GROUPS.get(name, (single,))
     return tuple(dict.fromkeys(arms))
+
+
+def single_arm(arm: str) -> str:
+    """Writes an arm so that `check_arms` takes no table of that name for it.
+
+    >>> single_arm("simcvd"), single_arm("vpbsd")
+    ('arm:simcvd', 'vpbsd')
+    """
+    return f"{SINGLE}{arm}" if arm in GROUPS else arm
