@@ -183,3 +183,14 @@ def test_what_means_nothing_is_in_no_key(changes, same):
     assert plain != other
     assert plain.in_use() == other.in_use() == plain
     assert SimCVD(**same).in_use() == SimCVD(**same), "it matters elsewhere"
+
+
+def test_half_precision_gives_finite_terms_near_those_of_full(batch):
+    method = made(dropout=0.0)
+    with torch.no_grad():
+        plain = method.losses(batch, CLOCK)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = method.losses(batch, CLOCK)
+    for name, term in half.items():
+        assert term.dtype == torch.float32, name
+        assert term.item() == pytest.approx(plain[name].item(), rel=0.05, abs=1e-3), name
