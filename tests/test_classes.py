@@ -112,7 +112,7 @@ def test_a_row_has_the_mean_and_each_class_by_hand(volumes, settings):
     ]
 
 
-SLOWER = ("uamt", "me", "vpbsd_cldice", "unetr")
+SLOWER = ("uamt", "me", "vpbsd_cldice", "unetr", "cps", "simcvd", "mcsc", "dico")
 
 
 @pytest.mark.parametrize(

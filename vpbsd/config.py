@@ -18,6 +18,8 @@ Alignment = Literal["conv1", "linear", "chsel", "linear_flat"]
 Precision = Literal["fp32", "bf16"]
 Supervision = Literal["dice", "dice_ce"]
 """Loss on labels: Dice alone, or half of it and half cross entropy."""
+Classes = Annotated[int, Later(), Field(ge=2)]
+"""C: values of a label, and logits, background included; recipes give it the data set's."""
 TargetField = Literal["codes", "pseudo", "features", "features16", "margin"]
 """What a teacher can provide about a patch, see `vpbsd.pipeline.targets.say`."""
 TargetOf = tuple[TargetField, Literal["labelled", "unlabelled"]]
@@ -36,8 +38,7 @@ class Data(Section):
     intensity: Annotated[Literal["percentile", "zscore", "match", "local"], Later()] = "percentile"
     """Clip at the percentile; deviations of the tissue from its median; ranks of a fixed
     distribution; or, after the clip, contrast with the 32^3 voxels around."""
-    classes: Annotated[int, Later(), Field(ge=2)] = 2
-    """C: values of a label, background included; recipes give it the data set's."""
+    classes: Classes = 2
 
     @model_validator(mode="after")
     def _patch_fits_the_teacher(self) -> Data:
@@ -131,8 +132,7 @@ class SwinNet(Section):
     """Of the decoder and the skips."""
     intensity_path: Annotated[bool, Later()] = False
     """Whether each voxel's own intensity adds to its logits, past all norms."""
-    classes: Annotated[int, Later(), Field(ge=2)] = 2
-    """C: logits, that of the background included; recipes give it the data set's."""
+    classes: Classes = 2
 
     @property
     def deepest_width(self) -> int:
@@ -226,8 +226,7 @@ class LightNet(Section):
     z_halvings: Annotated[Annotated[int, Field(ge=0, le=5)] | Literal["auto"], Later()] = 5
     """Of the five halvings, how many shorten z, the last ones; auto: log2(z / xy voxel size) fewer
     than five, by the median of the training volumes."""
-    classes: Annotated[int, Later(), Field(ge=2)] = 2
-    """C: logits, that of the background included; recipes give it the data set's."""
+    classes: Classes = 2
 
     def width_at(self, cell: int) -> int:
         """Returns the channels of the state in which a token stands for cell^3 voxels.
@@ -248,8 +247,7 @@ class UnetrNet(Section):
     num_heads: int = Field(12, ge=1)
     patch: Grid = (64, 64, 64)
     """The one patch it takes; recipes give it that of the data."""
-    classes: Annotated[int, Later(), Field(ge=2)] = 2
-    """C: logits, that of the background included; recipes give it the data set's."""
+    classes: Classes = 2
 
     @model_validator(mode="after")
     def _heads_share_a_token(self) -> UnetrNet:
@@ -266,6 +264,7 @@ class VNet(Section):
     name: Literal["vnet"] = "vnet"
     dropout: float = Field(0.5, ge=0, lt=1)
     """Chance that a channel is dropped while training, where V-Net has dropout."""
+    classes: Classes = 2
 
 
 SwinNet.model_rebuild()
@@ -292,11 +291,6 @@ class MethodSection(Section):
     def draws_unlabelled(self) -> bool:
         """True if unlabelled patches are drawn even though no teacher's targets go with them."""
         return False
-
-    @property
-    def lr_of(self) -> dict[str, float]:
-        """Rates of parts that are trained beside the student, by prefix; none by default."""
-        return {}
 
 
 class StudentSection(MethodSection):

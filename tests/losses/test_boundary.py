@@ -77,3 +77,11 @@ def test_padded_labels_change_nothing_that_counts():
     assert not torch.equal(label, other)
     one, two = (signed_distance(x, valid, 4) for x in (label, other))
     assert torch.equal(one[valid == 1], two[valid == 1])
+
+
+def test_each_class_has_a_map_of_its_own():
+    label, valid = draw(1)
+    other = draw(2)[0] * (1 - label)
+    both = signed_distance(torch.cat([label, other], 1), valid, 4)
+    for k, one in enumerate((label, other)):
+        assert torch.equal(both[:, k : k + 1], signed_distance(one, valid, 4))

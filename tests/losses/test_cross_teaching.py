@@ -48,3 +48,10 @@ def test_a_network_learns_from_the_other_and_teaches_it_nothing():
     twice = draw(0)[0]
     own = losses.cross_entropy(twice.double().numpy(), hard_labels(twice).numpy(), valid.numpy())
     assert cross_entropies(twice, twice, valid).item() == pytest.approx(2 * own, abs=1e-5)
+
+
+def test_hard_labels_of_several_classes_have_a_channel_each():
+    logits = torch.tensor([[0.0, 3.0, 1.0], [2.0, 1.0, 1.0], [0.0, 1.0, 5.0]]).T.reshape(
+        1, 3, 1, 1, 3
+    )
+    assert hard_labels(logits).flatten(2).squeeze(0).tolist() == [[1, 0, 0], [0, 0, 1]]

@@ -16,8 +16,8 @@ def signed_distance(label: Tensor, valid: Tensor, clip: int) -> Tensor:
     one length, or inside and outside of thin vessels would differ in slope.
 
     Args:
-        label: (B, 1, D, H, W), 0 or 1.
-        valid: same shape, 0 on padded voxels, which are neither inside nor outside.
+        label: (B, K, D, H, W), 0 or 1; each class has a map of its own.
+        valid: (B, 1, D, H, W), 0 on padded voxels, which are neither inside nor outside.
         clip: voxels beyond which all is equally far.
 
     Returns:
@@ -40,7 +40,7 @@ def clipped_distance(where: Tensor, clip: int) -> Tensor:
     Nothing leaves the device, as it would for scipy's transform.
 
     Args:
-        where: bool, (B, 1, D, H, W).
+        where: bool, (B, K, D, H, W).
         clip: voxels.
     """
     squares = torch.where(where, 0.0, 3.0 * (clip + 1) ** 2)
@@ -57,9 +57,9 @@ def distance_loss(guess: Tensor, label: Tensor, valid: Tensor, clip: int) -> Ten
     """Averages the squared error of a signed distance map over valid voxels: SimCVD, eq. 1.
 
     Args:
-        guess: (B, 1, D, H, W), in [-1, 1].
+        guess: (B, K, D, H, W), in [-1, 1].
         label: same shape, 0 or 1.
-        valid: same shape, 0 on padded voxels.
+        valid: (B, 1, D, H, W), 0 on padded voxels.
         clip: see `signed_distance`.
     """
     return weighted_mean((guess.float() - signed_distance(label, valid, clip)).square(), valid)

@@ -1,18 +1,20 @@
 """What two networks learn of each other: hard labels, and the losses against them."""
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from vpbsd.losses.segmentation import cross_entropy_loss, dice_loss, vessel_probability
 
 
 def hard_labels(logits: Tensor) -> Tensor:
-    """Picks each voxel's likelier class, (B, 2, D, H, W) -> (B, 1, D, H, W), without gradient.
+    """Picks each voxel's likeliest class, (B, 1 + K, D, H, W) -> (B, K, D, H, W), no gradient.
 
     >>> import torch
     >>> hard_labels(torch.tensor([[0.0, 2.0], [1.0, 1.0]]).view(1, 2, 1, 1, 2)).flatten().tolist()
     [1.0, 0.0]
     """
-    return logits.detach().argmax(1, keepdim=True).float()
+    classes = F.one_hot(logits.detach().argmax(1), logits.shape[1])
+    return classes.movedim(-1, 1)[:, 1:].float()
 
 
 def cross_entropies(first: Tensor, second: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -22,7 +24,7 @@ def cross_entropies(first: Tensor, second: Tensor, weight: Tensor | None = None)
     flows through a label.
 
     Args:
-        first: logits of one network, (B, 2, D, H, W).
+        first: logits of one network, (B, 1 + K, D, H, W).
         second: of the other, same shape.
         weight: (B, 1, D, H, W), 0 on padded voxels.
     """
@@ -36,7 +38,7 @@ def cross_dice(logits: Tensor, other: Tensor, weight: Tensor | None = None) -> T
     Luo et al. 2022, Cross teaching between CNN and transformer, eq. 2.
 
     Args:
-        logits: of the network that learns, (B, 2, D, H, W).
+        logits: of the network that learns, (B, 1 + K, D, H, W).
         other: of the one that it learns from; takes no gradient.
         weight: (B, 1, D, H, W), 0 on padded voxels.
     """

@@ -5,7 +5,7 @@ L_cps = CE(p_1, argmax p_2) + CE(p_2, argmax p_1), eq. 1-3. Departures: L_sup is
 entropy, half Dice, and w rises to .1 over the whole run, both as in SSL4MIS's code on volumes (the
 paper has cross entropy and a constant 1.5, with CutMix, on street scenes). The first student
 begins as that of every arm and is deployed, the second has weights of its own. Logits are
-(B, 2, D, H, W).
+(B, 1 + K, D, H, W).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ that of their image, from those of true ones, and both networks are to deceive i
 L_adv has weight .2 and a gradient (in that code it has none), the discriminator's layers, all nets
 take one step at once, Swin UNETR in place of UNETR, L_sup as in the other rivals. Left out: the
 multi-view module before the transformer, of which no description was at hand that settles it. The
-CNN is the student of every arm and is deployed. Logits are (B, 2, D, H, W).
+CNN is the student of every arm and is deployed. Logits are (B, 1 + K, D, H, W).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Dico(StudentMethod[DicoConfig]):
         self.transformer.get_submodule("reconstruction").requires_grad_(False)
         if self.dico.adversarial:
             with initialising(seed, "discriminator"):
-                self.discriminator = Discriminator()
+                self.discriminator = Discriminator(config.network.classes)
         self.register_buffer("taught", torch.zeros(()))
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:

@@ -8,12 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vpbsd.losses.classes import class_numbers
+
 BLOCKS = {2: 8, 4: 8, 8: 4}
 """Side in voxels of a feature map's blocks, by how many voxels of the patch one stands for."""
 
 
 class Voxels(NamedTuple):
-    """Voxels of blocks: features (..., c), their labels (...), and whether they are real (...)."""
+    """Voxels of blocks: features (..., c), numbers of their classes (...), whether real (...)."""
 
     features: Tensor
     labels: Tensor
@@ -29,8 +31,8 @@ def draw_blocks(
 
     Args:
         feature: (B, c, D / cell, H / cell, W / cell), cell 2, 4 or 8.
-        label: (B, 1, D, H, W).
-        valid: same shape, 0 on padded voxels.
+        label: (B, K, D, H, W), 0 or 1.
+        valid: (B, 1, D, H, W), 0 on padded voxels.
         most: blocks of a patch.
         generator: on the CPU.
 
@@ -39,7 +41,8 @@ def draw_blocks(
     """
     cell = label.shape[-1] // feature.shape[-1]
     side = BLOCKS[cell]
-    marks = torch.cat([label, valid], 1)[:, :, ::cell, ::cell, ::cell]
+    numbers = class_numbers(label).unsqueeze(1).to(feature.dtype)
+    marks = torch.cat([numbers, valid.to(feature.dtype)], 1)[:, :, ::cell, ::cell, ::cell]
     cubes, told = blocks_of(feature, side), blocks_of(marks, side)
     order = torch.stack([torch.randperm(cubes.shape[1], generator=generator) for _ in cubes])
     chosen = order[:, :most].to(feature.device)
@@ -68,10 +71,10 @@ def blocks_of(x: Tensor, side: int) -> Tensor:
 
 
 def stratified(labels: Tensor, kept: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Draws at most so many voxels, half of them of class 1 where there are as many.
+    """Draws at most so many voxels, half of them foreground where there are as many.
 
     Args:
-        labels: (n,), 0 or 1.
+        labels: (n,), numbers of classes.
         kept: (n,), bool: those that may be drawn.
         most: how many are drawn.
         generator: on the CPU.

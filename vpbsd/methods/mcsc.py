@@ -5,7 +5,7 @@ other's hard labels on unlabelled patches (Luo et al. 2022). L_cl pulls voxels o
 in a space that both networks share, at several scales of their decoders, within groups of blocks
 from different places, each class with the same weight; labels are true ones on labelled patches,
 the other network's elsewhere. The CNN is the student of every arm and is deployed. Decisions are
-in docs/rivals.md. Logits are (B, 2, D, H, W), features (B, c, d, h, w).
+in docs/rivals.md. Logits are (B, 1 + K, D, H, W), features (B, c, d, h, w).
 """
 
 from __future__ import annotations
@@ -115,6 +115,6 @@ class Mcsc(StudentMethod[McscConfig]):
     def _cost(self, group: Voxels, draw: torch.Generator) -> Tensor | None:
         chosen = stratified(group.labels, group.real, self.mcsc.voxels, draw)
         vectors, labels = group.features[chosen], group.labels[chosen]
-        anchors = labels > 0.5 if self.mcsc.anchors == "vessel" else torch.ones_like(labels) > 0
+        anchors = labels > 0.5 if self.mcsc.anchors == "foreground" else labels > -1
         tau, balanced = self.mcsc.temperature, self.mcsc.balanced
         return supervised_contrast(vectors, labels, anchors, tau, balanced=balanced)

@@ -135,7 +135,7 @@ class Mcsc(RivalSection):
     """Share of all steps after which unlabelled patches are contrasted too."""
     scales: tuple[Literal[2, 4, 8], ...] = Field((2, 8), min_length=1)
     """Decoder features that are contrasted, by the side in voxels that one of their voxels has."""
-    anchors: Literal["vessel", "all"] = "vessel"
+    anchors: Literal["foreground", "all"] = "foreground"
     """all: background voxels are anchors too, not only company of others."""
     labels: Literal["cross", "own"] = "cross"
     """Whose labels tell its voxels apart on unlabelled patches: the other network's or its own."""
@@ -144,7 +144,7 @@ class Mcsc(RivalSection):
     groups: int = Field(8, ge=1)
     """Blocks of each patch in a step, so groups of blocks, at most."""
     voxels: int = Field(1024, ge=4)
-    """Of a group, at most; half of them vessel where there are as many."""
+    """Of a group, at most; half of them foreground where there are as many."""
 
     @property
     def unused(self) -> set[str]:

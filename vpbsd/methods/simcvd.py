@@ -5,7 +5,7 @@ vessel probability Q and a signed distance map; L_sup is cross entropy and Dice 
 alpha times the squared error of the map (eq. 1). On unlabelled patches X, with noise of its own
 for each: slices of X + map are turned to vectors under two dropout masks, and the same slice is
 the positive (eq. 2-3); tokens of the encoder are told apart by those of the average (eq. 4); both
-outputs are to agree (eq. 5). Decisions are in docs/rivals.md. Maps are (B, 1 or 2, D, H, W).
+outputs are to agree (eq. 5). Decisions are in docs/rivals.md. Q and maps are (B, K, D, H, W).
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from typing import NamedTuple, final
 import torch
 from torch import Tensor, nn
 
-from vpbsd.config import VNet
 from vpbsd.data.patches import Semi, Unlabelled
-from vpbsd.losses.agreement import consistency_loss
 from vpbsd.losses.boundary import distance_loss
 from vpbsd.losses.contrast import info_nce, pairwise_loss
 from vpbsd.losses.segmentation import supervised_loss, vessel_probability
-from vpbsd.losses.weighting import token_share
+from vpbsd.losses.weighting import token_share, weighted_mean
 from vpbsd.methods.method import Clock
 from vpbsd.methods.rival_configs import SimCVDConfig
 from vpbsd.methods.semi import inpainted, perturbed, ramped_weight
@@ -33,9 +31,9 @@ from vpbsd.random_streams import drawing, generator, initialising
 
 
 class View(NamedTuple):
-    """Q and, if any, the distance map; tokens (B, c, d, h, w); slices (n, 128)."""
+    """Q and, if any, the distance maps; tokens (B, c, d, h, w); slices (n, 128)."""
 
-    maps: Tensor
+    maps: list[Tensor]
     tokens: Tensor
     slices: Tensor | None
 
@@ -47,11 +45,10 @@ class SimCVD(StudentMethod[SimCVDConfig]):
     def __init__(self, config: SimCVDConfig, seed: int) -> None:
         super().__init__(config, seed)
         self.simcvd, network = config.simcvd, config.network
-        width = decoded_width(network, 1 if isinstance(network, VNet) else 2)
         with initialising(seed, "boundary heads"):
             self.heads = nn.ModuleDict()
             if self.simcvd.needs_distances:
-                self.heads["distance"] = DistanceHead(width)
+                self.heads["distance"] = DistanceHead(decoded_width(network), network.classes)
             if self.simcvd.contrast:
                 dropout = self.simcvd.dropout if self.simcvd.views == "dropout" else 0.0
                 projector = SliceProjector(self.simcvd.pool, self.simcvd.pooling, dropout)
@@ -101,12 +98,13 @@ class SimCVD(StudentMethod[SimCVDConfig]):
         if "distance" in heads:
             maps.append(heads["distance"](answer).float())
         tokens, slices = resized(answer.stages[3], patches.valid, 4), None
-        if "slices" in heads:  # of X + map
+        if "slices" in heads:  # of X + the map of the nearest class
             draw = generator(self.seed, "slices", clock.step)
             chosen = draw_slices(patches.valid, self.simcvd.slices, draw)
-            aware = (patches.image + maps[-1]) * patches.valid
+            near = maps[1].amin(1, True) if len(maps) > 1 else maps[0].sum(1, True)
+            aware = (patches.image + near) * patches.valid
             slices = heads["slices"](slices_of(aware, chosen))
-        return View(torch.cat(maps, 1), tokens, slices)
+        return View(maps, tokens, slices)
 
     def _agreement(self, ours: View, theirs: View, valid: Tensor) -> dict[str, Tensor]:
         terms = {}
@@ -116,5 +114,7 @@ class SimCVD(StudentMethod[SimCVDConfig]):
             share = token_share(valid, tuple(ours.tokens.shape[2:]))
             terms["pairwise"] = pairwise_loss(ours.tokens, theirs.tokens, share)
         if self.simcvd.consistency:
-            terms["cons"] = consistency_loss(ours.maps, theirs.maps, valid)
+            pairs = zip(ours.maps, theirs.maps, strict=True)
+            errors = [weighted_mean((a - b).square(), valid) for a, b in pairs]
+            terms["cons"] = torch.stack(errors).mean()
         return terms

@@ -12,17 +12,17 @@ HIDDEN, WIDTH = 256, 128
 
 
 class DistanceHead(nn.Module):
-    """Guesses the signed distance map from the last decoder feature, as the segmenting head does.
+    """Guesses signed distance maps from the last decoder feature, as the segmenting head does.
 
     Reference: You et al. 2022, SimCVD, section III-C: a branch that ends in a tanh.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(channels, 1, kernel_size=1)
+        self.conv = nn.Conv3d(channels, classes - 1, kernel_size=1)
 
     def forward(self, answer: SegOutput) -> Tensor:
-        """Guesses, in [-1, 1], (B, 1, D, H, W) on the grid of the logits."""
+        """Guesses one map per foreground class, (B, K, D, H, W) in [-1, 1]."""
         near = self.conv(answer.decoded[-1])
         sides = answer.logits.shape[2:]
         return F.interpolate(near, sides, mode="trilinear", align_corners=False).tanh()

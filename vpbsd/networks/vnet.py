@@ -14,15 +14,16 @@ class Vnet(nn.Module):
     V-Net.
     """
 
-    def __init__(self, dropout: float = 0.5) -> None:
+    def __init__(self, classes: int = 2, dropout: float = 0.5) -> None:
         """Builds the network; weights come from torch's global random generator.
 
         Args:
+            classes: C, background included.
             dropout: chance that a channel is dropped in the deeper levels, in [0, 1).
         """
         super().__init__()
         rates = {"dropout_prob_down": dropout, "dropout_prob_up": (dropout, dropout)}
-        self.net = VNet(in_channels=1, out_channels=2, **rates)
+        self.net = VNet(in_channels=1, out_channels=classes, **rates)
 
     def forward(self, x: Tensor) -> SegOutput:
         """Segments patches.
@@ -31,7 +32,7 @@ class Vnet(nn.Module):
             x: (B, 1, D, H, W), sides multiples of 32.
 
         Returns:
-            logits (B, 2, D, H, W); four states at 1/2 to 1/16, after their activation; decoder
+            logits (B, C, D, H, W); four states at 1/2 to 1/16, after their activation; decoder
             features at 1/8, 1/4, 1/2 and in full.
 
         Raises:

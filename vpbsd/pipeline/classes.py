@@ -9,7 +9,7 @@ from vpbsd.errors import BadInput
 from vpbsd.overrides import override
 from vpbsd.settings import Settings
 
-NETWORKS = ("student.network", "pretrain.network", "unetr")
+NETWORKS = ("student.network", "pretrain.network", "unetr", "rivals.vnet")
 
 
 def class_names(volumes: Iterable[VolumeInfo]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from vpbsd.methods.configs import (
     SupervisedConfig,
 )
 from vpbsd.methods.distilling_configs import FitNetsConfig, VpbSDConfig
-from vpbsd.methods.rival_configs import SimCVDConfig
+from vpbsd.methods.rival_configs import SimCVDConfig, WithTransformer
 from vpbsd.overrides import override
 from vpbsd.pipeline.anisotropy import planned
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, THRESHOLDS
@@ -145,8 +145,7 @@ def student(
     unlabelled = targets or method.draws_unlabelled
     if unlabelled:
         parts["unlabelled"] = fold.unlabelled
-    optim = s.student.optim.model_copy(update={"lr_of": s.student.optim.lr_of | method.lr_of})
-    train = _train(s, method, optim, s.sampling if unlabelled else None)
+    train = _train(s, method, _optim(s, method), s.sampling if unlabelled else None)
     return Stage(train, parts, upstream, seed, arm)  # type: ignore[arg-type]
 
 
@@ -216,6 +215,12 @@ def _train(s: Settings, method: MethodConfig, optim: Optim, sampling: Sampling |
         optim=optim,
         precision=s.precision,
     )
+
+
+def _optim(s: Settings, method: MethodConfig) -> Optim:
+    """Gives what is trained beside a student its own rates."""
+    beside = method.lr_of if isinstance(method, WithTransformer) else {}
+    return s.student.optim.model_copy(update={"lr_of": s.student.optim.lr_of | beside})
 
 
 def _scratch_teacher(s: Settings, fold: Fold, seed: int) -> Stage:

@@ -17,7 +17,7 @@ from vpbsd.pipeline.arms import TITLES
 from vpbsd.search_ranges import Value
 from vpbsd_sweeps.reporting.grid import Grid, Item, markdown
 from vpbsd_sweeps.reporting.significance import Scores, Spread, spreads
-from vpbsd_sweeps.study.study import single_arm
+from vpbsd_sweeps.study.study import asked
 from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
 from vpbsd_sweeps.tuning.ranking import best, pareto_front
 from vpbsd_sweeps.tuning.sampler import ENOUGH_FOR_IMPORTANCES, importances
@@ -49,7 +49,7 @@ def report(search: Search, journal: Journal, most: int = 5) -> str:
 def command(search: Search, params: Params, given: list[str]) -> str:
     """Writes the ablation that measures a configuration on test folds, which no search reads."""
     sets = [f"{path}={_shown(value)}" for path, value in params.items()]
-    words = [*given, "--arms", f"light_unet,{single_arm(search.arm)}"]
+    words = [*given, "--arms", f"light_unet,{asked(search.arm)}"]
     words += [word for change in sets for word in ("--set", change)]
     return f"{invocation('ablation')} {shlex.join(words)}"
 

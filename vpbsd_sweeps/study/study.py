@@ -21,8 +21,7 @@ from vpbsd.settings import Settings
 from vpbsd_sweeps.study.identity import data_fingerprint
 from vpbsd_sweeps.study.void import examined_by
 
-SINGLE = "arm:"
-"""Before an arm's name: that arm alone, though a table may have the same name."""
+ALONE = "arm:"
 
 
 @dataclass(frozen=True)
@@ -151,25 +150,35 @@ class Study:
 def check_arms(names: list[str]) -> tuple[str, ...]:
     """Returns the arms, with groups of them written out, in the order given, each once.
 
+    A name that an arm and a table share is the table's; `arm:NAME` is the arm alone.
+
     Raises:
         BadInput: An arm does not exist; the nearest name is offered.
 
-    >>> check_arms(["vpbsd", "kd", "vpbsd"])
-    ('vpbsd', 'kd')
+    >>> check_arms(["vpbsd", "kd", "vpbsd", "arm:simcvd"])
+    ('vpbsd', 'kd', 'simcvd')
     """
     arms: list[str] = []
     for name in names:
-        single = name.removeprefix(SINGLE)
-        if name not in GROUPS and single not in ARMS:
-            raise BadInput(f"there is no arm '{single}'{nearest(single, [*ARMS, *GROUPS])}")
-        arms += GROUPS.get(name, (single,))
+        arms += GROUPS[name] if name in GROUPS else (check_arm(name.removeprefix(ALONE)),)
     return tuple(dict.fromkeys(arms))
 
 
-def single_arm(arm: str) -> str:
-    """Writes an arm so that `check_arms` takes no table of that name for it.
+def check_arm(name: str) -> str:
+    """Returns the arm of a name.
 
-    >>> single_arm("simcvd"), single_arm("vpbsd")
-    ('arm:simcvd', 'vpbsd')
+    Raises:
+        BadInput: It does not exist; the nearest name is offered.
     """
-    return f"{SINGLE}{arm}" if arm in GROUPS else arm
+    if name in ARMS:
+        return name
+    raise BadInput(f"there is no arm '{name}'{nearest(name, [*ARMS, *GROUPS])}")
+
+
+def asked(arm: str) -> str:
+    """Returns what `--arms` takes for an arm alone.
+
+    >>> asked("kd"), asked("simcvd")
+    ('kd', 'arm:simcvd')
+    """
+    return f"{ALONE}{arm}" if arm in GROUPS else arm
