@@ -140,14 +140,18 @@ def test_only_the_student_side_takes_gradients(batch):
 
 
 def test_dropout_comes_from_a_stream_of_its_step(batch):
-    method = made()
+    """Nothing else differs between steps: no noise, all slices, whatever their order."""
+    method = made(noise=0.0, slices=64)
     with torch.no_grad():
         torch.manual_seed(1)
-        one = method.losses(batch, CLOCK)["contrast"]
+        one = method.losses(batch, CLOCK)["contrast"].item()
         torch.manual_seed(2)
-        same, other = (method.losses(batch, c)["contrast"] for c in (CLOCK, Clock(4, 2, 8)))
+        same, other = (method.losses(batch, c)["contrast"].item() for c in (CLOCK, Clock(4, 2, 8)))
+        still = made(noise=0.0, slices=64, dropout=0.0)
+        plain = [still.losses(batch, c)["contrast"].item() for c in (CLOCK, Clock(4, 2, 8))]
     assert one == same
-    assert one != other
+    assert plain[0] == pytest.approx(plain[1], abs=1e-5)
+    assert abs(one - other) > 1e-4
 
 
 def test_a_projector_drops_pixels_while_training_only():
@@ -197,3 +201,19 @@ def test_half_precision_gives_finite_terms_near_those_of_full(batch):
     for name, term in half.items():
         assert term.dtype == torch.float32, name
         assert term.item() == pytest.approx(plain[name].item(), rel=0.05, abs=1e-3), name
+
+
+@pytest.mark.parametrize("views", ["dropout", "inpainting"])
+def test_each_network_sees_unlabelled_patches_in_its_own_way(views, batch):
+    method, asked = made(views=views), []
+    for network in (method.student, method.mean.inner):
+        network.register_forward_pre_hook(lambda _, given: asked.append(given[0]))
+    with torch.no_grad():
+        method.losses(batch, CLOCK)
+    known, ours, theirs = asked
+    clean = batch.unlabelled.image
+    assert torch.equal(known, batch.labelled.image)
+    assert all((one != clean).float().mean() > 0.9 for one in (ours, theirs))
+    assert (ours != theirs).float().mean() > 0.9
+    painted = [((one - clean).abs() > 0.1).float().mean() for one in (ours, theirs)]
+    assert all((share > 0.01) == (views == "inpainting") for share in painted), painted
