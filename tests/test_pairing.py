@@ -248,6 +248,26 @@ def test_semi_supervised_arms_ask_nothing(arm, weight, tiny, folds):
     assert ("unlabelled" in stage.parts) == (weight > 0) == (stage.config.sampling is not None)
 
 
+@pytest.mark.parametrize(
+    ("arm", "rates"),
+    [
+        ("cps", {}),
+        ("mcsc", {"transformer": 0.5}),
+        ("dico", {"transformer": 0.5, "discriminator": 1e-4}),
+    ],
+)
+def test_what_is_trained_beside_a_student_has_rates_and_a_network_of_its_own(
+    arm, rates, tiny, folds
+):
+    s = recipes.override(tiny, {"rivals.transformer_lr": 0.5, "rivals.transformer_size": 24})
+    config = deliverable(s, arm, folds[0], 0).config
+    assert config.optim == s.student.optim.model_copy(update={"lr_of": rates})
+    if rates:
+        depths = config.method.transformer.depths
+        assert (depths, config.method.transformer.feature_size) == ((1, 1, 1, 1), 24)
+        assert config.method.transformer.codebook is None
+
+
 def test_the_table_of_the_paper_and_the_other_arms_have_titles():
     assert TITLES.keys() == ARMS.keys()
     assert set(ARMS) >= FIXED.keys() | REFERENCES
