@@ -12,7 +12,8 @@ from vpbsd.methods.method import Clock
 from vpbsd.methods.rival_configs import SimCVD, SimCVDConfig
 from vpbsd.methods.roster import build_method
 from vpbsd.methods.semi import inpainted
-from vpbsd.networks.boundary_heads import SliceProjector, draw_slices
+from vpbsd.networks.boundary_heads import DistanceHead, SliceProjector, draw_slices
+from vpbsd.networks.output import SegOutput
 from vpbsd.random_streams import generator
 
 SHAPE = (2, 1, 32, 32, 64)
@@ -161,6 +162,14 @@ def test_a_projector_drops_pixels_while_training_only():
         head = SliceProjector(8, "average", dropout)
         assert torch.equal(head(slices), head(slices)) != differ
         assert torch.equal(head.eval()(slices), head(slices))
+
+
+def test_guessed_distances_are_bounded_and_as_large_as_the_logits():
+    head = DistanceHead(4, 3)
+    far = SegOutput(torch.zeros(1, 3, 8, 8, 8), (), (100 * torch.randn(1, 4, 4, 4, 4),))
+    guess = head(far)
+    assert guess.shape == (1, 2, 8, 8, 8)
+    assert 0.9 < guess.abs().max() <= 1
 
 
 def test_boxes_are_painted_over_and_the_rest_stays():
