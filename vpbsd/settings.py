@@ -41,6 +41,7 @@ from vpbsd.methods.parameters import (
     Reconstruction,
     SkipDrop,
 )
+from vpbsd.methods.pretraining_configs import Chaitanya, Pretext, S2dc, Slices
 from vpbsd.overrides import override
 from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
 from vpbsd.section import Later, Section
@@ -58,6 +59,12 @@ class Pretrain(Section):
     reconstruction: Reconstruction = "mse"
     rebuilt_at: RebuiltAt = 1
     optim: Optim = Optim(lr=1e-3, epochs=80, clip=1.0)
+    pretext: Annotated[Pretext, Later()] = "patterns"
+    """What the teacher learns without labels: vessel patterns, or what they are measured against,
+    which has the budget of `optim` at a rate of its own."""
+    s2dc: Annotated[S2dc, Later()] = S2dc()
+    slices: Annotated[Slices, Later()] = Slices()
+    chaitanya: Annotated[Chaitanya, Later()] = Chaitanya()
 
 
 class FineTune(Optim):

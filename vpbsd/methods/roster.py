@@ -7,6 +7,8 @@ from typing import Any
 
 from vpbsd.config import MethodSection
 from vpbsd.methods.ab import ActivationBoundaries
+from vpbsd.methods.chaitanya import Chaitanya
+from vpbsd.methods.comparative import Comparative
 from vpbsd.methods.configs import (
     EntropyConfig,
     MeanTeacherConfig,
@@ -14,6 +16,7 @@ from vpbsd.methods.configs import (
     SupervisedConfig,
     UncertainTeacherConfig,
 )
+from vpbsd.methods.contrastive import Contrastive
 from vpbsd.methods.distilling_configs import (
     AbConfig,
     FitNetsConfig,
@@ -29,6 +32,11 @@ from vpbsd.methods.kd import Distillation
 from vpbsd.methods.mean_teacher import MeanTeacher
 from vpbsd.methods.method import Method
 from vpbsd.methods.patterns import Patterns
+from vpbsd.methods.pretraining_configs import (
+    ChaitanyaConfig,
+    ComparativeConfig,
+    ContrastiveConfig,
+)
 from vpbsd.methods.supervised import Supervised
 from vpbsd.methods.uncertain_teacher import UncertainTeacher
 from vpbsd.methods.vid import VariationalDistillation
@@ -36,6 +44,9 @@ from vpbsd.methods.vpbsd import VpbSD
 
 METHODS: Mapping[type[MethodSection], Callable[[Any, int], Method[Any]]] = {
     PatternsConfig: Patterns,
+    ComparativeConfig: Comparative,
+    ContrastiveConfig: Contrastive,
+    ChaitanyaConfig: Chaitanya,
     SupervisedConfig: Supervised,
     VpbSDConfig: VpbSD,
     FitNetsConfig: FitNets,

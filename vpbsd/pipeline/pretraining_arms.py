@@ -1,0 +1,39 @@
+"""Arms of the pre-trainings beside VpbSD's: each is a teacher under settings that it fixes.
+
+They are measured as in their papers: a network that was pre-trained is fine-tuned on the labelled
+groups. With students that learn from such a teacher they cross in `crossings`.
+"""
+
+from __future__ import annotations
+
+
+def _fixed(pretext: str, **changes: object) -> dict[str, object]:
+    section = "slices" if pretext in ("comparative", "contrastive") else pretext
+    own = {f"pretrain.{section}.{name}": value for name, value in changes.items()}
+    return {"pretrain.pretext": pretext, **own}
+
+
+PRETRAINED: dict[str, tuple[str, dict[str, object]]] = {
+    "comparative": ("Comparative pre-training", _fixed("comparative")),
+    "comparative_p2": ("Comparative, P = 2", _fixed("comparative", partitions=2)),
+    "comparative_p8": ("Comparative, P = 8", _fixed("comparative", partitions=8)),
+    "comparative_encoder": (
+        "Comparative, encoder only",
+        _fixed("comparative", encoder_share=1.0),
+    ),
+    "contrastive": ("Contrastive pre-training", _fixed("contrastive")),
+    "contrastive_tau": ("Contrastive, tau .1", _fixed("contrastive", tau=0.1)),
+    "chaitanya": ("Chaitanya's G^D", _fixed("chaitanya")),
+    "comparative_unetr": ("UNETR, comparative pre-training", _fixed("comparative")),
+}
+"""Arm -> its title, and what it sets; all but the last are a Swin UNETR teacher."""
+
+BESIDE = ("light_unet", "teacher_no_pretrain", "teacher")
+PRETRAINING_TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "comparative": (
+        "Comparative and contrastive pre-training",
+        (*BESIDE, *(arm for arm in PRETRAINED if arm != "comparative_unetr"))
+        + ("unetr", "comparative_unetr"),
+    ),
+}
+"""Table -> its heading, and its arms."""
