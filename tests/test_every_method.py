@@ -30,6 +30,7 @@ from vpbsd.methods.pretraining_configs import (
     ComparativeConfig,
     ContrastiveConfig,
     PretrainingSection,
+    S2dcConfig,
 )
 from vpbsd.methods.roster import build_method
 from vpbsd.pipeline.teachers import FROZEN_IN_FINE_TUNING
@@ -58,6 +59,10 @@ METHODS = {
     "vid": VidConfig(teacher_width=192, vid=Vid(hidden=8)),
     "hints": HintsConfig(teacher_width=192),
     "ab": AbConfig(teacher_width=192),
+    "s2dc": S2dcConfig(network=small.PLAIN, hidden=8, width=6, keys=9),
+    "s2dc_code": S2dcConfig(
+        network=small.PLAIN, hidden=8, width=6, form="code", matcher="sinkhorn", global_weight=0
+    ),
     "comparative": ComparativeConfig(network=small.PLAIN),
     "comparative_unetr": ComparativeConfig(network=small.UNETR),
     "contrastive": ContrastiveConfig(network=small.UNETR, partitions=2),
@@ -163,6 +168,7 @@ def test_saved_state_is_all_the_state(name, kept, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "name",
     [
+        pytest.param("s2dc", marks=pytest.mark.slow),
         pytest.param("comparative", marks=pytest.mark.slow),
         "comparative_unetr",
         "contrastive",

@@ -36,7 +36,9 @@ from vpbsd.methods.pretraining_configs import (
     ChaitanyaConfig,
     ComparativeConfig,
     ContrastiveConfig,
+    S2dcConfig,
 )
+from vpbsd.methods.s2dc import S2dc
 from vpbsd.methods.supervised import Supervised
 from vpbsd.methods.uncertain_teacher import UncertainTeacher
 from vpbsd.methods.vid import VariationalDistillation
@@ -44,6 +46,7 @@ from vpbsd.methods.vpbsd import VpbSD
 
 METHODS: Mapping[type[MethodSection], Callable[[Any, int], Method[Any]]] = {
     PatternsConfig: Patterns,
+    S2dcConfig: S2dc,
     ComparativeConfig: Comparative,
     ContrastiveConfig: Contrastive,
     ChaitanyaConfig: Chaitanya,
