@@ -94,9 +94,8 @@ def same_places(affine: Affine, grid: Sequence[int], cell: int) -> Tensor:
     axes = [torch.arange(n, device=device) for n in grid]
     cells = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).flatten(0, 2)
     centres = (cells + 0.5) * cell
-    # a ten-thousandth: centres on a border of cells, as after a shift by half, fall on one side
     there, back = (
-        (points / cell + 1e-4).floor() for points in (affine.there(centres), affine.back(centres))
+        (points / cell).floor() for points in (affine.there(centres), affine.back(centres))
     )
     forth = (there[:, :, None] == cells).all(-1)
     return forth & (back[:, None] == cells[:, None]).all(-1)
