@@ -1,8 +1,8 @@
 """Comparative pre-training: log(1 + exp(s(i_p, i_q) - s(i_p, j_p))) over slice triplets.
 
 S4 (Yildiz 2022, Accelerated semi-supervised medical image segmentation), eq. 2: a slice is more
-like one of the same slab of another volume than like one of another slab of its own. Slices have
-one channel, the vessel's: with two classes the other says the same. For what the paper leaves
+like one of the same slab of another volume than like one of another slab of its own. Slices are
+taken of each class but the background, which says nothing more. For what the paper leaves
 open see `slices` and docs/pretraining.md.
 """
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from vpbsd.data.patches import Unlabelled, draw_corresponding
+from vpbsd.losses.classes import by_class
 from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.losses.slices import similarities, slab_places, take_slices, triplet_readings
 from vpbsd.losses.weighting import token_share
@@ -53,16 +54,17 @@ class SlicePretraining(Method[Unlabelled], Generic[C]):
         return self.network
 
     def losses(self, batch: Unlabelled, clock: Clock) -> dict[str, Tensor]:
-        """Returns `latent`, the loss on slices of Z, or `mask`: means over axes with enough."""
+        """Returns `latent`, the loss on slices of Z, or `mask`: means over axes and classes."""
         latent, stream = self._encoding(clock), generator(self.seed, "slices", clock.step)
-        volume = (self._state if latent else self._vessel)(batch.image)
-        valid = token_share(batch.valid, volume.shape[2:])
-        slabs, terms = self.config.partitions, []
-        for axis, count in enumerate(volume.shape[2:]):
+        volumes = self._state(batch.image) if latent else self._classes(batch.image)
+        slabs, grid, terms = self.config.partitions, volumes[0].shape[2:], []
+        valid = token_share(batch.valid, grid)
+        for axis, count in enumerate(grid):
             if count >= slabs:
-                places = slab_places(count, slabs, len(volume), stream)
-                slices, weight = take_slices(volume, valid, axis, places)
-                terms.append(self.loss(s := similarities(slices), weight))
+                places = slab_places(count, slabs, len(valid), stream)
+                for volume in volumes:
+                    slices, weight = take_slices(volume, valid, axis, places)
+                    terms.append(self.loss(s := similarities(slices), weight))
         self.seen = triplet_readings(s, weight)
         mean = torch.stack(terms).mean()
         (self.latent if latent else self.mask).add(mean)
@@ -84,8 +86,8 @@ class SlicePretraining(Method[Unlabelled], Generic[C]):
     def _encoding(self, clock: Clock) -> bool:
         return clock.step < max(1, round(self.config.encoder_share * clock.total_steps))
 
-    def _state(self, image: Tensor) -> Tensor:
-        return sliced_state(self.network.encode(image), self.config.partitions)
+    def _state(self, image: Tensor) -> tuple[Tensor]:
+        return (sliced_state(self.network.encode(image), self.config.partitions),)
 
-    def _vessel(self, image: Tensor) -> Tensor:
-        return vessel_probability(self.network(image).logits)
+    def _classes(self, image: Tensor) -> tuple[Tensor, ...]:
+        return by_class(vessel_probability(self.network(image).logits))

@@ -15,7 +15,8 @@ from vpbsd.methods.configs import MethodConfig, PatternsConfig, SupervisedConfig
 from vpbsd.methods.distilling_configs import FitNetsConfig, VpbSDConfig
 from vpbsd.overrides import override
 from vpbsd.pipeline.anisotropy import planned
-from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, THRESHOLDS
+from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, THRESHOLDS
+from vpbsd.pipeline.crossings import fixed, parted
 from vpbsd.pipeline.pretexts import pretrained_unetr, teacher
 from vpbsd.pipeline.pretraining_arms import PRETRAINED
 from vpbsd.pipeline.stage_config import Evaluate, Examine, Targets, Threshold, Train
@@ -45,13 +46,14 @@ def deliverable(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int 
             f"arm '{arm}' is a threshold: it trains no network that could be delivered; choose "
             "another arm"
         )
-    s = planned(override(s, FIXED.get(arm, {})), fold.train)
-    method = ARMS[arm](s)
+    s = planned(override(s, fixed(arm)), fold.train)
+    base, _ = parted(arm)
+    method = ARMS[base](s)
     if method is None:
-        return TRAINED_REFERENCES[arm](s, fold, teacher_seed)
+        return TRAINED_REFERENCES[base](s, fold, teacher_seed)
     codes = any(says == "codes" for says, _ in method.needs_targets)
     spoken = teacher(s, fold, teacher_seed, codes=codes)
-    last, before = student(s, method, fold, seed, spoken, arm), FIRST_PHASES.get(arm)
+    last, before = student(s, method, fold, seed, spoken, arm), FIRST_PHASES.get(base)
     if before is None:
         return last
     split, first = _split(s.student), before(s)

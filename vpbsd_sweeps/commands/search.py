@@ -32,7 +32,7 @@ from vpbsd_sweeps.cli.options import (
 from vpbsd_sweeps.execution.address import cluster_address
 from vpbsd_sweeps.messages import without_secrets
 from vpbsd_sweeps.store.results import Store
-from vpbsd_sweeps.study.study import check_arms
+from vpbsd_sweeps.study.study import check_arm
 from vpbsd_sweeps.tuning.default_space import WIDTHS, space_of
 from vpbsd_sweeps.tuning.plan import plan_lines
 from vpbsd_sweeps.tuning.ranking import best
@@ -129,7 +129,7 @@ def search_of(args: argparse.Namespace) -> Search:
         BadInput: Something in it cannot be.
     """
     check_sampler(args.sampler)
-    (arm,) = check_arms([args.arm])
+    arm = check_arm(args.arm)
     if arm in THRESHOLDS:
         raise BadInput(f"--arm {arm}: it trains nothing, so there is nothing to search")
     volumes = volumes_of(args)
