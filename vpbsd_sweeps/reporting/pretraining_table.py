@@ -20,17 +20,15 @@ def pretraining_table(analysis: StudyAnalysis) -> Grid:
         student: {how: rows.get(crossed(student, how)) for how in PRETRAININGS}
         for student in students
     }
-    found = {
-        s: own for s, own in found.items() if sum(row is not None for row in own.values()) > 1
-    }
+    found = {s: own for s, own in found.items() if len([*filter(None, own.values())]) > 1}
     columns = [how for how in PRETRAININGS if any(own[how] for own in found.values())]
     items = [
         [Item(arm_title(student)), *(_cell(own[how]) for how in columns)]
         for student, own in found.items()
     ]
     note = (
-        f"Test DSC, mean \u00b1 standard deviation over folds; {VOID} void, {UNPROVEN} unproven, as in "
-        "the tables above. One fine-tuning for all; where patterns were not learned, the code "
+        f"Test DSC, mean ± standard deviation over folds; {VOID} void, {UNPROVEN} unproven, as "
+        "in the tables above. One fine-tuning for all; where patterns were not learned, the code "
         "words of VpbSD are k-means centres of the fine-tuned teacher's tokens."
     )
     return Grid(["student", *(PRETRAININGS[how][0] for how in columns)], items, [note])
