@@ -48,7 +48,7 @@ def test_all_students_share_one_pretraining(how, tiny, folds, cheap):
 
 @pytest.mark.parametrize("how", OTHERS)
 def test_no_codebook_is_what_voids_or_proves_them(how, tiny, folds, cheap):
-    """A pre-training without code words voids nothing; where codes are learned, they are judged."""
+    """A pre-training without code words voids nothing; codes that are learned are judged."""
     for student in ("teacher", "kd"):
         last = recipes.trial(tiny, crossed(student, how), folds[0], 0)
         assert examined_by(last) is None

@@ -219,7 +219,7 @@ class SwinTeacher(nn.Module):
 
 
 def makers(level: int) -> tuple[str, ...]:
-    """Names the parts of a `SwinTeacher` that its hidden state of a level is made by.
+    """Lists the parts of a `SwinTeacher` that make its hidden state of a level.
 
     >>> makers(1)
     ('net.swinViT.patch_embed', 'net.swinViT.layers1')

@@ -36,7 +36,7 @@ NAMED = {
 
 
 def crossed(arm: str, pretraining: str) -> str:
-    """Names the arm that is another one on a teacher pre-trained so.
+    """Finds the name of an arm on a teacher that is pre-trained so.
 
     >>> crossed("kd", "s2dc"), crossed("kd", "patterns"), crossed("teacher", "none")
     ('kd_on_s2dc', 'kd', 'teacher_no_pretrain')
