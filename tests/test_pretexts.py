@@ -61,9 +61,12 @@ def test_no_codebook_is_what_voids_or_proves_them(how, tiny, folds, cheap):
 
 
 def test_a_budget_for_all_and_an_optimiser_of_its_own(tiny, folds, cheap):
-    for how, rate in {"s2dc": 3e-4, "comparative": 1e-4, "chaitanya": 1e-3}.items():
-        optim = lineage(tiny, how, folds[0])[f"pre-training, {how}"].config.optim
-        assert (optim.lr, optim.epochs, optim.batch) == (rate, 2, tiny.pretrain.optim.batch)
+    """As many patches a step too: S2DC's regions are four of them."""
+    s = recipes.override(tiny, {"pretrain.optim.batch": 8})
+    for how, rate, batch in (("s2dc", 3e-4, 2), ("comparative", 1e-4, 8), ("chaitanya", 1e-3, 8)):
+        optim = lineage(s, how, folds[0])[f"pre-training, {how}"].config.optim
+        assert (optim.lr, optim.epochs, optim.batch) == (rate, 2, batch)
+    assert lineage(tiny, "s2dc", folds[0])["pre-training, s2dc"].config.optim.batch == 1
 
 
 def test_regions_are_drawn_for_s2dc_alone(tiny, volumes):

@@ -74,7 +74,7 @@ TRAINED = {
     "pretrain.network.codebook.grid": set(),  # set by the alignment
     "pretrain.optim": TEACHERS | {"unetr"} | OTHERWISE,
     **{f"pretrain.optim.{own}": TEACHERS | {"unetr"} for own in ("name", "lr", "weight_decay")},
-    "pretrain.optim.batch": PRE | OTHERWISE,
+    "pretrain.optim.batch": PRE | OTHERWISE - {"pre-training, s2dc"},  # a region at least
     "finetune": TUNED | TUNED_TOO,
     "finetune.epochs": TUNED | SCRATCH | {"unetr"} | TUNED_TOO,
     "finetune.batch": TUNED | SCRATCH | {"unetr"} | TUNED_TOO,

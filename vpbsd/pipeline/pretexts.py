@@ -9,6 +9,7 @@ there is no pre-training.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 from vpbsd.config import Optim, SwinNet, UnetrNet
 from vpbsd.data.correspondence import volumes_in
@@ -120,7 +121,9 @@ def _chaitanya(s: Settings, network: SwinNet | UnetrNet) -> Made:
 
 
 def _s2dc(s: Settings, network: SwinNet | UnetrNet) -> Made:
-    return derive(S2dcConfig, s.pretrain.s2dc, network=network), _adamw(s.pretrain.s2dc)
+    regions = max(1, s.pretrain.optim.batch // prod(S2dcConfig.piece))
+    config = derive(S2dcConfig, s.pretrain.s2dc, network=network)
+    return config, _adamw(s.pretrain.s2dc) | {"batch": regions}
 
 
 METHODS: dict[Pretext, Callable[[Settings, SwinNet | UnetrNet], Made]] = {

@@ -20,7 +20,7 @@ HALF = 0.35
 """A step that rebuilds half the resolution against one that rebuilds all of it."""
 VIEWS = {"s2dc": 2.2, "chaitanya": 0.6}
 """A pre-training step against one of segmentation, where several views go through the encoder
-alone (S2DC's batch is of regions of four patches); measured on one core at feature size 12."""
+alone (S2DC's is of a region of four patches); measured on one core at feature size 12."""
 SKELETON = 0.06
 """Seconds of one iteration of soft skeletons per labelled patch, with the gradient."""
 PASSES = {"evaluate": 8, "examine": 7}
