@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from vpbsd.data.augment import intensity_shifted
-from vpbsd.data.patches import Unlabelled, draw_corresponding
+from vpbsd.data.patches import Pool, Unlabelled, draw_corresponding
+from vpbsd.evaluation.codebook_health import StageSummary
+from vpbsd.evaluation.feature_pictures import show_features
 from vpbsd.losses.slices import slab_contrast, slab_places, take_slices
 from vpbsd.losses.weighting import token_share
 from vpbsd.methods.method import Clock, Method
@@ -70,6 +72,11 @@ class Chaitanya(Method[Unlabelled]):
         z = self.project(slices.flatten(0, 1))
         slab = torch.arange(slabs, device=z.device).repeat(len(state))
         return {"global": slab_contrast(z, slab, weight.flatten(), self.config.tau)}
+
+    def examine(self, pool: Pool) -> StageSummary:
+        """Shows what the encoder's state tells apart."""
+        self.eval()
+        return show_features(lambda x: self.network.encode(x)[self.level], pool, self.network)
 
     def weights(self, clock: Clock) -> dict[str, float]:
         """Returns 1."""

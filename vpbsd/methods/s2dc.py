@@ -16,7 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vpbsd.data.augment import intensity_shifted
-from vpbsd.data.patches import Unlabelled, draw_unlabelled
+from vpbsd.data.patches import Pool, Unlabelled, draw_unlabelled
+from vpbsd.evaluation.codebook_health import StageSummary
+from vpbsd.evaluation.feature_pictures import show_features
 from vpbsd.losses.matching import (
     coded_losses,
     dual_softmax,
@@ -94,6 +96,11 @@ class S2dc(Method[Unlabelled]):
     def readings(self, clock: Clock) -> dict[str, float]:
         """Returns how the newest step's tokens matched."""
         return dict(self.seen)
+
+    def examine(self, pool: Pool) -> StageSummary:
+        """Shows what the encoder's tokens tell apart."""
+        self.eval()
+        return show_features(lambda x: self.network.encode(x)[LEVEL], pool, self.network)
 
     def _known_again(self, query: Tensor, batch: Unlabelled, clock: Clock) -> Tensor:
         """Computes L_g (eq. 1): each crop's key under other intensities, against other crops'."""

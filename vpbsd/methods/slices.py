@@ -14,7 +14,9 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from vpbsd.data.patches import Unlabelled, draw_corresponding
+from vpbsd.data.patches import Pool, Unlabelled, draw_corresponding
+from vpbsd.evaluation.codebook_health import StageSummary
+from vpbsd.evaluation.feature_pictures import show_features
 from vpbsd.losses.classes import by_class
 from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.losses.slices import similarities, slab_places, take_slices, triplet_readings
@@ -78,6 +80,11 @@ class SlicePretraining(Method[Unlabelled], Generic[C]):
         """Returns similarities of the newest step's last axis, and when each phase stood still."""
         still = {"still/latent": self.latent.step, "still/mask": self.mask.step}
         return self.seen | {name: float(step) for name, step in still.items() if step is not None}
+
+    def examine(self, pool: Pool) -> StageSummary:
+        """Shows what the encoder's state tells apart."""
+        self.eval()
+        return show_features(lambda x: self._state(x)[0], pool, self.network)
 
     @abstractmethod
     def loss(self, s: Tensor, weight: Tensor) -> Tensor:
