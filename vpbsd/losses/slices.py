@@ -15,7 +15,7 @@ from torch import Tensor
 from vpbsd.losses.weighting import weighted_mean
 
 NEVER = -1e4
-"""Logit of what is left out; finite, so that a sum of nothing has a gradient, which is 0."""
+"""Logit of what is left out."""
 
 
 def slab_places(count: int, slabs: int, volumes: int, stream: torch.Generator) -> Tensor:
