@@ -25,6 +25,13 @@ from vpbsd.methods.distilling_configs import (
     VpbSDConfig,
 )
 from vpbsd.methods.method import Clock
+from vpbsd.methods.pretraining_configs import (
+    ChaitanyaConfig,
+    ComparativeConfig,
+    ContrastiveConfig,
+    PretrainingSection,
+    S2dcConfig,
+)
 from vpbsd.methods.rival_configs import (
     CpsConfig,
     DicoConfig,
@@ -34,7 +41,7 @@ from vpbsd.methods.rival_configs import (
     SimCVDConfig,
 )
 from vpbsd.methods.roster import build_method
-from vpbsd.pipeline.recipes import FROZEN_IN_FINE_TUNING
+from vpbsd.pipeline.teachers import FROZEN_IN_FINE_TUNING
 
 TRANSFORMER = small.NETWORK.model_copy(update={"codebook": None})
 METHODS = {
@@ -76,9 +83,18 @@ METHODS = {
     ),
     "dico": DicoConfig(transformer=TRANSFORMER),
     "simcvd_vnet": SimCVDConfig(network=VNet(), simcvd=SimCVD(pool=8)),
+    "s2dc": S2dcConfig(network=small.PLAIN, hidden=8, width=6, keys=9),
+    "s2dc_code": S2dcConfig(
+        network=small.PLAIN, hidden=8, width=6, form="code", matcher="sinkhorn", global_weight=0
+    ),
+    "comparative": ComparativeConfig(network=small.PLAIN),
+    "comparative_unetr": ComparativeConfig(network=small.UNETR),
+    "contrastive": ContrastiveConfig(network=small.UNETR, partitions=2),
+    "chaitanya": ChaitanyaConfig(network=small.PLAIN, patch=small.PATCH, hidden=8, width=4),
 }
 PATTERNS = ("patterns", "patterns_at_half")
-LARGE = (*PATTERNS, "teacher", "teacher_no_pretrain", "unetr", "simcvd_vnet")
+PRETRAINED = tuple(n for n, config in METHODS.items() if isinstance(config, PretrainingSection))
+LARGE = (*PRETRAINED, "teacher", "teacher_no_pretrain", "unetr", "simcvd_vnet")
 AVERAGED = ("mt", "uamt", "simcvd")
 FROZEN = {
     "patterns": ("teacher.net.out",),
@@ -89,12 +105,13 @@ FROZEN = {
     "ab": ("student.decoder", "student.head"),
 }
 SUPERVISED = ("light_unet", "teacher", "teacher_no_pretrain", "unetr")
-BATCHES = {**dict.fromkeys(PATTERNS, Unlabelled), **dict.fromkeys(SUPERVISED, Labelled)}
+BATCHES = {**dict.fromkeys(PRETRAINED, Unlabelled), **dict.fromkeys(SUPERVISED, Labelled)}
 SLOW = {name for name in METHODS if name.startswith(("simcvd_", "mcsc", "dico"))}
 """Variants, and networks that take seconds a step."""
 EVERY = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in METHODS]
 STUDENTS = [each for each in EVERY if each.values[0] not in LARGE]
-LABELS = [each for each in EVERY if each.values[0] not in PATTERNS]
+LABELS = [each for each in EVERY if each.values[0] not in PRETRAINED]
+BY_VOLUMES = (ComparativeConfig, ContrastiveConfig, ChaitanyaConfig)
 LATE = Clock(3, 2, 4)
 READ_PATCHES = ("patterns", "vpbsd", "baseline_mid_semi", "kd", "mt", "me", "cps", "simcvd")
 """One of each way to draw patches without label."""
@@ -113,10 +130,13 @@ def kept(volumes):
 def case_of(name, kept):
     config = METHODS[name]
     wanted = config.needs_targets
-    unlabelled = name in PATTERNS or any(role == "unlabelled" for _, role in wanted)
+    unlabelled = name in PRETRAINED or any(role == "unlabelled" for _, role in wanted)
     unlabelled = unlabelled or config.draws_unlabelled
     batch = 1 if name in LARGE else 2  # large networks take their time
-    pool = kept.pool(wanted, unlabelled=unlabelled, batch=batch)
+    drawn = config.drawn(small.DATA) if name in PRETRAINED else small.DATA
+    if type(config) in BY_VOLUMES:  # a second volume, also thin
+        kept = kept._replace(unlabelled=kept.unlabelled + kept.labelled)
+    pool = kept.pool(wanted, unlabelled=unlabelled, batch=batch, drawn=drawn)
     optim = Optim(lr=1e-3, epochs=2, clip=1.0)
     # a fresh student is certain of nothing, so that UA-MT's first threshold lets no voxel pass
     once = (*SUPERVISED, "uamt")
@@ -174,6 +194,21 @@ def test_frozen_parts_stay_bit_identical(name, kept):
 @pytest.mark.parametrize("name", STUDENTS)
 def test_saved_state_is_all_the_state(name, kept, tmp_path, monkeypatch):
     contract.saved_state_is_all_the_state(case_of(name, kept), tmp_path, monkeypatch, (1, 2, 4))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("s2dc", marks=pytest.mark.slow),
+        pytest.param("comparative", marks=pytest.mark.slow),
+        "comparative_unetr",
+        "contrastive",
+        pytest.param("chaitanya", marks=pytest.mark.slow),
+    ],
+)
+def test_saved_state_of_a_pretraining_is_all_of_it(name, kept, tmp_path, monkeypatch):
+    """A stop within each of its phases."""
+    contract.saved_state_is_all_the_state(case_of(name, kept), tmp_path, monkeypatch, (1, 3))
 
 
 @pytest.mark.parametrize("name", AVERAGED)

@@ -42,6 +42,7 @@ from vpbsd.methods.parameters import (
     Reconstruction,
     SkipDrop,
 )
+from vpbsd.methods.pretraining_configs import Chaitanya, Pretext, S2dc, Slices
 from vpbsd.methods.rival_configs import Cps, Dico, Mcsc, SimCVD
 from vpbsd.overrides import override
 from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
@@ -60,6 +61,12 @@ class Pretrain(Section):
     reconstruction: Reconstruction = "mse"
     rebuilt_at: RebuiltAt = 1
     optim: Optim = Optim(lr=1e-3, epochs=80, clip=1.0)
+    pretext: Annotated[Pretext, Later()] = "patterns"
+    """What the teacher learns without labels: vessel patterns, or what they are measured against,
+    which has the budget of `optim` at a rate of its own."""
+    s2dc: Annotated[S2dc, Later()] = S2dc()
+    slices: Annotated[Slices, Later()] = Slices()
+    chaitanya: Annotated[Chaitanya, Later()] = Chaitanya()
 
 
 class FineTune(Optim):

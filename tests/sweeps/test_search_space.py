@@ -55,6 +55,8 @@ def test_every_parameter_changes_exactly_the_stages_it_should(volumes):
     arms = {"kd": "kd", "vid": "vid", "ab": "ab", "others_on": "kd", "mid": "baseline_mid"}
     arms |= {"first_phase": "ab", "simcvd": "simcvd", "mcsc": "mcsc", "dico": "dico"}
     arms |= {"transformer_lr": "mcsc", "cps": "cps"}  # after mcsc, which has a cps of its own
+    arms |= {"s2dc": "vpbsd_on_s2dc", "slices": "vpbsd_on_contrastive"}
+    arms["chaitanya"] = "vpbsd_on_chaitanya"
     settings = override(laptop(), {"data.patch": (32, 32, 64)})
     fold = held_out(make_folds(volumes, settings.protocol)[0])
     got = {}

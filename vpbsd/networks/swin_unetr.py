@@ -222,6 +222,16 @@ class SwinTeacher(nn.Module):
         return skip if kept is None else skip * kept.to(skip.dtype).view(-1, 1, 1, 1, 1)
 
 
+def makers(level: int) -> tuple[str, ...]:
+    """Lists the parts of a `SwinTeacher` that make its hidden state of a level.
+
+    >>> makers(1)
+    ('net.swinViT.patch_embed', 'net.swinViT.layers1')
+    """
+    layers = (f"net.swinViT.layers{n}" for n in range(1, level + 1))
+    return ("net.swinViT.patch_embed", *layers)
+
+
 def check_patch(patch: Sequence[int]) -> None:
     """Refuses patches that Swin UNETR cannot be trained on.
 

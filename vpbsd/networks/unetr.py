@@ -52,6 +52,11 @@ class Unetr(nn.Module):
         for block in self.net.vit.blocks:  # a norm that nothing calls would be a dead parameter
             block.norm_cross_attn = nn.Identity()
 
+    def encode(self, x: Tensor) -> tuple[Tensor]:
+        """Runs the transformer alone, (B, 1, *patch) -> its state (B, hidden, *patch / 16)."""
+        state, _ = self.net.vit(centred(x))
+        return (self.net.proj_feat(state),)
+
     def forward(self, x: Tensor) -> SegOutput:
         """Segments patches, (B, 1, *patch) -> logits (B, C, *patch); no stages."""
         return SegOutput(self.net(centred(x)), ())

@@ -12,6 +12,7 @@ from vpbsd.data.volumes import check_intensity
 from vpbsd.errors import BadInput
 from vpbsd.pipeline.arms import ARMS, GROUPS, THRESHOLDS
 from vpbsd.pipeline.classes import with_classes
+from vpbsd.pipeline.crossings import MATRIX, STUDENTS
 from vpbsd.settings import Settings
 from vpbsd_sweeps.cli.normalise import add_normalise, asks_choice, chosen
 from vpbsd_sweeps.cli.options import (
@@ -37,8 +38,13 @@ from vpbsd_sweeps.study.plan import Plan, make_plan, preview
 from vpbsd_sweeps.study.study import Study, check_arms
 
 
-def arguments(command: str, about: str | None, arms: str) -> argparse.Namespace:
-    """Reads the command line of `command`, whose default arms are `arms`."""
+def arguments(
+    command: str, about: str | None, arms: str, *, crosses: bool = False
+) -> argparse.Namespace:
+    """Reads the command line of `command`, whose default arms are `arms`.
+
+    One that `crosses` takes --pretraining.
+    """
     parser = command_parser(command, about)
     add_places(parser)
     add_settings(parser)
@@ -47,8 +53,9 @@ def arguments(command: str, about: str | None, arms: str) -> argparse.Namespace:
         "--arms",
         metavar="A,B",
         default=arms,
-        help=f"arms, or tables of them (default {arms}), arm:NAME for the arm where a table has "
-        f"its name; tables: {', '.join(GROUPS)}; arms: {', '.join(ARMS)}",
+        help=f"arms, or tables of them (default {arms}); tables: {', '.join(GROUPS)}; "
+        f"arms: {', '.join(ARMS)}; arm:NAME is the arm where a table has its name, kd_on_s2dc the "
+        "arm kd on a teacher pre-trained by s2dc",
     )
     parser.add_argument("--seeds", default="0", metavar="0,1", help="student seeds (default 0)")
     parser.add_argument(
@@ -63,6 +70,13 @@ def arguments(command: str, about: str | None, arms: str) -> argparse.Namespace:
         "--max-gpu-hours", type=float, metavar="H", help="refuse to start above this estimate"
     )
     parser.add_argument("--cpus", type=int, metavar="N", help="cores of a local Ray")
+    if crosses:
+        parser.add_argument(
+            "--pretraining",
+            action="store_true",
+            help=f"cross {', '.join(STUDENTS)}, or the --arms given, with every pre-training: "
+            f"{', '.join(MATRIX)}",
+        )
     return parser.parse_args()
 
 

@@ -148,5 +148,6 @@ def search_of(args: argparse.Namespace) -> Search:
         space=space.without(CHOSEN) if asks_choice(args) else space,
         sampler=args.sampler,
         seed=args.seed,
-        students_per_teacher=args.students_per_teacher,
+        # with nothing of a student to vary, more of them would be the same one
+        students_per_teacher=args.students_per_teacher if space.student else 1,
     )

@@ -20,6 +20,7 @@ from vpbsd_sweeps.reporting.checks import notices
 from vpbsd_sweeps.reporting.class_table import class_table
 from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency
+from vpbsd_sweeps.reporting.pretraining_table import pretraining_table
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.reporting.threshold import against_threshold
@@ -82,6 +83,7 @@ def page(
         spread=tables.spread_table(analysis),
         comparison=tables.comparison_table(analysis),
         evidence=code_table(records),
+        pretraining=pretraining_table(analysis),
         teachers=teacher_table(records),
         figures=[_drawn(folder, name, caption) for name, caption in figures.items()],
         labels=labels and [label_tables.score_table(labels), label_tables.gain_table(labels)],

@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 
 from vpbsd.cli import invocation
-from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.crossings import arm_title
 from vpbsd.search_ranges import Value
 from vpbsd_sweeps.reporting.grid import Grid, Item, markdown
 from vpbsd_sweeps.reporting.significance import Scores, Spread, spreads
@@ -40,7 +40,7 @@ def report(search: Search, journal: Journal, most: int = 5) -> str:
     ranked = best(journal)
     counts = Counter(outcome.outcome for outcome in journal.outcomes.values())
     ended = ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items()))
-    parts = [f"{len(journal.outcomes)} trials of {TITLES[search.arm]}: {ended or 'none'}\n"]
+    parts = [f"{len(journal.outcomes)} trials of {arm_title(search.arm)}: {ended or 'none'}\n"]
     parts.append(_table(search, journal, ranked[:most]))
     parts.append(_importances(search, journal, ranked))
     return "\n".join(parts)

@@ -19,6 +19,9 @@ FORWARD_SHARE = 0.35
 """A forward pass against a training step."""
 HALF = 0.35
 """A step that rebuilds half the resolution against one that rebuilds all of it."""
+VIEWS = {"s2dc": 2.2, "chaitanya": 0.6}
+"""A pre-training step against one of segmentation, where several views go through the encoder
+alone (S2DC's is of a region of four patches); measured on one core at feature size 12."""
 SKELETON = 0.06
 """Seconds of one iteration of soft skeletons per labelled patch, with the gradient."""
 PASSES = {"evaluate": 8, "examine": 7}
@@ -64,9 +67,10 @@ def _passes(config: Targets | Evaluate | Examine) -> int:
 def _pace(config: Train) -> float:
     method = config.method
     half = isinstance(method, PatternsConfig) and method.rebuilt_at == 2
+    share = HALF if half else VIEWS.get(method.name, 1.0)
     beside = method.transformer if isinstance(method, WithTransformer) else method.network
     two = isinstance(method, WithTransformer | CpsConfig)
-    return _step(method.network) * (HALF if half else 1.0) + (_step(beside) if two else 0.0)
+    return _step(method.network) * share + (_step(beside) if two else 0.0)
 
 
 def _skeletons(config: Train) -> float:

@@ -12,6 +12,7 @@ from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override
 from vpbsd.pipeline.arms import ARMS, GROUPS
+from vpbsd.pipeline.crossings import ON, check_crossing
 from vpbsd.pipeline.normalisation import Overrides
 from vpbsd.pipeline.recipes import REFERENCES, trial
 from vpbsd.pipeline.stage_config import Threshold, Timing, Train
@@ -155,8 +156,8 @@ def check_arms(names: list[str]) -> tuple[str, ...]:
     Raises:
         BadInput: An arm does not exist; the nearest name is offered.
 
-    >>> check_arms(["vpbsd", "kd", "vpbsd", "arm:simcvd"])
-    ('vpbsd', 'kd', 'simcvd')
+    >>> check_arms(["vpbsd", "kd", "vpbsd", "arm:s2dc", "kd_on_s2dc"])
+    ('vpbsd', 'kd', 's2dc', 'kd_on_s2dc')
     """
     arms: list[str] = []
     for name in names:
@@ -165,20 +166,22 @@ def check_arms(names: list[str]) -> tuple[str, ...]:
 
 
 def check_arm(name: str) -> str:
-    """Returns the arm of a name.
+    """Returns the arm of a name, which may be a crossing (`kd_on_s2dc`).
 
     Raises:
         BadInput: It does not exist; the nearest name is offered.
     """
     if name in ARMS:
         return name
+    if ON in name:
+        return check_crossing(name)
     raise BadInput(f"there is no arm '{name}'{nearest(name, [*ARMS, *GROUPS])}")
 
 
 def asked(arm: str) -> str:
     """Returns what `--arms` takes for an arm alone.
 
-    >>> asked("kd"), asked("simcvd")
-    ('kd', 'arm:simcvd')
+    >>> asked("kd"), asked("s2dc")
+    ('kd', 'arm:s2dc')
     """
     return f"{ALONE}{arm}" if arm in GROUPS else arm
