@@ -31,6 +31,8 @@ OTHER = {
     "student.network.widths": (4, 16, 20, 64),
     "student.network.z_halvings": 4,
     "student.first_phase": 0.5,
+    "rivals.mcsc.scales": (2,),
+    "rivals.transformer_size": 24,
     "unetr.hidden_size": 16,
     "unetr.num_heads": 4,
     "unetr.patch": (32, 64, 64),
@@ -103,6 +105,7 @@ TRAINED = {
     "consistency.noise": {"mt", "uamt"},
     "consistency.passes": {"uamt"},
     "consistency.certain": {"uamt"},
+    "rivals": set(),  # of arms of their own, which test_search_space looks at
     "unetr": {"unetr"},
     "unetr.patch": set(),  # set by the data's
 }
