@@ -88,6 +88,7 @@ def test_a_shift_moves_voxels_exactly():
     assert not seen[0, 0, :, :, 4:].any()
     mirrored = warped(image, affine(offset=(0.0, 0.0, 2.0)), mirrored=True)
     assert torch.allclose(mirrored[0, 0, :, :, 4], image[0, 0, :, :, 5], atol=1e-6)
+    assert torch.allclose(mirrored[0, 0, :, :, 5], image[0, 0, :, :, 4], atol=1e-6)
 
 
 def test_maps_keep_within_what_they_may():
