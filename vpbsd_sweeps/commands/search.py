@@ -35,7 +35,14 @@ from vpbsd_sweeps.study.study import check_arms
 from vpbsd_sweeps.tuning.default_space import WIDTHS, space_of
 from vpbsd_sweeps.tuning.plan import plan_lines
 from vpbsd_sweeps.tuning.ranking import best
-from vpbsd_sweeps.tuning.search_spec import SAMPLERS, Search, check_sampler, stage_of
+from vpbsd_sweeps.tuning.search_spec import (
+    SAMPLERS,
+    SCHEDULERS,
+    Search,
+    check_sampler,
+    scheduler_of,
+    stage_of,
+)
 
 
 def arguments() -> argparse.Namespace:
@@ -59,6 +66,12 @@ def arguments() -> argparse.Namespace:
         help="search a setting over low:high, low:high:log or a,b,c; may be repeated",
     )
     parser.add_argument("--sampler", default="tpe", help=f"any of {', '.join(SAMPLERS)} (tpe)")
+    parser.add_argument(
+        "--scheduler",
+        choices=SCHEDULERS,
+        help="who stops students early, on the first fold: Ray Tune's ASHA, its median rule, or "
+        "nobody (default asha; none with --sampler nsga2)",
+    )
     parser.add_argument("--trials", type=int, default=40, metavar="N", help="in all (default 40)")
     parser.add_argument(
         "--students-per-teacher",
@@ -147,4 +160,5 @@ def search_of(args: argparse.Namespace) -> Search:
         sampler=args.sampler,
         seed=args.seed,
         students_per_teacher=args.students_per_teacher,
+        scheduler=scheduler_of(args.sampler, args.scheduler),
     )

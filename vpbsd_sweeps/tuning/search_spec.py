@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
+from itertools import product
 from typing import Any, NamedTuple
 
 from vpbsd.data.folds import Fold, held_out, make_folds
@@ -17,24 +20,29 @@ from vpbsd.pipeline.recipes import trial
 from vpbsd.pipeline.stage_config import Train
 from vpbsd.pipeline.stages import Stage
 from vpbsd.settings import Settings
+from vpbsd.training.validation_epochs import validated_every
 from vpbsd_sweeps.study.identity import data_fingerprint
 from vpbsd_sweeps.study.study import Trial
 from vpbsd_sweeps.tuning.space import Params, Space
 
 SAMPLERS = {"tpe": (), "gp": ("torch", "scipy"), "qmc": ("scipy",), "nsga2": (), "random": ()}
 """Name of a sampler of Optuna -> packages that it cannot do without."""
+SCHEDULERS = ("asha", "median", "none")
+"""Who stops students early: one of Tune's schedulers, or nobody."""
+PACE = ("ramp_epochs", "optim.epochs")
+"""Ends of the paths of settings that say when a student may be judged."""
 
 
 class Schedule(NamedTuple):
-    """Of a student that is watched while it is trained.
+    """The epochs by which students of a search are compared while they are trained.
 
     Attributes:
-        epochs: Of the whole schedule.
-        grace: Epochs in which it is not judged: the ramp of its losses.
+        epochs: Of the longest schedule in the space.
+        grace: Epochs of it in which nobody is judged: the longest ramp, up to a validation.
     """
 
     epochs: int
-    grace: float
+    grace: int
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,7 @@ class Search:
         sampler: Of Optuna.
         seed: Of the sampler.
         students_per_teacher: Tried in a row with each teacher.
+        scheduler: One of `SCHEDULERS`.
         choices: Fold -> what was chosen on what is left of its training groups.
     """
 
@@ -61,6 +70,7 @@ class Search:
     sampler: str
     seed: int
     students_per_teacher: int
+    scheduler: str = "asha"
     choices: Mapping[int, Overrides] = field(default_factory=dict)
 
     @cached_property
@@ -89,19 +99,37 @@ class Search:
                 stage = watched(stage, fold) if first else stage
                 yield Trial(self.arm, fold.index, seed, stage)
 
-    def schedule(self, first: Trial) -> Schedule:
-        """Reads the schedule off the student of a configuration's first trial."""
-        student = first.stage.upstream["network"].config
+    def scale(self, params: Params) -> float:
+        """Returns how many epochs of the longest schedule one of a configuration's own is."""
+        return self.schedule.epochs / self._student(params).optim.epochs
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """Reads off the students of the space how long one is trained, and how long spared."""
+        paced = [p for p in self.space.student if p.path.endswith(PACE)]
+        paths = [p.path for p in paced]
+        students = []
+        for corner in product(*(p.values.ends for p in paced)):
+            with suppress(BadInput):  # others of the space can be trained
+                students.append(self._student(dict(zip(paths, corner, strict=True))))
+        epochs = max(s.optim.epochs for s in students)
+        ramp = max(float(getattr(s.method, "ramp_epochs", 0)) / s.optim.epochs for s in students)
+        step = validated_every(epochs)
+        return Schedule(epochs, step * max(1, math.ceil(ramp * epochs / step - 1e-9)))
+
+    def _student(self, params: Params) -> Train:
+        student = next(self.trials(params)).stage.upstream["network"].config
         assert isinstance(student, Train)
-        grace = float(getattr(student.method, "ramp_epochs", 0.0))
-        return Schedule(student.optim.epochs, grace)
+        return student
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What makes the search this search; the number of trials may grow."""
+        usual = scheduler_of(self.sampler, None)  # what all searches had before it was a choice
         chosen = {str(fold): dict(overrides) for fold, overrides in self.choices.items()}
         return {
             **({"choices": chosen} if chosen else {}),
+            **({"scheduler": self.scheduler} if self.scheduler != usual else {}),
             "settings": self.space.settings.model_dump(mode="json"),
             "data": data_fingerprint(self.volumes),
             "arm": self.arm,
@@ -127,6 +155,22 @@ def check_sampler(name: str) -> None:
             f"sampler {name} needs the package {missing[0]}: pip install {missing[0]}, or pass "
             "--sampler tpe"
         )
+
+
+def scheduler_of(sampler: str, asked: str | None) -> str:
+    """Returns who stops students early: by default ASHA, and nobody where cost counts too.
+
+    Raises:
+        BadInput: Students cannot be ranked by DSC alone.
+    """
+    if sampler != "nsga2":
+        return asked or "asha"
+    if asked not in (None, "none"):
+        raise BadInput(
+            f"--scheduler {asked} ranks students by DSC alone, and sampler nsga2 searches DSC "
+            "against cost: leave it out, or pass --sampler tpe"
+        )
+    return "none"
 
 
 def stage_of(arm: str, fold: Fold) -> Callable[[Settings], Stage]:
