@@ -15,7 +15,6 @@ from vpbsd.errors import BadInput
 from vpbsd.search_ranges import Range
 from vpbsd.settings import laptop
 from vpbsd_sweeps.study.study import Trial
-from vpbsd_sweeps.tuning.search_spec import Schedule
 from vpbsd_sweeps.tuning.space import Parameter, Space
 from vpbsd_sweeps.tuning.trial import run_trial
 
@@ -91,13 +90,13 @@ class ToySearch(SimpleNamespace):
 
     def __init__(self, diary=None, **changes):
         facts = {"name": "toys", "arm": "vpbsd", "sampler": "random", "seed": 0}
-        facts |= {"scheduler": "asha", "schedule": Schedule(epochs=10, grace=2)}
+        facts |= {"scheduler": "asha", "rungs": (2, 4, 8)}
         facts |= {"students_per_teacher": 3, "folds": (0, 1), "seeds": (0,), "identity": FACTS}
         facts |= {"space": Space(laptop(), (TEACHER,), (STUDENTS,)), "seconds": 0.0}
         super().__init__(diary=diary, **(facts | changes))
 
-    def scale(self, params):
-        return 1.0
+    def rungs_of(self, params):
+        return {rung: rung for rung in self.rungs}
 
     def trials(self, params):
         alpha, gamma = params["pretrain.alpha"], params["student.gamma"]

@@ -7,7 +7,7 @@ from itertools import count
 from ray.tune.schedulers import TrialScheduler
 
 from vpbsd_sweeps.execution.early_stopping import (
-    EPOCH,
+    RUNG,
     SCORE,
     Earlier,
     EarlyStopping,
@@ -61,7 +61,7 @@ def searched(search, store, trials, follow=None):
     journal = Journal(store, search.name)
     journal.claim(search.identity)
     asked = Searcher(search, journal, rebuilt(search, journal, []), trials)
-    early = EarlyStopping(make_scheduler(search.scheduler, *search.schedule), asked.curves())
+    early = EarlyStopping(make_scheduler(search.scheduler, search.rungs), asked.heard())
     tuned = TuneSearcher(asked, early, 1, lambda number: None)
     names = (f"{id(early)}-{n}" for n in count())
     trial = Earlier(next(names))
@@ -83,8 +83,8 @@ def _run(search, store, config, trial, early, tuned, follow):
             raise SystemExit
         tuned.on_trial_result(trial.trial_id, row)
 
-    def show(epoch, score, curve):
-        report({EPOCH: epoch, SCORE: score, CURVE: curve})
+    def show(rung, score, curve):
+        report({RUNG: rung, SCORE: score, CURVE: curve})
 
     try:
         ended = run_trial(search, config["number"], config["params"], follow, show, store)

@@ -91,7 +91,7 @@ def _run(
     print(f"{session.at_once} trials side by side on {cluster.resources()}", file=sys.stderr)
     display = SearchDisplay(search, journal, store, trials)
     asked = Searcher(search, journal, sampler, trials)
-    rule = Rule(search.scheduler, *search.schedule)
+    rule = Rule(search.scheduler, search.rungs)
     session.search(asked, partial(run_trial, search), rule, display)
     if missing(journal, trials):
         raise KeyboardInterrupt  # Tune answers Ctrl-C by stopping in good order

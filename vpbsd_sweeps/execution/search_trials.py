@@ -19,7 +19,7 @@ from ray.tune.search import Searcher
 
 from vpbsd_sweeps.execution.client import follow, watching
 from vpbsd_sweeps.execution.cluster import NAMESPACE, get_scheduler
-from vpbsd_sweeps.execution.early_stopping import EPOCH, SCORE, EarlyStopping, make_scheduler
+from vpbsd_sweeps.execution.early_stopping import RUNG, SCORE, EarlyStopping, make_scheduler
 from vpbsd_sweeps.execution.events import Follow, OnRow, StageState, StageStatus
 from vpbsd_sweeps.execution.jobs import SYSTEM_RETRIES, Job, Waiter
 from vpbsd_sweeps.execution.scheduler import scheduler_name
@@ -30,8 +30,8 @@ from vpbsd_sweeps.store.results import Store
 CURVE, ENDED = "curve", "ended"
 Params = dict[str, Any]
 Curve = tuple[tuple[int, float], ...]
-Program = Callable[[int, Params, Follow, Callable[[float, float, Curve], None], Store], Any]
-"""(number, configuration, how to wait for a stage, who is shown validations, store) -> its end."""
+Program = Callable[[int, Params, Follow, Callable[[int, float, Curve], None], Store], Any]
+"""(number, configuration, how to wait for a stage, who is shown rungs, store) -> its end."""
 
 
 class AskAndTell(Protocol):
@@ -49,8 +49,8 @@ class AskAndTell(Protocol):
     def tell_failed(self, number: int, reason: str) -> None:
         """Takes note that a trial cannot be run."""
 
-    def curves(self) -> Iterable[Sequence[tuple[float, float]]]:
-        """Gives (epoch, DSC) of all trials that ended before."""
+    def heard(self) -> Iterable[Sequence[tuple[int, float]]]:
+        """Gives (rung, DSC there) of all trials that ended before."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ class Rule:
     """Who stops students early, and when: see `early_stopping.make_scheduler`."""
 
     name: str
-    epochs: int
-    grace: int
+    rungs: tuple[int, ...]
 
 
 def coordinate_search(config: dict[str, Any], program: Program, url: str, session: str) -> None:
@@ -70,8 +69,8 @@ def coordinate_search(config: dict[str, Any], program: Program, url: str, sessio
     def wait_for(job: Job, on_row: OnRow) -> tuple[StageState, str]:
         return follow(scheduler, job, waiter, on_row)
 
-    def show(epoch: float, score: float, curve: Curve) -> None:
-        tune.report({EPOCH: epoch, SCORE: score, CURVE: curve})
+    def show(rung: int, score: float, curve: Curve) -> None:
+        tune.report({RUNG: rung, SCORE: score, CURVE: curve})
 
     ended = program(config["number"], config["params"], wait_for, show, Store(url))
     tune.report({ENDED: ended})
@@ -156,7 +155,7 @@ def run_search(
     """
     session = os.urandom(8).hex()
     scheduler = get_scheduler(store, slices)
-    early = EarlyStopping(make_scheduler(rule.name, rule.epochs, rule.grace), search.curves())
+    early = EarlyStopping(make_scheduler(rule.name, rule.rungs), search.heard())
 
     def leave(number: int) -> None:
         scheduler.leave.remote(waiter_of(session, number))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
-from itertools import product
-from typing import Any, NamedTuple
+from itertools import count, takewhile
+from typing import Any
 
 from vpbsd.data.folds import Fold, held_out, make_folds
 from vpbsd.data.volumes import VolumeInfo, check_intensity
@@ -29,20 +27,6 @@ SAMPLERS = {"tpe": (), "gp": ("torch", "scipy"), "qmc": ("scipy",), "nsga2": (),
 """Name of a sampler of Optuna -> packages that it cannot do without."""
 SCHEDULERS = ("asha", "median", "none")
 """Who stops students early: one of Tune's schedulers, or nobody."""
-PACE = ("ramp_epochs", "optim.epochs")
-"""Ends of the paths of settings that say when a student may be judged."""
-
-
-class Schedule(NamedTuple):
-    """The epochs by which students of a search are compared while they are trained.
-
-    Attributes:
-        epochs: Of the longest schedule in the space.
-        grace: Epochs of it in which nobody is judged: the longest ramp, up to a validation.
-    """
-
-    epochs: int
-    grace: int
 
 
 @dataclass(frozen=True)
@@ -99,23 +83,35 @@ class Search:
                 stage = watched(stage, fold) if first else stage
                 yield Trial(self.arm, fold.index, seed, stage)
 
-    def scale(self, params: Params) -> float:
-        """Returns how many epochs of the longest schedule one of a configuration's own is."""
-        return self.schedule.epochs / self._student(params).optim.epochs
+    @cached_property
+    def rungs(self) -> tuple[int, ...]:
+        """Returns the epochs at which students are compared: the first look, and ever twice it.
+
+        They are epochs of the longest schedule in the space.
+        """
+        epochs = self._longest
+        every = (validated_every(epochs) * 2**n for n in count())
+        return tuple(takewhile(lambda rung: rung < epochs, every))
+
+    def rungs_of(self, params: Params) -> dict[int, int]:
+        """Returns own epoch -> rung of a configuration's first student, once its ramp is over.
+
+        A shorter schedule comes to a rung at the same share of its epochs, or at the next look.
+        """
+        student = self._student(params)
+        epochs, ramp = student.optim.epochs, float(getattr(student.method, "ramp_epochs", 0))
+        step = validated_every(epochs)
+        looks = {-(-rung * epochs // (self._longest * step)) * step: rung for rung in self.rungs}
+        return {look: rung for look, rung in looks.items() if ramp <= look < epochs}
 
     @cached_property
-    def schedule(self) -> Schedule:
-        """Reads off the students of the space how long one is trained, and how long spared."""
-        paced = [p for p in self.space.student if p.path.endswith(PACE)]
-        paths = [p.path for p in paced]
-        students = []
-        for corner in product(*(p.values.ends for p in paced)):
-            with suppress(BadInput):  # others of the space can be trained
-                students.append(self._student(dict(zip(paths, corner, strict=True))))
-        epochs = max(s.optim.epochs for s in students)
-        ramp = max(float(getattr(s.method, "ramp_epochs", 0)) / s.optim.epochs for s in students)
-        step = validated_every(epochs)
-        return Schedule(epochs, step * max(1, math.ceil(ramp * epochs / step - 1e-9)))
+    def _longest(self) -> int:
+        longest = {
+            p.path: max(p.values.ends)
+            for p in self.space.student
+            if p.path.endswith("optim.epochs")
+        }
+        return self._student(longest).optim.epochs
 
     def _student(self, params: Params) -> Train:
         student = next(self.trials(params)).stage.upstream["network"].config

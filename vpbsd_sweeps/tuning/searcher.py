@@ -114,12 +114,12 @@ class Searcher:
         """Notes that a trial failed for a reason that is not in its stages."""
         self.tell(TrialOutcome(number, "failed", reason=reason, keys=self._keys(number)))
 
-    def curves(self) -> Iterator[list[tuple[float, float]]]:
-        """Yields (epoch of the longest schedule, DSC) of every trial that was validated."""
+    def heard(self) -> Iterator[list[tuple[int, float]]]:
+        """Yields (rung, DSC there) of every trial that ended and had come to one."""
         for ended in self.journal.outcomes.values():
             if ended.curve:
-                scale = self.search.scale(self.journal.asked[ended.number])
-                yield [(epoch * scale, dsc) for epoch, dsc in ended.curve]
+                rungs = self.search.rungs_of(self.journal.asked[ended.number])
+                yield [(rungs[epoch], dsc) for epoch, dsc in ended.curve if epoch in rungs]
 
     def _draw(self) -> int:
         number = len(self.journal.asked)

@@ -25,8 +25,8 @@ from vpbsd_sweeps.tuning.journal import Curve, Outcome, TrialOutcome
 from vpbsd_sweeps.tuning.search_spec import Search
 from vpbsd_sweeps.tuning.space import Params
 
-Show = Callable[[float, float, Curve], None]
-"""(epoch of the longest schedule, DSC there, the curve so far); raises SystemExit to stop."""
+Show = Callable[[int, float, Curve], None]
+"""(rung, DSC there, the curve so far); raises SystemExit to stop."""
 
 
 class Ended(NamedTuple):
@@ -41,16 +41,16 @@ class TrialRunner:
 
     Args:
         number: Of the configuration within its search.
-        scale: Epochs of the longest schedule per epoch of its own.
+        rungs: Epoch of the first student -> rung at which it is compared with others.
         follow: Waits for stages until they are stored.
-        show: Is told of each validation of the first student, once per epoch.
+        show: Is told of each rung once.
         store: Where results are read.
     """
 
     def __init__(
-        self, number: int, scale: float, follow: Follow, show: Show, store: Store
+        self, number: int, rungs: dict[int, int], follow: Follow, show: Show, store: Store
     ) -> None:
-        self.number, self.scale, self.store = number, scale, store
+        self.number, self.rungs, self.store = number, rungs, store
         self.follow, self.show = follow, show
         self.curve: dict[int, float] = {}
         self.scores: list[float] = []
@@ -98,11 +98,12 @@ class TrialRunner:
         return None
 
     def _hear(self, row: dict[str, Any]) -> None:
-        """Shows a validation, unless that epoch was shown before: a lost worker repeats some."""
+        """Takes a validation, unless that epoch was heard before: a lost worker repeats some."""
         if DSC in row and int(row["epoch"]) not in self.curve:
             epoch, score = int(row["epoch"]), float(row[DSC])
             self.curve[epoch] = score
-            self.show(epoch * self.scale, score, tuple(sorted(self.curve.items())))
+            if epoch in self.rungs:
+                self.show(self.rungs[epoch], score, tuple(sorted(self.curve.items())))
 
     def _void(self, stage: Stage) -> str | None:
         manifest = patiently(lambda: self.store.manifest(stage.key))
@@ -131,7 +132,7 @@ def run_trial(
     search: Search, number: int, params: Params, follow: Follow, show: Show, store: Store
 ) -> TrialOutcome:
     """Runs one configuration, which can be trained, to its end."""
-    runner = TrialRunner(number, search.scale(params), follow, show, store)
+    runner = TrialRunner(number, search.rungs_of(params), follow, show, store)
     return runner.run(list(search.trials(params)))
 
 
