@@ -11,6 +11,7 @@ from vpbsd_sweeps.drivers.session import join, logged
 from vpbsd_sweeps.execution import cluster
 from vpbsd_sweeps.execution.search_trials import Rule
 from vpbsd_sweeps.monitor.search_display import SearchDisplay
+from vpbsd_sweeps.patience import insisting
 from vpbsd_sweeps.periodic import periodically
 from vpbsd_sweeps.reporting.search_figures import draw_search
 from vpbsd_sweeps.reporting.search_tables import report
@@ -56,7 +57,7 @@ def drive(
         BadInput: The store cannot be written, or the name belongs to another search.
     """
     store.files.check_writable()
-    with study_lock(search.name, store) as lock:
+    with study_lock(search.name, store) as lock, insisting():
         tracker = Tracker(tracking, search.name, artifacts_beside(tracking))
         journal = Journal(store, search.name)
         journal.claim(search.identity)

@@ -13,6 +13,7 @@ from vpbsd_sweeps.execution.search_trials import AskAndTell, Program, Rule, run_
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.execution.trials import run_trials
 from vpbsd_sweeps.monitor.terminal import Terminal
+from vpbsd_sweeps.patience import insisting
 from vpbsd_sweeps.store.lease import Hold
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.tracking.retry import RetryingTracker
@@ -103,5 +104,6 @@ def logged(tracker: RetryingTracker, logger: Logger, lock: Hold) -> Iterator[Non
             yield
     except KeyboardInterrupt:
         if not lock.lost:  # else another driver goes on with it
-            tracker.try_once(logger.interrupt)
+            with insisting(False):  # who wants to leave does not wait for a store
+                tracker.try_once(logger.interrupt)
         raise

@@ -77,7 +77,7 @@ def coordinate_search(config: dict[str, Any], program: Program, url: str, sessio
 
 
 def waiter_of(session: str, number: int) -> Waiter:
-    """Names a trial of a search as the scheduler knows it."""
+    """Returns a trial of a search as the scheduler knows it."""
     return Waiter(session, f"search-{number}")
 
 

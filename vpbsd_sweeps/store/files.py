@@ -20,6 +20,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.messages import first_line
+from vpbsd_sweeps.patience import asks_store
+from vpbsd_sweeps.store.s3 import retries
 
 log = logging.getLogger(__name__)
 JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
@@ -127,7 +129,7 @@ class FileStore:
         if not url:
             raise BadInput("the store is empty: give a folder or a URL such as s3://bucket/name")
         try:  # a cached listing would hide what other processes write
-            fs, root = url_to_fs(url, use_listings_cache=False)
+            fs, root = url_to_fs(url, use_listings_cache=False, **retries(url))
         except (ImportError, ValueError) as error:
             raise BadInput(
                 f"the store {url} cannot be opened ({first_line(error)}): "
@@ -199,6 +201,7 @@ class FileStore:
                 "that every node sees, s3://bucket/name or a folder on NFS"
             )
 
+    @asks_store()
     def read(self, name: str) -> bytes | None:
         """Returns a file's content; None where there is none."""
         try:
@@ -207,6 +210,7 @@ class FileStore:
             return None
         return content
 
+    @asks_store()
     def write(self, name: str, content: Path | bytes) -> None:
         """Replaces a file in one step; a local source may be linked, so do not write into it."""
         path = self.path(name)
@@ -221,6 +225,7 @@ class FileStore:
         else:
             self.fs.pipe_file(path, content)
 
+    @asks_store(FileExistsError)
     def create(self, name: str, content: bytes) -> None:
         """Writes a file unless there is one already, so that one of any number of writers wins.
 
@@ -247,6 +252,7 @@ class FileStore:
             if there != content:
                 raise FileExistsError(path) from error
 
+    @asks_store()
     def fetch(self, name: str, to: Path) -> bool:
         """Puts a file at a local path, for reading; False where there is none."""
         source = self.path(name)
@@ -260,17 +266,20 @@ class FileStore:
             return False
         return True
 
+    @asks_store()
     def sizes(self, folder: str) -> dict[str, int]:
         """Returns name -> bytes of all files below a folder, drafts of killed writers too."""
         path = self.path(folder)
         found = self.fs.find(path, detail=True)
         return {name[len(path) + 1 :]: info["size"] for name, info in found.items()}
 
+    @asks_store()
     def remove(self, name: str) -> None:
         """Removes a file; nothing happens where there is none."""
         with suppress(FileNotFoundError):
             self.fs.rm_file(self.path(name))
 
+    @asks_store()
     def remove_folder(self, folder: str) -> None:
         """Removes a folder with all its files; a local one vanishes in one step."""
         path = self.path(folder)

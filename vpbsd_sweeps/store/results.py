@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
+from vpbsd_sweeps.patience import asks_store
 from vpbsd_sweeps.store.checkpoints import Checkpoints
 from vpbsd_sweeps.store.files import JSON, FileStore, check_key, encode, link_or_copy, sync
 from vpbsd_sweeps.store.studies import Studies
@@ -137,6 +138,7 @@ class Store:
         """Reads the manifest of a result whose state is ``stored``; else None."""
         return self.inspect(key)[1]
 
+    @asks_store(Absent, Damaged)
     def open(self, key: str) -> Path:
         """Returns a local folder with a result's files, for reading only.
 
