@@ -46,7 +46,7 @@ class S3Server:
             self.refused += 1
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response("503 Service Unavailable", [("Content-Type", "application/xml")])
-            return [REFUSED]
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [REFUSED]
         self.answered += 1
         time.sleep(self.seconds)
         return self._app(environ, start_response)
@@ -55,9 +55,7 @@ class S3Server:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         reset = urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")
         urllib.request.urlopen(reset).close()  # a process holds one S3
-        self.client = boto3.client(
-            "s3", endpoint_url=self.url, region_name="us-east-1", **KEYS
-        )
+        self.client = boto3.client("s3", endpoint_url=self.url, region_name="us-east-1", **KEYS)
         self.client.create_bucket(Bucket="results")
         return self
 

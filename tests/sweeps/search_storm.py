@@ -12,6 +12,7 @@ from vpbsd_sweeps.drivers.search import drive
 from vpbsd_sweeps.store.results import Store
 
 TRIALS = 8
+CPUS = int(os.environ.get("TOY_CPUS", "2"))
 
 
 def main() -> None:
@@ -19,7 +20,7 @@ def main() -> None:
     home, store = Path(sys.argv[1]), Store(sys.argv[2])
     search = ToySearch(home / "epochs.log", students_per_teacher=4)
     search.seconds = float(os.environ.get("TOY_SECONDS", "0.2"))
-    _, journal = drive(search, store, f"sqlite:///{home}/mlflow.db", TRIALS, [], cpus=2)
+    _, journal = drive(search, store, f"sqlite:///{home}/mlflow.db", TRIALS, [], cpus=CPUS)
     for number, told in sorted(journal.outcomes.items()):
         print(number, told.outcome, [round(score, 6) for score in told.scores], flush=True)
 
