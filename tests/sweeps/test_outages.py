@@ -34,7 +34,8 @@ def run(home, store, env, during=lambda lines: None):
         during((home / "epochs.log").read_text().splitlines())
         time.sleep(0.1)
     assert driver.returncode == 0, (home / "stderr").read_text()[-3000:]
-    return driver.stdout.read(), sorted((home / "epochs.log").read_text().splitlines())
+    out, _ = driver.communicate()
+    return out, sorted((home / "epochs.log").read_text().splitlines())
 
 
 @pytest.mark.slow

@@ -27,7 +27,8 @@ class Slurm:
             (self.bin / name).symlink_to(HERE / "tests/sweeps/slurm_stand_in.sh")
         self.log.touch()
         (home / "epochs.log").touch()
-        self.job = free_port() - 20_000
+        self.port = 20_000 + free_port() % 10_000
+        self.job = 70_000 + self.port % 10_000
 
     def program(self, name, text):
         (self.bin / name).unlink(missing_ok=True)
@@ -93,7 +94,7 @@ def test_a_signal_ends_the_command_in_good_order_and_queues_the_job_again(slurm,
     assert out.startswith("saved\n")
     assert slurm.requeued() == ([f"requeue {slurm.job}"] if state == "RUNNING" else [])
     starts = (slurm.home / "ray.log").read_text()
-    assert f"start --head --port={20_000 + slurm.job} " in starts
+    assert f"start --head --port={slurm.port} " in starts
 
 
 def test_what_ends_by_itself_is_not_queued_again(slurm):
