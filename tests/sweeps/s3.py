@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import urllib.request
@@ -24,13 +25,16 @@ class S3Server:
 
     Attributes:
         away: While true, each request is answered with 503.
+        full: While true, those that write are.
         seconds: That each answer takes.
         refused: Requests that were refused so far.
         answered: All others.
     """
 
     def __init__(self):
-        self.away, self.seconds, self.refused, self.answered = False, 0.0, 0, 0
+        self.away = self.full = False
+        self.seconds, self.refused, self.answered = 0.0, 0, 0
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line per request
         self._app = DomainDispatcherApplication(create_backend_app)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -42,7 +46,7 @@ class S3Server:
         }
 
     def __call__(self, environ, start_response):
-        if self.away:
+        if self.away or (self.full and environ["REQUEST_METHOD"] in ("PUT", "POST")):
             self.refused += 1
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response("503 Service Unavailable", [("Content-Type", "application/xml")])

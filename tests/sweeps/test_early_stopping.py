@@ -47,6 +47,16 @@ def test_a_rung_compares_what_came_there_and_hears_each_once():
     assert heard.early.stopped == {"b", "c"}
 
 
+def test_the_rule_hears_each_rung_once():
+    """Tune's median rule would count what a lost coordinator sends again as another look."""
+    heard = Heard("median")
+    for score in (0.5, 0.5, 0.1):
+        assert heard("a", 2, score) == GO
+    assert heard("a", 4, 0.6) == GO
+    ((_, results),) = heard.early._rule._results.items()
+    assert [(row[RUNG], row[SCORE]) for row in results] == [(2, 0.5), (4, 0.6)]
+
+
 def test_one_whose_ramp_was_long_fills_no_rung_that_it_passed():
     heard = Heard()
     assert heard("a", 8, 0.1) == GO
