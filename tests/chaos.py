@@ -41,7 +41,7 @@ SETTINGS = {
     "student.optim.steps_per_epoch": "3",
 }
 ARMS = "light_unet,vpbsd"
-PATIENCE = 300
+PATIENCE = 1500  # seconds for one run of the driver, on a busy machine
 BEGUN = "stages side by side"
 """What a driver prints when its Ray is up and trials begin."""
 

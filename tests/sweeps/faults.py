@@ -61,10 +61,11 @@ class RayCluster:
 
     Args:
         home: A folder with a short path, for Ray's sockets.
+        env: What its processes need to reach the store.
     """
 
-    def __init__(self, home: Path) -> None:
-        self.home, self.port = home, free_port()
+    def __init__(self, home: Path, env: dict[str, str]) -> None:
+        self.home, self.port, self._env = home, free_port(), env
         self.address = f"127.0.0.1:{self.port}"
         self.head = self._start("--head", f"--port={self.port}", f"--temp-dir={home}")
         self.node = self._join()
@@ -106,7 +107,7 @@ class RayCluster:
         with (self.home / "ray.log").open("ab") as log:
             return subprocess.Popen(
                 [str(ray), "start", *words, *common],
-                env=env,
+                env=env | self._env,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -142,12 +143,14 @@ class World:
         home.mkdir()
         self.s3, self.mlflow = S3Server(), MlflowServer(home)
         self.store = "s3://results/store"
+        here = {"VPBSD_CHECKPOINT_SECONDS": "0", "VPBSD_CACHE": str(home / "cache")}
+        self.env = self.s3.env | here
         self.driver: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> World:
         self.s3.__enter__()
         self.mlflow.start()
-        self.cluster = RayCluster(self.home)
+        self.cluster = RayCluster(self.home, self.env)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -158,11 +161,10 @@ class World:
     def start(self, *more: str) -> subprocess.Popen[str]:
         """Starts a driver, in a process group of its own."""
         places = ["--store", self.store, "--tracking", self.mlflow.uri]
-        env = {"RAY_ADDRESS": self.cluster.address, "VPBSD_CHECKPOINT_SECONDS": "0"}
         with (self.home / "stderr").open("a") as errors:
             return subprocess.Popen(
                 [*self._command, *places, *more],
-                env={**os.environ, **self.s3.env, **env, "VPBSD_CACHE": str(self.home / "cache")},
+                env={**os.environ, **self.env, "RAY_ADDRESS": self.cluster.address},
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

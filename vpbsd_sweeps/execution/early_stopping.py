@@ -27,8 +27,7 @@ def make_scheduler(name: str, rungs: Sequence[int]) -> Any:  # noqa: ANN401 (Ray
     by = {"time_attr": RUNG, "metric": SCORE, "mode": "max", "grace_period": rungs[0]}
     if name == "median":  # a trial that had to pause would begin anew
         return MedianStoppingRule(**by, min_time_slice=inf)
-    longest = 3 * rungs[-1] // 2  # from which Tune reckons the same rungs
-    return ASHAScheduler(**by, max_t=longest, reduction_factor=FACTOR, stop_last_trials=False)
+    return ASHAScheduler(**by, max_t=rungs[-1], reduction_factor=FACTOR, stop_last_trials=False)
 
 
 class Earlier(NamedTuple):

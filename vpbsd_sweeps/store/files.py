@@ -8,7 +8,7 @@ import logging
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.messages import first_line
 from vpbsd_sweeps.patience import asks_store
-from vpbsd_sweeps.store.s3 import retries
+from vpbsd_sweeps.store.s3 import in_one_request, retries
 
 log = logging.getLogger(__name__)
 JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
@@ -136,6 +136,7 @@ class FileStore:
                 "give a folder, or a URL whose fsspec package is installed"
             ) from error
         self.fs: AbstractFileSystem = fs
+        self._small = in_one_request(url)
         self.is_local = isinstance(fs, LocalFileSystem)
         self._root = os.path.abspath(root).rstrip("/") if self.is_local else root.rstrip("/")
         self.url: str = self._root or "/" if self.is_local else fs.unstrip_protocol(root)
@@ -205,10 +206,18 @@ class FileStore:
     def read(self, name: str) -> bytes | None:
         """Returns a file's content; None where there is none."""
         try:
-            content: bytes = self.fs.cat_file(self.path(name))
+            content: bytes = self.fs.cat_file(self.path(name), **self._small)
         except (FileNotFoundError, NotADirectoryError):
             return None
         return content
+
+    def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Returns the contents of many files at once, without those that are not there."""
+        paths = {self.path(name): name for name in names}
+        if not paths:
+            return {}
+        found = self.fs.cat(list(paths), on_error="omit", **self._small)
+        return {paths[path]: content for path, content in found.items()}
 
     @asks_store()
     def write(self, name: str, content: Path | bytes) -> None:
@@ -243,9 +252,7 @@ class FileStore:
                     draft.write_bytes(content)
             else:
                 self.fs.pipe_file(path, content, mode="create")
-        except (
-            OSError
-        ) as error:  # the answer may have been lost, and some have errors of their own
+        except OSError as error:  # the answer may be lost, and some have errors of their own
             there = self.read(name)
             if there is None:
                 raise

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -88,6 +88,29 @@ def differing(folder: Path, manifest: Manifest) -> str | None:
         if not path.is_file() or measure(path) != entry:
             return name
     return None
+
+
+def checked(
+    files: FileStore, key: str, text: bytes, sizes_of: Callable[[str], Mapping[str, int]]
+) -> Manifest:
+    """Reads the manifest of a result and compares it with the sizes of what is there.
+
+    Raises:
+        Damaged: It is no manifest of this result, or a file is missing or of another size.
+    """
+    where = files.path(f"{_result(key)}/manifest.json")
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        raise Damaged(f"{where} is no manifest of version 1") from error
+    if manifest.key != key:
+        raise Damaged(f"{where} belongs to {manifest.key}")
+    attempt = _attempt(manifest)
+    sizes = sizes_of(attempt)
+    for file, entry in manifest.files.items():
+        if sizes.get(file) != entry.size:
+            raise Damaged(f"{files.path(attempt)}: {file} is missing or of another size")
+    return manifest
 
 
 def settle(draft: Path, folder: Path) -> None:
@@ -200,22 +223,8 @@ class Store:
     def _checked(self, key: str) -> Manifest | None:
         """Reads a manifest and compares it with the names and sizes of its files."""
         name = f"{_result(key)}/manifest.json"
-        where, text = self.files.path(name), self.files.read(name)
-        if text is None:
-            return None
-        try:
-            manifest = Manifest.model_validate_json(text)
-        except ValidationError as error:
-            raise Damaged(f"{where} is no manifest of version 1") from error
-        if manifest.key != key:
-            raise Damaged(f"{where} belongs to {manifest.key}")
-        attempt = _attempt(manifest)
-        sizes = self.files.sizes(attempt)
-        for file, entry in manifest.files.items():
-            if sizes.get(file) != entry.size:
-                folder = self.files.path(attempt)
-                raise Damaged(f"{folder}: {file} is missing or of another size")
-        return manifest
+        text = self.files.read(name)
+        return None if text is None else checked(self.files, key, text, self.files.sizes)
 
     def _first(self, key: str) -> Manifest | None:
         """Finds the result that is there already; a damaged one is set aside."""
