@@ -15,7 +15,8 @@ from vpbsd.networks.build import WEIGHTS
 from vpbsd.pipeline import recipes, run
 from vpbsd.safetensors_io import read_tensors
 from vpbsd.training import validation
-from vpbsd.training.validation import DSC, Validation, is_validated
+from vpbsd.training.validation import Validation
+from vpbsd.training.validation_epochs import DSC, is_validated
 
 
 @pytest.fixture

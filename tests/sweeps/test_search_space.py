@@ -22,7 +22,7 @@ from vpbsd_sweeps.reporting.search_tables import command
 from vpbsd_sweeps.study.study import check_arms
 from vpbsd_sweeps.tuning.default_space import SPACE, WIDTHS, space_of, touched
 from vpbsd_sweeps.tuning.sampler import ConfigSampler
-from vpbsd_sweeps.tuning.search_spec import Search, stage_of
+from vpbsd_sweeps.tuning.search_spec import Search, scheduler_of, stage_of
 from vpbsd_sweeps.tuning.space import Parameter, Space, parse_parameter
 
 BOOK = "pretrain.network.codebook"
@@ -203,11 +203,25 @@ def test_students_of_one_teacher_share_all_of_it(volumes, space):
     assert unique["targets"] <= 2 * 3
 
 
-def test_a_student_is_not_judged_before_its_ramp_is_over(volumes, space):
-    for arm, grace in (("vpbsd", 3.0), ("mt", 0.0)):
-        search = searched(volumes, space, arm=arm)
-        settings = {"student.ramp_epochs": 3.0, "student.optim.epochs": 11}
-        assert search.schedule(next(search.trials(settings))) == (11, grace)
+def test_students_are_compared_at_four_looks_and_never_in_their_own_ramp(volumes, space):
+    """Of 20 epochs with a look every second one; the ramps of the space are up to 30 long."""
+    search = searched(volumes, space)
+    assert search.rungs == (2, 4, 8, 16)
+    for ramp, judged in ((4.0, (4, 8, 16)), (8.0, (8, 16)), (15.0, (16,)), (30.0, ())):
+        own = search.rungs_of({"student.ramp_epochs": ramp})
+        assert own == {rung: rung for rung in judged}
+    no_ramp = searched(volumes, space, arm="mt").rungs_of({"student.ramp_epochs": 8.0})
+    assert list(no_ramp) == [2, 4, 8, 16]
+
+
+def test_schedules_of_several_lengths_meet_at_the_same_share(volumes, space):
+    """Of 35 epochs with a look every third: 14 of 140 are 3.5 of 35, so the look at 6 counts."""
+    lengths = Parameter("student.optim.epochs", Choice((35, 140)))
+    fixed = override(space.settings, {"student.ramp_epochs": 7})
+    search = searched(volumes, Space(fixed, (), (lengths,)))
+    assert search.rungs == (14, 28, 56, 112)
+    assert search.rungs_of({"student.optim.epochs": 35}) == {9: 28, 15: 56, 30: 112}
+    assert search.rungs_of({}) == {8: 56, 16: 112}, "20 epochs, those before 7 in the ramp"
 
 
 # --- the default spaces, as they were written down before they were read off the settings
@@ -277,3 +291,14 @@ def test_a_search_takes_what_each_of_its_folds_chose(volumes, space):
     assert {t.stage.upstream["network"].config.method.gamma for t in trials} == {0.5}
     assert "choices" not in plain.identity
     assert chosen.identity["choices"] == {"1": {"data.clip_percentile": 99.0}}
+
+
+def test_who_stops_students_is_part_of_a_search_only_where_it_is_another(volumes, space):
+    known = searched(volumes, space).identity
+    assert "scheduler" not in known, "searches that began before go on"
+    assert searched(volumes, space, scheduler="median").identity == known | {"scheduler": "median"}
+    assert scheduler_of("tpe", None) == "asha"
+    assert scheduler_of("nsga2", None) == scheduler_of("tpe", "none") == "none"
+    assert "scheduler" not in searched(volumes, space, sampler="nsga2", scheduler="none").identity
+    with pytest.raises(BadInput, match="--scheduler asha ranks students by DSC alone"):
+        scheduler_of("nsga2", "asha")

@@ -19,22 +19,10 @@ from vpbsd.losses.classes import decided
 from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.methods.method import Method
 from vpbsd.random_streams import permutation
+from vpbsd.training.validation_epochs import DSC, is_validated
 
-DSC = "val/dsc"
-VALIDATIONS = 10
-"""Validations in a whole schedule: often enough to stop a student at a fifth of it."""
 MOST_PATCHES = 32
 """One costs a forward pass of these: a glance to rank by, not a result to report."""
-
-
-def is_validated(optim: Optim, epoch: int) -> bool:
-    """Tells whether a student is validated after so many epochs of its schedule.
-
-    >>> optim = Optim(lr=0.01, epochs=300)
-    >>> [epoch for epoch in range(1, 100) if is_validated(optim, epoch)]
-    [30, 60, 90]
-    """
-    return epoch % max(1, optim.epochs // VALIDATIONS) == 0
 
 
 class Validation:

@@ -36,7 +36,14 @@ from vpbsd_sweeps.study.study import check_arm
 from vpbsd_sweeps.tuning.default_space import WIDTHS, space_of
 from vpbsd_sweeps.tuning.plan import plan_lines
 from vpbsd_sweeps.tuning.ranking import best
-from vpbsd_sweeps.tuning.search_spec import SAMPLERS, Search, check_sampler, stage_of
+from vpbsd_sweeps.tuning.search_spec import (
+    SAMPLERS,
+    SCHEDULERS,
+    Search,
+    check_sampler,
+    scheduler_of,
+    stage_of,
+)
 
 
 def arguments() -> argparse.Namespace:
@@ -60,6 +67,12 @@ def arguments() -> argparse.Namespace:
         help="search a setting over low:high, low:high:log or a,b,c; may be repeated",
     )
     parser.add_argument("--sampler", default="tpe", help=f"any of {', '.join(SAMPLERS)} (tpe)")
+    parser.add_argument(
+        "--scheduler",
+        choices=SCHEDULERS,
+        help="who stops students early, on the first fold: Ray Tune's ASHA, its median rule, or "
+        "nobody (default asha; none with --sampler nsga2)",
+    )
     parser.add_argument("--trials", type=int, default=40, metavar="N", help="in all (default 40)")
     parser.add_argument(
         "--students-per-teacher",
@@ -150,4 +163,5 @@ def search_of(args: argparse.Namespace) -> Search:
         seed=args.seed,
         # with nothing of a student to vary, more of them would be the same one
         students_per_teacher=args.students_per_teacher if space.student else 1,
+        scheduler=scheduler_of(args.sampler, args.scheduler),
     )
