@@ -58,6 +58,7 @@ class CheckedPlanes:
         dtype: Type of the image.
         label_voxels: Vessel voxels so far; None where there is no label.
         counter: Counts intensities; None for types with too many values.
+        profile: Vessel voxels so far per plane along z, y and x.
     """
 
     def __init__(self, name: str, metadata: VolumeMetadata, label_above: float | None) -> None:
@@ -67,6 +68,7 @@ class CheckedPlanes:
         self.dtype = np.dtype(metadata.dtype)
         self.label_voxels: int | None = None
         self.counter = Counter(self.dtype) if countable(self.dtype) else None
+        self.profile = tuple(np.zeros(n, np.int64) for n in metadata.shape)
         self._name, self._above = name, label_above
         self._digests = {"image": hashlib.sha256(), "label": hashlib.sha256()}
 
@@ -92,6 +94,11 @@ class CheckedPlanes:
         content = asdict(self.metadata) | {k: d.hexdigest() for k, d in self._digests.items()}
         del content["channel"], content["classes"]  # renamed, the voxels are still the same
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def content(self) -> str:
+        """Computes the SHA-256 of the image's voxels, type and shape, once all have passed."""
+        about = [self.metadata.dtype, *self.metadata.shape, self._digests["image"].hexdigest()]
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
     def _planes(self, kind: str, slabs: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
         depth, *plane_shape = self.metadata.shape
@@ -134,7 +141,12 @@ class CheckedPlanes:
             )
         label = np.ascontiguousarray(plane, np.uint8)
         self._digests["label"].update(label.data)
-        self.label_voxels = (self.label_voxels or 0) + int(np.count_nonzero(label))
+        marked = label > 0
+        along_y = marked.sum(axis=1, dtype=np.int64)
+        self.profile[0][z] = along_y.sum()
+        self.profile[1][:] += along_y
+        self.profile[2][:] += marked.sum(axis=0, dtype=np.int64)
+        self.label_voxels = (self.label_voxels or 0) + int(along_y.sum())
         return label
 
     def _check_finite(self, kind: str, z: int, plane: NDArray[Any]) -> None:

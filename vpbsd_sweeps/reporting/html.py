@@ -12,6 +12,7 @@ from statistics import mean
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from vpbsd.data.volume_keys import volume_key
 from vpbsd.pipeline.recipes import REFERENCES
 from vpbsd_sweeps.monitor.accounting import Hours
 from vpbsd_sweeps.reporting import label_figure, label_tables, tables
@@ -224,7 +225,8 @@ def _extremes(records: StudyRecords, trials: list[TrialResult]) -> Iterator[Pict
         trial = seen[fold, volume][0]
         run_id = trial.run_id
         for path in records.tracker.list_files(run_id, "pictures"):
-            kind = re.fullmatch(rf"pictures/(\w+?)_\d+_{re.escape(volume)}\.png", path)
+            named = "|".join(map(re.escape, (volume_key(volume), volume)))  # older: the name
+            kind = re.fullmatch(rf"pictures/(\w+?)_\d+_(?:{named})\.png", path)
             if kind:
                 caption = f"{word}: {volume}, fold {fold}, DSC {score:.3f}: {kind[1]}"
                 yield Picture(_fetched(records, run_id, path), caption, run_id)
