@@ -47,7 +47,9 @@ def test_folds_of_regions_that_nobody_annotated_are_refused(tmp_path):
     for name in "ab":
         write(tmp_path, name)
     protocol = Protocol(folds=3, split="space", margin=4)
-    with pytest.raises(BadInput, match="train only on what has no vessel voxel .*a .x 64 to 180"):
+    with pytest.raises(
+        BadInput, match="train only on what has no labelled voxel .*a .x 64 to 180"
+    ):
         make_folds(list_volumes(tmp_path), protocol)
 
 
@@ -59,12 +61,12 @@ def test_a_region_without_vessels_is_left_out_of_the_test_and_said(tmp_path):
     tested = [sorted(part.volume.name for part in fold.test) for fold in folds]
     assert tested == [["a", "b"], ["a", "b"], ["a"]]
     said = list(remarks(volumes, folds, (8, 32, 32)))
-    assert "note: fold 2 does not test b (x 120 to 180): it has no vessel voxel" in said
+    assert "note: fold 2 does not test b (x 120 to 180): it has no labelled voxel" in said
     assert (
-        "note: all vessels of b lie between x 0 and 100 of 180: if the rest is not annotated, "
+        "note: the label of b lies between x 0 and 100 of 180: if the rest is not annotated, "
         "crop it, for it counts as background"
     ) in said
-    assert not any("all vessels of a lie between x" in line for line in said)
+    assert not any("the label of a lies between x" in line for line in said)
 
 
 def test_few_groups_and_nothing_unlabelled_are_said(tmp_path):

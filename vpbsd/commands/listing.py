@@ -26,5 +26,5 @@ def line(info: VolumeInfo) -> str:
     label = "no label"
     if info.label_voxels is not None:
         share = 100 * info.label_voxels / prod(info.shape)
-        label = f"label ({info.label_voxels} vessel voxels, {share:.1f} %)"
+        label = f"label ({info.label_voxels} {' and '.join(info.classes)} voxels, {share:.1f} %)"
     return f"{info.name}  group {info.group}  {size}  {spacing}  {label}"

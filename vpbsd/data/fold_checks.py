@@ -39,13 +39,13 @@ def without_empty_tests(fold: Fold) -> Fold:
     test = tuple(part for part in fold.test if part not in empty)
     if not test:
         raise BadInput(
-            f"fold {fold.index} would test only what has no vessel voxel "
+            f"fold {fold.index} would test only what has no labelled voxel "
             f"({', '.join(map(place, empty))}): if it is not annotated, crop the volumes to what "
             "is; else use fewer folds or another split"
         )
     if fold.train and all(vessel_voxels(part) == 0 for part in fold.train):
         raise BadInput(
-            f"fold {fold.index} would train only on what has no vessel voxel "
+            f"fold {fold.index} would train only on what has no labelled voxel "
             f"({', '.join(map(place, fold.train))}): if it is not annotated, crop the volumes to "
             "what is; else use fewer folds or another split"
         )

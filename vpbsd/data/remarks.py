@@ -45,14 +45,15 @@ def remarks(
         )
     for fold in folds:
         for part in fold.untested:
-            yield f"note: fold {fold.index} does not test {place(part)}: it has no vessel voxel"
+            yield f"note: fold {fold.index} does not test {place(part)}: it has no labelled voxel"
 
 
 def _of_volume(volume: VolumeInfo, patch: Sequence[int]) -> Iterator[str]:
     if any(n < p for n, p in zip(volume.shape, patch, strict=True)):
         yield f"note: {volume.name} is thinner than a patch and will be padded by reflection"
     if volume.label_voxels and volume.label_voxels > prod(volume.shape) / 2:
-        yield f"note: more than half of {volume.name} is labelled as vessel"
+        named = " and ".join(volume.classes)
+        yield f"note: more than half of {volume.name} is labelled as {named}"
     if volume.label_voxels == 0:
         yield f"note: the label of {volume.name} is empty: annotated as empty, or not at all?"
     elif volume.label_voxels:
@@ -69,6 +70,6 @@ def _bare_ends(volume: VolumeInfo, axis: int) -> Iterator[str]:
     first, last, n = int(found[0]), int(found[-1]) + 1, len(profile)
     if max(first, n - last) >= BARE * n:
         yield (
-            f"note: all vessels of {volume.name} lie between {'zyx'[axis]} {first} and {last} of "
+            f"note: the label of {volume.name} lies between {'zyx'[axis]} {first} and {last} of "
             f"{n}: if the rest is not annotated, crop it, for it counts as background"
         )

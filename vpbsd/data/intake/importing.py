@@ -260,7 +260,8 @@ def _summary(info: VolumeInfo) -> str:
     spacing = " x ".join(f"{size:g}" for size in info.spacing_um or ())
     label = "no label"
     if info.label_voxels is not None:
-        label = f"{100 * info.label_voxels / prod(info.shape):.1f} % vessel"
+        share = 100 * info.label_voxels / prod(info.shape)
+        label = f"{share:.1f} % {' and '.join(info.classes)}"
     size = f"{spacing} um" if spacing else "voxel size unknown"
     return f"{info.name}: {shape} {info.dtype}, {size}, group {info.group}, {label}"
 
