@@ -14,7 +14,7 @@ test: $(VENV)/.installed-dev lint docs  ## lint, types, pages and the plain test
 test-all: $(VENV)/.installed-dev lint docs  ## also what needs longer, a browser or servers
 	$(BIN)/pytest -m "slow or not slow"
 
-chaos: $(VENV)/.installed-dev       ## kills a sweep at 20 random moments, some minutes
+chaos: $(VENV)/.installed-dev       ## a sweep survives 39 faults at random moments, about an hour
 	$(BIN)/python -m tests.chaos
 
 lint: $(VENV)/.installed-dev

@@ -68,7 +68,7 @@ ROOMS = (
     ("reporting", "records -> analysis -> tables, figures, page", "", BLUE),
     ("tracking", "runs in MLflow, and patience", "imports mlflow", BLUE),
     ("monitor", "progress, status, hours", "", BLUE),
-    ("tuning", "search: space, sampler, halving, journal", "alone imports optuna", GREEN),
+    ("tuning", "search: space, sampler, trials, journal", "alone imports optuna", GREEN),
     ("study", "arms x folds x seeds, and their plan", "", GREEN),
     ("execution", "jobs, scheduler, workers, slices", "alone imports ray", SAND),
     ("store", "results by key, checkpoints, locks", "", GREY),

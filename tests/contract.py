@@ -139,19 +139,28 @@ def averages_move_as_their_formula_says(case, monkeypatch, steps=3):
     """theta <- a theta + (1 - a) theta_student after each step, a = min(1 - 1/(t + 1), cap)."""
     monkeypatch.setattr("vpbsd.training.loop.MOST_SECONDS_BETWEEN_YIELDS", -1.0)
     training = case.training()
-    student = training.method.deliverable
     averages = [m for m in training.method.modules() if isinstance(m, Ema)]
     assert averages, "no average"
+    sources = [_followed(training.method, averages, mean) for mean in averages]
     expected = [{n: p.double() for n, p in m.inner.named_parameters()} for m in averages]
     for t, _ in enumerate(_steps(training, case.pool, steps)):
-        for mean, before in zip(averages, expected, strict=True):
+        for mean, before, source in zip(averages, expected, sources, strict=True):
             a = min(1 - 1 / (t + 1), mean.cap)
-            for name, weight in student.named_parameters():
+            for name, weight in source.named_parameters():
                 before[name] = a * before[name] + (1 - a) * weight.detach().double()
                 found = dict(mean.inner.named_parameters())[name].double()
                 assert torch.allclose(found, before[name], atol=1e-6), (
                     f"average of '{name}' is wrong after step {t}"
                 )
+
+
+def _followed(method, averages, mean):
+    """The one part of a method whose parameters have the names of an average's."""
+    names = dict(mean.inner.named_parameters()).keys()
+    within = {id(module) for one in averages for module in one.modules()}
+    others = [m for m in method.modules() if id(m) not in within]
+    (source,) = [m for m in others if dict(m.named_parameters()).keys() == names]
+    return source
 
 
 def saved_state_is_all_the_state(case, home, monkeypatch, stops):

@@ -11,10 +11,12 @@ from vpbsd.overrides import override
 from vpbsd.settings import laptop
 
 PATCH = (32, 32, 64)
+DATA = Data(patch=PATCH)
 CODES = 4
 NETWORK = SwinNet(
     feature_size=12, window_size=4, depths=(1, 1, 1, 1), codebook=Codebook(size=CODES, warm=0.5)
 )
+PLAIN = NETWORK.model_copy(update={"codebook": None})
 UNETR = UnetrNet(feature_size=2, hidden_size=8, mlp_dim=8, num_heads=2, patch=PATCH)
 SHAPES = {"codes": (32, 1, 1, 2), "pseudo": (1, *PATCH), "features": (192, 1, 1, 2)}
 SHAPES |= {"features16": (96, 2, 2, 4), "margin": (1, *PATCH)}
@@ -62,12 +64,13 @@ class Kept(NamedTuple):
     labelled: tuple
     unlabelled: tuple
 
-    def pool(self, asks=(), seed=0, augment=True, batch=2, unlabelled=True):
+    def pool(self, asks=(), seed=0, augment=True, batch=2, unlabelled=True, drawn=DATA):
         """Patches of both roles with made-up targets of the fields that a method asks for."""
 
         def with_targets(role, parts, salt):
             targets = {name: MadeUpTargets(name, salt) for name, of in asks if of == role}
-            return PatchesWithTargets(PatchSet(parts, Data(patch=PATCH)), targets)
+            data = drawn if role == "unlabelled" else DATA
+            return PatchesWithTargets(PatchSet(parts, data), targets)
 
         return Pool(
             labelled=with_targets("labelled", self.labelled, 1),

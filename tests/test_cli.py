@@ -216,11 +216,14 @@ def test_help_loads_no_library_and_is_there_at_once():
     assert ran.stdout.splitlines()[-1] == "[]"
 
 
-def test_check_shows_groups_and_the_folds_a_sweep_would_make(folder, monkeypatch, capsys):
+def test_check_shows_groups_and_the_folds_a_sweep_would_make(
+    folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["vpbsd", "check", str(folder), "--folds", "3"])
     assert program.main() == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown[0].startswith("v0  group animal0  32x64x64")
+    assert shown[1].startswith("v0  group animal0  32x64x64")
     assert "group animal4: 1 volumes" in shown
     assert "note: v1 is thinner than a patch and will be padded by reflection" in shown
     assert shown[-3:] == [
@@ -230,7 +233,8 @@ def test_check_shows_groups_and_the_folds_a_sweep_would_make(folder, monkeypatch
     ]
 
 
-def test_check_refuses_what_a_sweep_would_refuse(folder, monkeypatch):
+def test_check_refuses_what_a_sweep_would_refuse(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["vpbsd", "check", str(folder), "--folds", "7"])
     with pytest.raises(BadInput, match="7 folds need as many groups"):
         program.main()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests import contract, small
-from vpbsd.config import LightNet, Optim
+from vpbsd.config import LightNet, Optim, VNet
 from vpbsd.data.folds import whole_volume
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import Labelled, Semi, TeacherTargets, Unlabelled
@@ -25,9 +25,25 @@ from vpbsd.methods.distilling_configs import (
     VpbSDConfig,
 )
 from vpbsd.methods.method import Clock
+from vpbsd.methods.pretraining_configs import (
+    ChaitanyaConfig,
+    ComparativeConfig,
+    ContrastiveConfig,
+    PretrainingSection,
+    S2dcConfig,
+)
+from vpbsd.methods.rival_configs import (
+    CpsConfig,
+    DicoConfig,
+    Mcsc,
+    McscConfig,
+    SimCVD,
+    SimCVDConfig,
+)
 from vpbsd.methods.roster import build_method
-from vpbsd.pipeline.recipes import FROZEN_IN_FINE_TUNING
+from vpbsd.pipeline.teachers import FROZEN_IN_FINE_TUNING
 
+TRANSFORMER = small.NETWORK.model_copy(update={"codebook": None})
 METHODS = {
     "patterns": PatternsConfig(network=small.NETWORK, skip_drop=0.2),
     "patterns_at_half": PatternsConfig(network=small.NETWORK, skip_drop=0.2, rebuilt_at=2),
@@ -52,10 +68,34 @@ METHODS = {
     "vid": VidConfig(teacher_width=192, vid=Vid(hidden=8)),
     "hints": HintsConfig(teacher_width=192),
     "ab": AbConfig(teacher_width=192),
+    "cps": CpsConfig(),
+    "simcvd": SimCVDConfig(simcvd=SimCVD(pool=8)),
+    "simcvd_wo_sdm": SimCVDConfig(simcvd=SimCVD(pool=8, sdm=False)),
+    "simcvd_wo_contrast": SimCVDConfig(simcvd=SimCVD(contrast=0)),
+    "simcvd_wo_pairwise": SimCVDConfig(simcvd=SimCVD(pool=8, pairwise=0, pooling="max")),
+    "simcvd_wo_consistency": SimCVDConfig(simcvd=SimCVD(pool=8, consistency=0)),
+    "simcvd_inpainting": SimCVDConfig(simcvd=SimCVD(pool=8, views="inpainting")),
+    "mcsc": McscConfig(transformer=TRANSFORMER, mcsc=Mcsc(voxels=64, groups=2)),
+    "mcsc_wo_contrast": McscConfig(transformer=TRANSFORMER, mcsc=Mcsc(contrast=0)),
+    "mcsc_all": McscConfig(
+        transformer=TRANSFORMER,
+        mcsc=Mcsc(voxels=64, anchors="all", labels="own", balanced=False, scales=(4,)),
+    ),
+    "dico": DicoConfig(transformer=TRANSFORMER),
+    "simcvd_vnet": SimCVDConfig(network=VNet(), simcvd=SimCVD(pool=8)),
+    "s2dc": S2dcConfig(network=small.PLAIN, hidden=8, width=6, keys=9),
+    "s2dc_code": S2dcConfig(
+        network=small.PLAIN, hidden=8, width=6, form="code", matcher="sinkhorn", global_weight=0
+    ),
+    "comparative": ComparativeConfig(network=small.PLAIN),
+    "comparative_unetr": ComparativeConfig(network=small.UNETR),
+    "contrastive": ContrastiveConfig(network=small.UNETR, partitions=2),
+    "chaitanya": ChaitanyaConfig(network=small.PLAIN, patch=small.PATCH, hidden=8, width=4),
 }
 PATTERNS = ("patterns", "patterns_at_half")
-LARGE = (*PATTERNS, "teacher", "teacher_no_pretrain", "unetr")
-AVERAGED = ("mt", "uamt")
+PRETRAINED = tuple(n for n, config in METHODS.items() if isinstance(config, PretrainingSection))
+LARGE = (*PRETRAINED, "teacher", "teacher_no_pretrain", "unetr", "simcvd_vnet")
+AVERAGED = ("mt", "uamt", "simcvd")
 FROZEN = {
     "patterns": ("teacher.net.out",),
     "patterns_at_half": ("teacher.net.out", "teacher.net.encoder1", "teacher.net.decoder1"),
@@ -65,10 +105,18 @@ FROZEN = {
     "ab": ("student.decoder", "student.head"),
 }
 SUPERVISED = ("light_unet", "teacher", "teacher_no_pretrain", "unetr")
-BATCHES = {**dict.fromkeys(PATTERNS, Unlabelled), **dict.fromkeys(SUPERVISED, Labelled)}
-STUDENTS = [name for name in METHODS if name not in LARGE]
-LABELS = [name for name in METHODS if name not in PATTERNS]
+BATCHES = {**dict.fromkeys(PRETRAINED, Unlabelled), **dict.fromkeys(SUPERVISED, Labelled)}
+SLOW = {name for name in METHODS if name.startswith(("simcvd_", "mcsc", "dico"))}
+"""Variants, and networks that take seconds a step."""
+EVERY = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in METHODS]
+STUDENTS = [each for each in EVERY if each.values[0] not in LARGE]
+LABELS = [each for each in EVERY if each.values[0] not in PRETRAINED]
+BY_VOLUMES = (ComparativeConfig, ContrastiveConfig, ChaitanyaConfig)
 LATE = Clock(3, 2, 4)
+READ_PATCHES = ("patterns", "vpbsd", "baseline_mid_semi", "kd", "mt", "me", "cps", "simcvd")
+"""One of each way to draw patches without label."""
+LABELLED = ("semi", "kd", "cldice", "sdm", "discriminator", "pseudo")
+"""Terms, beside the supervised ones, that depend on labels or on a teacher's."""
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +130,13 @@ def kept(volumes):
 def case_of(name, kept):
     config = METHODS[name]
     wanted = config.needs_targets
-    unlabelled = name in PATTERNS or any(role == "unlabelled" for _, role in wanted)
+    unlabelled = name in PRETRAINED or any(role == "unlabelled" for _, role in wanted)
     unlabelled = unlabelled or config.draws_unlabelled
     batch = 1 if name in LARGE else 2  # large networks take their time
-    pool = kept.pool(wanted, unlabelled=unlabelled, batch=batch)
+    drawn = config.drawn(small.DATA) if name in PRETRAINED else small.DATA
+    if type(config) in BY_VOLUMES:  # a second volume, also thin
+        kept = kept._replace(unlabelled=kept.unlabelled + kept.labelled)
+    pool = kept.pool(wanted, unlabelled=unlabelled, batch=batch, drawn=drawn)
     optim = Optim(lr=1e-3, epochs=2, clip=1.0)
     # a fresh student is certain of nothing, so that UA-MT's first threshold lets no voxel pass
     once = (*SUPERVISED, "uamt")
@@ -95,7 +146,7 @@ def case_of(name, kept):
     )
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=EVERY)
 def seen(request, kept):
     """A method of the roster, its case, and a look at it at every clock."""
     case = case_of(request.param, kept)
@@ -103,7 +154,7 @@ def seen(request, kept):
     return method, contract.look(case, method)
 
 
-@pytest.fixture(params=METHODS)
+@pytest.fixture(params=EVERY)
 def name(request):
     return request.param
 
@@ -145,6 +196,21 @@ def test_saved_state_is_all_the_state(name, kept, tmp_path, monkeypatch):
     contract.saved_state_is_all_the_state(case_of(name, kept), tmp_path, monkeypatch, (1, 2, 4))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("s2dc", marks=pytest.mark.slow),
+        pytest.param("comparative", marks=pytest.mark.slow),
+        "comparative_unetr",
+        "contrastive",
+        pytest.param("chaitanya", marks=pytest.mark.slow),
+    ],
+)
+def test_saved_state_of_a_pretraining_is_all_of_it(name, kept, tmp_path, monkeypatch):
+    """A stop within each of its phases."""
+    contract.saved_state_is_all_the_state(case_of(name, kept), tmp_path, monkeypatch, (1, 3))
+
+
 @pytest.mark.parametrize("name", AVERAGED)
 def test_averages_move_as_their_formula_says(name, kept, monkeypatch):
     contract.averages_move_as_their_formula_says(case_of(name, kept), monkeypatch)
@@ -167,7 +233,7 @@ def test_batches_of_the_declared_kind_are_enough(name, kept):
     assert losses(method, batch).keys() == method.weights(LATE).keys()
 
 
-@pytest.mark.parametrize("name", ["patterns", "vpbsd", "baseline_mid_semi", "kd", "mt", "me"])
+@pytest.mark.parametrize("name", READ_PATCHES)
 def test_labels_of_unlabelled_patches_are_never_read(name, kept, volumes, monkeypatch):
     labelled = next(v for v in volumes if v.name == "v2")
     case = case_of(name, kept._replace(unlabelled=(whole_volume(labelled),)))
@@ -193,10 +259,12 @@ def test_losses_are_finite_for_labels_of_one_kind(name, value, kept):
     assert all(torch.tensor([*found.values()]).isfinite()), found
 
 
-@pytest.mark.parametrize(
-    ("name", "clock"), [("patterns", Clock(0, 2, 4)), *((name, LATE) for name in METHODS)]
-)
-def test_losses_and_gradients_are_finite_for_a_constant_image(name, clock, kept):
+def test_losses_and_gradients_are_finite_for_a_constant_image(name, kept):
+    for clock in (LATE, Clock(0, 2, 4)) if name == "patterns" else (LATE,):
+        assert_finite_for_a_constant_image(name, clock, kept)
+
+
+def assert_finite_for_a_constant_image(name, clock, kept):
     method, batch = method_and_batch(name, kept)
     terms = method.losses(with_images(batch, torch.zeros_like), clock)
     sum(terms.values()).backward()
@@ -217,7 +285,7 @@ def test_padded_labels_and_pseudo_labels_change_no_loss(name, kept):
     assert losses(method, with_labels(batch, flipped_in(0))) == plain
     changed = losses(method, with_labels(batch, flipped_in(1)))
     assert {n for n in plain if changed[n] != plain[n]} == {
-        n for n in plain if n in ("sup", "semi", "kd", "cldice")
+        n for n in plain if n in LABELLED or n.startswith(("sup", "contrast_"))
     }
 
 

@@ -14,7 +14,7 @@ HOME = Path(__file__).parents[1]
 ROOMS = (
     *("commands", "api", "cli", "drivers", "deployment", "reporting", "tracking", "monitor"),
     *("tuning", "study", "execution", "store"),
-    *("messages", "patience", "periodic", "units", "provenance"),
+    *("patience", "messages", "periodic", "units", "provenance"),
 )
 """Of vpbsd_sweeps, from top to bottom: a room may import from itself and from rooms below."""
 MAY_IMPORT = {

@@ -76,7 +76,9 @@ def test_patches_are_what_the_volume_holds(volumes):
     low, high = opened.limits(95.0)
     place = np.s_[0:20, 32:64, 6:70]
     image, label, valid = patches.image(3), patches.label(3), patches.valid(3)
-    assert image.shape == label.shape == valid.shape == PATCH
+    assert label.shape == (1, *PATCH)
+    label = label[0]
+    assert image.shape == valid.shape == PATCH
     assert image.dtype == label.dtype == valid.dtype == np.float32
     np.testing.assert_array_equal(image[:20], normalise(opened.image_block(place), low, high))
     np.testing.assert_array_equal(image[20:], image[18:6:-1])

@@ -26,6 +26,16 @@ from vpbsd.methods.distilling_configs import (
     VidConfig,
     VpbSDConfig,
 )
+from vpbsd.methods.rival_configs import (
+    Cps,
+    CpsConfig,
+    Dico,
+    DicoConfig,
+    Mcsc,
+    McscConfig,
+    SimCVD,
+    SimCVDConfig,
+)
 from vpbsd.methods.roster import build_method
 from vpbsd.pipeline import recipes, stages
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, GROUPS, HEADINGS, THRESHOLDS, TITLES
@@ -35,6 +45,7 @@ from vpbsd.pipeline.stage_config import Evaluate, Targets, Threshold
 from vpbsd.training.loop import Training, fit
 
 CPU = torch.device("cpu")
+SWIN = small.NETWORK.model_copy(update={"codebook": None})
 STUDENTS = [arm for arm in ARMS if arm not in REFERENCES]
 ALIGNMENTS = ("da_linear", "da_chsel", "da_linear_flat")
 PHASES = {f"{arm}, first phase" for arm in FIRST_PHASES}
@@ -88,9 +99,27 @@ def test_without_its_terms_a_method_is_the_baseline_bit_for_bit(
     assert all(torch.equal(weights[name], baseline[name]) for name in baseline)
 
 
-@pytest.mark.parametrize("config", [MeanTeacherConfig, UncertainTeacherConfig, EntropyConfig])
-def test_without_its_term_a_semi_supervised_arm_is_the_baseline(config, kept, baseline):
-    plain = config(weight=0, sup="dice")
+@pytest.mark.parametrize(
+    "plain",
+    [
+        MeanTeacherConfig(weight=0, sup="dice"),
+        UncertainTeacherConfig(weight=0, sup="dice"),
+        EntropyConfig(weight=0, sup="dice"),
+        CpsConfig(cps=Cps(weight=0), sup="dice"),
+        pytest.param(
+            McscConfig(sup="dice", transformer=SWIN, mcsc=Mcsc(cps=0, contrast=0)),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            DicoConfig(sup="dice", transformer=SWIN, dico=Dico(weight=0, adversarial=0)),
+            marks=pytest.mark.slow,
+        ),
+        SimCVDConfig(
+            sup="dice", simcvd=SimCVD(alpha=0, contrast=0, pairwise=0, consistency=0, pool=8)
+        ),
+    ],
+)
+def test_without_its_term_a_semi_supervised_arm_is_the_baseline(plain, kept, baseline):
     assert not plain.draws_unlabelled
     weights = weights_after(plain, kept.pool())
     assert all(torch.equal(weights[name], baseline[name]) for name in baseline)
@@ -108,6 +137,11 @@ def test_without_its_term_a_semi_supervised_arm_is_the_baseline(config, kept, ba
         MeanTeacherConfig(weight=0),
         UncertainTeacherConfig(sup="dice", certain=1, passes=1),
         EntropyConfig(sup="dice"),
+        CpsConfig(sup="dice"),
+        SimCVDConfig(sup="dice", simcvd=SimCVD(contrast=0, pairwise=0, consistency=0)),
+        pytest.param(
+            SimCVDConfig(sup="dice", simcvd=SimCVD(alpha=0, pool=8)), marks=pytest.mark.slow
+        ),
         KdConfig(),
         VidConfig(teacher_width=192, vid=Vid(hidden=8)),
     ],
@@ -127,6 +161,10 @@ def test_each_term_alone_leads_away_from_the_baseline(config, kept, baseline):
         VidConfig(),
         HintsConfig(),
         AbConfig(),
+        CpsConfig(),
+        SimCVDConfig(),
+        McscConfig(transformer=SWIN),
+        DicoConfig(transformer=SWIN),
     ],
 )
 def test_all_arms_start_from_one_student(config):
@@ -201,13 +239,33 @@ def test_only_what_a_weight_makes_use_of_is_an_upstream_stage(arm, upstream, tin
     assert ("unlabelled" in stage.parts) == any("unlabelled" in name for name in upstream)
 
 
-@pytest.mark.parametrize(("arm", "unlabelled"), [("mt", True), ("uamt", True), ("me", True)])
+@pytest.mark.parametrize("arm", ["mt", "uamt", "me", "cps"])
 @pytest.mark.parametrize("weight", [0.1, 0])
-def test_semi_supervised_arms_ask_nothing(arm, unlabelled, weight, tiny, folds):
-    s = recipes.override(tiny, {"consistency.weight": weight})
+def test_semi_supervised_arms_ask_nothing(arm, weight, tiny, folds):
+    s = recipes.override(tiny, {"consistency.weight": weight, "rivals.cps.weight": weight})
     stage = deliverable(s, arm, folds[0], 0)
     assert not stage.upstream
     assert ("unlabelled" in stage.parts) == (weight > 0) == (stage.config.sampling is not None)
+
+
+@pytest.mark.parametrize(
+    ("arm", "rates"),
+    [
+        ("cps", {}),
+        ("mcsc", {"transformer": 0.5}),
+        ("dico", {"transformer": 0.5, "discriminator": 1e-4}),
+    ],
+)
+def test_what_is_trained_beside_a_student_has_rates_and_a_network_of_its_own(
+    arm, rates, tiny, folds
+):
+    s = recipes.override(tiny, {"rivals.transformer_lr": 0.5, "rivals.transformer_size": 24})
+    config = deliverable(s, arm, folds[0], 0).config
+    assert config.optim == s.student.optim.model_copy(update={"lr_of": rates})
+    if rates:
+        depths = config.method.transformer.depths
+        assert (depths, config.method.transformer.feature_size) == ((1, 1, 1, 1), 24)
+        assert config.method.transformer.codebook is None
 
 
 def test_the_table_of_the_paper_and_the_other_arms_have_titles():
@@ -226,8 +284,8 @@ def test_all_arms_share_one_teacher_and_one_word_of_it(tiny, folds):
     of = {"features of labelled", "features of unlabelled", "features16 of labelled"}
     stages = {PRE, FINE} | {f"{what} patches" for what in of | {"margin of labelled"}} | PHASES
     arms = set(ARMS) - FIXED.keys()
-    students = arms - REFERENCES
-    assert set(seen) == SAID | stages | students | {"unetr"} | {f"evaluate {arm}" for arm in arms}
+    students, references = arms - REFERENCES, {"unetr", "simcvd_vnet"}
+    assert set(seen) == SAID | stages | students | references | {f"evaluate {arm}" for arm in arms}
     assert seen.pop("fitnets") == seen["baseline_mid"]  # one run under two names
     assert seen.pop("evaluate fitnets") == seen["evaluate baseline_mid"]
     assert len(set(seen.values())) == len(seen)

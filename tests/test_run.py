@@ -14,7 +14,7 @@ from vpbsd.evaluation.code_statistics import verdict
 from vpbsd.inference.profiling import FIRST, block_times
 from vpbsd.networks.build import NETWORK, WEIGHTS, build_network, load_network
 from vpbsd.networks.swin_unetr import SwinTeacher
-from vpbsd.pipeline import recipes, run, run_evaluate, run_targets
+from vpbsd.pipeline import recipes, run, run_evaluate, run_targets, teachers
 from vpbsd.pipeline.stage_config import Evaluate, Timing
 from vpbsd.pipeline.stages import Stage
 from vpbsd.pipeline.targets import StoredTargets
@@ -186,7 +186,7 @@ def test_fine_tuning_starts_from_the_patterns_and_keeps_them(trial):
         if torch.equal(value, after.state_dict()[name])
     }
     patterns = {
-        name for name in before.state_dict() if name.startswith(recipes.FROZEN_IN_FINE_TUNING)
+        name for name in before.state_dict() if name.startswith(teachers.FROZEN_IN_FINE_TUNING)
     }
     assert patterns <= kept
     weights = {name for name, _ in before.named_parameters()}

@@ -15,7 +15,8 @@ from vpbsd.networks.build import WEIGHTS
 from vpbsd.pipeline import recipes, run
 from vpbsd.safetensors_io import read_tensors
 from vpbsd.training import validation
-from vpbsd.training.validation import DSC, Validation, is_validated
+from vpbsd.training.validation import Validation
+from vpbsd.training.validation_epochs import DSC, is_validated
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_the_dice_is_that_of_all_patches_and_padding_does_not_count(student, vol
     both = either = 0
     for i in range(len(seen.patches)):
         inside = seen.patches.valid(i) > 0
-        found, truth = seen.patches.image(i)[inside] > 0.5, seen.patches.label(i)[inside] > 0
+        found, truth = seen.patches.image(i)[inside] > 0.5, seen.patches.label(i)[0][inside] > 0
         both, either = both + (found & truth).sum(), either + found.sum() + truth.sum()
     assert 0.1 < got < 0.999
     assert got == pytest.approx(2 * both / either)

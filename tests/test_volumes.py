@@ -45,6 +45,7 @@ def test_a_volume_comes_back(tmp_path, dtype):
         labelled=True,
         label_voxels=int(label.sum()),
         fingerprint=info.fingerprint,
+        content=info.content,
     )
     assert read_info(info.path) == info
     volume = open_volume(info)

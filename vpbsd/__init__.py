@@ -15,13 +15,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vpbsd.data.importers import import_volumes
+    from vpbsd.data.intake.importing import import_volumes
     from vpbsd.data.volumes import list_volumes
     from vpbsd.inference.model import load_model
     from vpbsd.inference.segment import segment
 else:
     _MODULES = {
-        "import_volumes": "vpbsd.data.importers",
+        "import_volumes": "vpbsd.data.intake.importing",
         "list_volumes": "vpbsd.data.volumes",
         "load_model": "vpbsd.inference.model",
         "segment": "vpbsd.inference.segment",

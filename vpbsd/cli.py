@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -101,15 +102,33 @@ def handle_sigterm() -> None:
     signal.signal(signal.SIGTERM, end)
 
 
+def _unread() -> bool:
+    """Tells whether nobody reads standard output any more; if so, it leads nowhere from now on."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLOUT)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
+
+
 def run_main(program: Callable[[], int | None]) -> NoReturn:
-    """Runs a program; bad input becomes `error: ...` and exit code 2, Ctrl-C 130, SIGTERM 143."""
+    """Runs a program; bad input becomes `error: ...` and exit code 2, Ctrl-C 130, SIGTERM 143.
+
+    Where nobody reads its output any more, as in ``vpbsd list data | head -1``, it ends quietly.
+    """
     _ended.clear()
     handle_sigterm()
     try:
         code = program() or 0
+        sys.stdout.flush()
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
+    except BrokenPipeError:
+        if not _unread():
+            raise
+        code = 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         how, code = ("terminated", 143) if _ended else ("interrupted", 130)
         print(f"{how}: the same command goes on from here", file=sys.stderr)

@@ -18,30 +18,12 @@ Alignment = Literal["conv1", "linear", "chsel", "linear_flat"]
 Precision = Literal["fp32", "bf16"]
 Supervision = Literal["dice", "dice_ce"]
 """Loss on labels: Dice alone, or half of it and half cross entropy."""
+Classes = Annotated[int, Later(), Field(ge=2)]
+"""C: values of a label, and logits, background included; recipes give it the data set's."""
 TargetField = Literal["codes", "pseudo", "features", "features16", "margin"]
 """What a teacher can provide about a patch, see `vpbsd.pipeline.targets.say`."""
 TargetOf = tuple[TargetField, Literal["labelled", "unlabelled"]]
 """A field, and the patches that it is wanted of."""
-
-
-class MethodSection(Section):
-    """Config of a method: what it trains, and what it needs besides labelled patches.
-
-    A subclass has a `name` that no other has, and a `network` that is what it delivers.
-    """
-
-    numerics: ClassVar[int]
-    """Raised by hand when the method gives other results for the same config."""
-
-    @property
-    def needs_targets(self) -> tuple[TargetOf, ...]:
-        """What a teacher must provide beforehand; nothing by default."""
-        return ()
-
-    @property
-    def draws_unlabelled(self) -> bool:
-        """True if unlabelled patches are drawn even though no teacher's targets go with them."""
-        return False
 
 
 class Data(Section):
@@ -56,6 +38,7 @@ class Data(Section):
     intensity: Annotated[Literal["percentile", "zscore", "match", "local"], Later()] = "percentile"
     """Clip at the percentile; deviations of the tissue from its median; ranks of a fixed
     distribution; or, after the clip, contrast with the 32^3 voxels around."""
+    classes: Classes = 2
 
     @model_validator(mode="after")
     def _patch_fits_the_teacher(self) -> Data:
@@ -149,6 +132,7 @@ class SwinNet(Section):
     """Of the decoder and the skips."""
     intensity_path: Annotated[bool, Later()] = False
     """Whether each voxel's own intensity adds to its logits, past all norms."""
+    classes: Classes = 2
 
     @property
     def deepest_width(self) -> int:
@@ -242,6 +226,7 @@ class LightNet(Section):
     z_halvings: Annotated[Annotated[int, Field(ge=0, le=5)] | Literal["auto"], Later()] = 5
     """Of the five halvings, how many shorten z, the last ones; auto: log2(z / xy voxel size) fewer
     than five, by the median of the training volumes."""
+    classes: Classes = 2
 
     def width_at(self, cell: int) -> int:
         """Returns the channels of the state in which a token stands for cell^3 voxels.
@@ -250,12 +235,6 @@ class LightNet(Section):
         [20, 32, 32]
         """
         return self.widths[min(cell.bit_length() - 2, 3)]
-
-
-class StudentSection(MethodSection):
-    """Config of a method that trains a student, which is what it delivers."""
-
-    network: LightNet = LightNet()
 
 
 class UnetrNet(Section):
@@ -268,6 +247,7 @@ class UnetrNet(Section):
     num_heads: int = Field(12, ge=1)
     patch: Grid = (64, 64, 64)
     """The one patch it takes; recipes give it that of the data."""
+    classes: Classes = 2
 
     @model_validator(mode="after")
     def _heads_share_a_token(self) -> UnetrNet:
@@ -278,5 +258,42 @@ class UnetrNet(Section):
         return self
 
 
+class VNet(Section):
+    """A reference: MONAI's V-Net, whose widths of 16 to 256 are fixed."""
+
+    name: Literal["vnet"] = "vnet"
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """Chance that a channel is dropped while training, where V-Net has dropout."""
+    classes: Classes = 2
+
+
 SwinNet.model_rebuild()
-Network = SwinNet | LightNet | UnetrNet
+Network = SwinNet | LightNet | UnetrNet | VNet
+
+
+class MethodSection(Section):
+    """Config of a method: what it trains, and what it needs besides labelled patches.
+
+    A subclass has a `name` that no other has, and narrows the network to the kinds it can train.
+    """
+
+    numerics: ClassVar[int]
+    """Raised by hand when the method gives other results for the same config."""
+    network: Network = Field(discriminator="name")
+    """What it delivers."""
+
+    @property
+    def needs_targets(self) -> tuple[TargetOf, ...]:
+        """What a teacher must provide beforehand; nothing by default."""
+        return ()
+
+    @property
+    def draws_unlabelled(self) -> bool:
+        """True if unlabelled patches are drawn even though no teacher's targets go with them."""
+        return False
+
+
+class StudentSection(MethodSection):
+    """Config of a method that trains a student, which is what it delivers."""
+
+    network: LightNet = LightNet()

@@ -41,10 +41,14 @@ def permutation(seed: int, purpose: str, epoch: int, n: int) -> np.ndarray:
 
 
 @contextmanager
-def initialising(seed: int, purpose: str) -> Iterator[None]:
-    """Makes torch's global stream, which initialises layers, that of a purpose for a block."""
+def drawing(seed: int, purpose: str, step: int = 0) -> Iterator[None]:
+    """Makes torch's global stream, which dropout draws from, that of a purpose for a block."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream(seed, purpose))
+        torch.manual_seed(stream(seed, purpose, step))
         yield
+
+
+initialising = drawing
+"""The same where layers take their first weights from the global stream."""

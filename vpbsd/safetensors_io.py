@@ -15,13 +15,22 @@ def save_weights(path: Path, network: nn.Module) -> None:
     write_tensors(path, dict(network.state_dict()), {})
 
 
-def load_weights(path: Path, network: nn.Module) -> None:
+def load_weights(path: Path, network: nn.Module, may_lack: tuple[str, ...] = ()) -> None:
     """Loads a network's state strictly.
 
+    Args:
+        path: The file.
+        network: Whose state is replaced.
+        may_lack: Prefixes of what the file may be without; the network keeps its own.
+
     Raises:
-        RuntimeError: A name is missing or surplus, or a shape differs.
+        RuntimeError: Another name is missing, one is surplus, or a shape differs.
     """
-    network.load_state_dict(load_file(path), strict=True)
+    stored = load_file(path)
+    if may_lack:
+        own = network.state_dict()
+        stored |= {n: x for n, x in own.items() if n.startswith(may_lack) and n not in stored}
+    network.load_state_dict(stored, strict=True)
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

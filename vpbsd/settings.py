@@ -17,6 +17,7 @@ from vpbsd.config import (
     Sampling,
     SwinNet,
     UnetrNet,
+    VNet,
 )
 from vpbsd.methods.distilling_configs import Ab, Kd, Vid
 from vpbsd.methods.parameters import (
@@ -41,6 +42,8 @@ from vpbsd.methods.parameters import (
     Reconstruction,
     SkipDrop,
 )
+from vpbsd.methods.pretraining_configs import Chaitanya, Pretext, S2dc, Slices
+from vpbsd.methods.rival_configs import Cps, Dico, Mcsc, SimCVD
 from vpbsd.overrides import override
 from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
 from vpbsd.section import Later, Section
@@ -58,6 +61,12 @@ class Pretrain(Section):
     reconstruction: Reconstruction = "mse"
     rebuilt_at: RebuiltAt = 1
     optim: Optim = Optim(lr=1e-3, epochs=80, clip=1.0)
+    pretext: Annotated[Pretext, Later()] = "patterns"
+    """What the teacher learns without labels: vessel patterns, or what they are measured against,
+    which has the budget of `optim` at a rate of its own."""
+    s2dc: Annotated[S2dc, Later()] = S2dc()
+    slices: Annotated[Slices, Later()] = Slices()
+    chaitanya: Annotated[Chaitanya, Later()] = Chaitanya()
 
 
 class FineTune(Optim):
@@ -114,6 +123,21 @@ class Consistency(Section):
     certain: Certain = 0.75
 
 
+class Rivals(Section):
+    """Other semi-supervised systems, each with a section of its own (docs/rivals.md)."""
+
+    cps: Cps = Cps()
+    simcvd: SimCVD = SimCVD()
+    vnet: VNet = VNet()
+    """SimCVD's own backbone, in the arm `simcvd_vnet`."""
+    mcsc: Mcsc = Mcsc()
+    dico: Dico = Dico()
+    transformer_size: int = Field(12, ge=12, multiple_of=12)
+    """Feature size of the Swin UNETR that a student is trained beside, else like the teacher."""
+    transformer_lr: Annotated[float, Field(gt=0), Searched(Range(1e-4, 1e-2, log=True))] = 1e-3
+    """Its first learning rate; it falls as the student's."""
+
+
 class Settings(Section):
     """Everything that can be set; `--set path=value` changes one field."""
 
@@ -129,6 +153,7 @@ class Settings(Section):
     student: Student = Student()
     consistency: Consistency = Consistency()
     unetr: UnetrNet = UnetrNet()
+    rivals: Annotated[Rivals, Later()] = Rivals()
 
 
 def paper() -> Settings:

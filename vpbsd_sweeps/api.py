@@ -11,6 +11,7 @@ from vpbsd.data.phantom_set import Kind, phantom_folder
 from vpbsd.data.volumes import check_intensity, list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override
+from vpbsd.pipeline.classes import with_classes
 from vpbsd.settings import PRESETS
 from vpbsd_sweeps.cli.options import RUNS, default_store, default_tracking
 from vpbsd_sweeps.store.results import Store
@@ -65,6 +66,7 @@ def make_study(
         raise BadInput(f"there is no preset '{preset}'{nearest(preset, list(PRESETS))}")
     settings = override(PRESETS[preset](), changes or {})
     volumes = list_volumes(data or phantom_folder(Path(RUNS), phantom, small=preset == "smoke"))
+    settings = with_classes(settings, volumes)
     check_intensity(volumes, settings.data)
     return Study(name, settings, volumes, check_arms(list(arms)), tuple(seeds))
 

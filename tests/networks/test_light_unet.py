@@ -39,6 +39,10 @@ def test_shapes(net, sides):
     answer = net(patch(*sides, batch=2))
     assert answer.logits.shape == (2, 2, *sides)
     widths, factors = (4, 16, 20, 32, 32), (2, 4, 8, 16, 32)
+    assert [tuple(level.shape) for level in answer.decoded] == [
+        (2, width, *(side // factor for side in sides))
+        for width, factor in ((20, 16), (16, 8), (4, 4), (4, 2))
+    ]
     assert [tuple(stage.shape) for stage in answer.stages] == [
         (2, width, *(side // factor for side in sides))
         for width, factor in zip(widths, factors, strict=True)

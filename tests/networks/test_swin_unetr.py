@@ -72,6 +72,15 @@ def test_stages_are_layer_normed_states(plain, encoded):
         assert torch.allclose(stage.var(1, correction=0), torch.ones(()), atol=0.05)
 
 
+def test_features_of_the_decoder_go_from_coarse_to_what_the_head_sees(plain, encoded):
+    x, hidden = encoded
+    with torch.no_grad():
+        answer = plain.decode(x, hidden)
+        assert torch.equal(plain.net.out(answer.decoded[-1]), answer.logits)
+    assert [level.shape[1] for level in answer.decoded] == [96, 48, 24, 12, 12]
+    assert [level.shape[-1] for level in answer.decoded] == [4, 8, 16, 32, 64]
+
+
 @pytest.mark.parametrize("skip", range(SKIPS))
 def test_each_skip_can_be_dropped_per_sample(plain, encoded, skip):
     x, hidden = encoded

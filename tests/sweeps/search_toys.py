@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 from tests.sweeps.toys import Count, Toy
+from vpbsd.errors import BadInput
+from vpbsd.search_ranges import Range
+from vpbsd.settings import laptop
+from vpbsd_sweeps.study.study import Trial
+from vpbsd_sweeps.tuning.space import Parameter, Space
+from vpbsd_sweeps.tuning.trial import run_trial
+
+TEACHER = Parameter("pretrain.alpha", Range(0, 1))
+STUDENTS = Parameter("student.gamma", Range(0, 1))
+FACTS = {"a": 1, "settings": {}, "data": "d", "arm": "vpbsd"}
 
 
 @dataclass(frozen=True)
@@ -71,3 +83,45 @@ def run_search_toy(
     plain = json.loads(text)
     toy = CLASSES[plain.pop("class")]
     yield from toy(**plain | {"diary": Path(plain["diary"])}).run(inputs, out, resume)
+
+
+class ToySearch(SimpleNamespace):
+    """Two folds; the DSC of a configuration is its gamma, a tenth more on the second fold."""
+
+    def __init__(self, diary=None, **changes):
+        facts = {"name": "toys", "arm": "vpbsd", "sampler": "random", "seed": 0}
+        facts |= {"scheduler": "asha", "rungs": (2, 4, 8)}
+        facts |= {"students_per_teacher": 3, "folds": (0, 1), "seeds": (0,), "identity": FACTS}
+        facts |= {"space": Space(laptop(), (TEACHER,), (STUDENTS,)), "seconds": 0.0}
+        super().__init__(diary=diary, **(facts | changes))
+
+    def rungs_of(self, params):
+        return {rung: rung for rung in self.rungs}
+
+    def trials(self, params):
+        alpha, gamma = params["pretrain.alpha"], params["student.gamma"]
+        if 0.4 < gamma < 0.5:
+            raise BadInput("cannot be trained")
+        kind = VoidTeacher if alpha > 0.9 else Toy
+        teacher = kind(f"teacher {alpha}", self.diary, family="fine-tuning", epochs=1)
+        for fold in (0, 1):
+            score, trouble = gamma + 0.1 * fold, "fail" if gamma < 0.05 else ""
+            student = WatchedStudent(
+                f"student {gamma} {fold}",
+                self.diary,
+                {"teacher": teacher},
+                epochs=10,
+                score=score,
+                trouble=trouble,
+                seconds=self.seconds,
+            )
+            label = f"evaluate {gamma} {fold}"
+            network = {"network": student}
+            last = ScoredEvaluation(label, self.diary, network, family="evaluation", score=score)
+            yield Trial("vpbsd", fold, 0, last)
+
+
+def loaded_modules(search, number, params, follow, show, store):
+    """A trial that tells what its coordinator has loaded at its end."""
+    ended = run_trial(search, number, params, follow, show, store)
+    return replace(ended, reason=" ".join(sys.modules))

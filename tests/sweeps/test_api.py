@@ -3,10 +3,13 @@
 import re
 from textwrap import dedent
 
+import pytest
+
 import vpbsd_sweeps
 from tests.sweeps.test_end_to_end import SETTINGS
 
 
+@pytest.mark.slow
 def test_the_documented_study_runs(folder, two_cores, tmp_path, monkeypatch, capsys):
     """The very text of the docstring, on the smallest data and with few steps."""
     monkeypatch.chdir(tmp_path)

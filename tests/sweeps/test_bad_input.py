@@ -53,6 +53,7 @@ def empty_label(folder):
 ABLATION = [
     (["--presett", "laptop"], "there is no option --presett; did you mean '--preset'?"),
     (["--preset", "laptob"], "there is no preset 'laptob'; did you mean 'laptop'?"),
+    (["--arms", "arm:table3"], "there is no arm 'table3'"),
     (["--arms", "vpbsd_wo_di"], "there is no arm 'vpbsd_wo_di'; did you mean 'vpbsd_wo_dis'?"),
     (["--set", "student.gama=1"], "setting 'student.gama' has no field 'gama'; did you mean"),
     (["--set", "student.gamma"], "--set student.gamma: write it as path=value"),

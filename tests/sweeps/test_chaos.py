@@ -1,12 +1,19 @@
-"""A sweep that is killed in four ways ends as one that is not; see tests/chaos.py."""
+"""A sweep in which all goes wrong that may ends as one in peace; see tests/chaos.py."""
+
+import tempfile
+from pathlib import Path
 
 import pytest
 
-from tests.chaos import HOW, rehearse
+pytest.importorskip("s3fs")
+pytest.importorskip("moto.server")
+
+from tests.chaos import rehearse  # noqa: E402 (it imports both)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_killed_in_every_way_it_ends_as_in_peace(tmp_path):
-    log = rehearse(tmp_path, kills=len(HOW), seed=0)
+@pytest.mark.timeout(3600)
+def test_whatever_goes_wrong_it_ends_as_in_peace():
+    with tempfile.TemporaryDirectory(prefix="ch", dir="/tmp") as room:
+        log = rehearse(Path(room), faults=5, seed=0)
     assert "same table, nothing trained twice, no zombies" in log[-1]

@@ -7,7 +7,15 @@ import pytest
 from tests.small import settings
 from vpbsd.data.folds import make_folds
 from vpbsd.pipeline.recipes import deliverable
-from vpbsd_sweeps.study.costs import SKELETON, VOXELS, guess, guess_bytes
+from vpbsd_sweeps.study.costs import (
+    SKELETON,
+    STUDENT_STEP,
+    TEACHER_STEP,
+    VNET_STEP,
+    VOXELS,
+    guess,
+    guess_bytes,
+)
 
 
 def test_skeletons_are_counted_for_each_labelled_patch(volumes):
@@ -33,3 +41,16 @@ def test_codes_of_every_turn_take_a_pass_and_two_bytes_each(volumes, cheap):
     assert guess_bytes(turned) == pytest.approx(16 * guess_bytes(still))
     finer = codes(pretrain__network__codebook__cell=8)
     assert guess_bytes(finer) == pytest.approx(64 * guess_bytes(still))
+
+
+def test_networks_that_are_trained_beside_a_student_are_counted(volumes, cheap):
+    s = settings()
+    fold = make_folds(volumes, s.protocol)[0]
+    found = {arm: guess(deliverable(s, arm, fold, 0)) for arm in ("mt", "cps", "mcsc")}
+    vnet, unetr = (deliverable(s, arm, fold, 0) for arm in ("simcvd_vnet", "unetr"))
+    assert found["cps"] == pytest.approx(2 * found["mt"])
+    assert found["mcsc"] == pytest.approx(found["mt"] * (1 + TEACHER_STEP / STUDENT_STEP))
+    patches = 2 * s.finetune.batch * (s.pretrain.optim.epochs + s.finetune.epochs) * 2
+    size = math.prod(s.data.patch) / VOXELS
+    assert guess(vnet) == pytest.approx(patches * VNET_STEP * size)
+    assert guess_bytes(vnet) > 100 * guess_bytes(unetr)

@@ -19,6 +19,7 @@ from vpbsd_sweeps.drivers.sweep import drive
 from vpbsd_sweeps.monitor.status import standing
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.growth import grown
 from vpbsd_sweeps.study.label_studies import label_studies, make_label_plan
 from vpbsd_sweeps.study.plan import make_plan
 from vpbsd_sweeps.study.study import Study
@@ -59,6 +60,12 @@ def places(uri):
     return {
         trial.place: trial.run_id for trial in load_records(open_tracker(uri, "s"), "s").trials
     }
+
+
+def test_an_arm_does_not_grow_to_the_table_of_its_name():
+    known = replace(FIRST, arms=("light_unet", "simcvd"))
+    more = replace(FIRST, arms=("kd",))
+    assert grown(more, known.identity).arms == ("light_unet", "simcvd", "kd")
 
 
 def test_more_arms_and_seeds_add_trials_and_keep_those_there_are(place):

@@ -149,8 +149,8 @@ FEW = {"p95": {"data.clip_percentile": 95.0}, "batch": {"student.network.norm": 
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, folder, two_cores):
-    """A study with --normalise auto, and how to run it again.
+def asked(tmp_path_factory, folder, two_cores):
+    """The folder of a study, and how to run it with some words more.
 
     Fold 0 trains on one animal, which is halved, fold 1 on two.
     """
@@ -168,10 +168,17 @@ def run(tmp_path_factory, folder, two_cores):
                 run_main(ablation.main)
         return ended.value.code
 
-    assert again("--normalise", "auto") == 0
     return home, again
 
 
+@pytest.fixture(scope="module")
+def run(asked):
+    """The same when it has ended."""
+    assert asked[1]("--normalise", "auto") == 0
+    return asked
+
+
+@pytest.mark.slow
 def test_a_study_that_chooses_trains_once(run, capsys):
     home, again = run
     manifests = sorted((home / "store" / "results").glob("*/manifest.json"))
@@ -187,6 +194,7 @@ def test_a_study_that_chooses_trains_once(run, capsys):
     assert [path.stat().st_mtime for path in manifests] == times
 
 
+@pytest.mark.slow
 def test_the_choice_is_in_mlflow_and_flags_nothing(run):
     home, _ = run
     tracker = open_tracker(f"sqlite:///{home}/mlflow.db", "s")
@@ -203,6 +211,7 @@ def test_the_choice_is_in_mlflow_and_flags_nothing(run):
     assert all("test/dsc" in run.metrics for run in trials)
 
 
+@pytest.mark.slow
 def test_the_status_shows_the_choice(run):
     home, _ = run
     lines = list(standing("s-normalise", Store(str(home / "store"))))
@@ -210,17 +219,18 @@ def test_the_status_shows_the_choice(run):
     assert "8 of 8 trials" in lines
 
 
+@pytest.mark.slow
 def test_the_same_name_without_the_choice_is_another_study(run, capsys):
     _, again = run
     assert again() == 2
     assert "was started with another configuration (choices" in capsys.readouterr().err
 
 
-def test_an_unknown_way_is_refused(run, capsys):
-    assert run[1]("--normalise", "autom") == 2
+def test_an_unknown_way_is_refused(asked, capsys):
+    assert asked[1]("--normalise", "autom") == 2
     assert "did you mean 'auto'?" in capsys.readouterr().err
 
 
-def test_what_is_chosen_is_not_set_too(run, capsys):
-    assert run[1]("--normalise", "auto", "--set", "data.clip_percentile=99") == 2
+def test_what_is_chosen_is_not_set_too(asked, capsys):
+    assert asked[1]("--normalise", "auto", "--set", "data.clip_percentile=99") == 2
     assert "data.clip_percentile is chosen by --normalise auto" in capsys.readouterr().err

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 from ray.exceptions import RayTaskError
 
-from vpbsd_sweeps.execution import scheduler
+from vpbsd_sweeps.execution import scheduled_stage, scheduler
 from vpbsd_sweeps.execution.jobs import Job, Waiter
-from vpbsd_sweeps.execution.scheduler import ScheduledStage, SerialQueue, StageScheduler
+from vpbsd_sweeps.execution.scheduled_stage import ScheduledStage, SerialQueue
+from vpbsd_sweeps.execution.scheduler import StageScheduler
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.store.results import Absent
 
@@ -78,7 +79,7 @@ def queue(*ranks, drop=None):
 
 
 def test_the_most_urgent_stage_of_a_queue_comes_first(monkeypatch):
-    monkeypatch.setattr(scheduler, "SETTLE", 0.05)
+    monkeypatch.setattr(scheduled_stage, "SETTLE", 0.05)
     assert queue(2, 0, 1) == [0, 1, 2]
     assert queue(2, 0, 1, drop=0) == [1, 2], "one that gives up holds nobody up"
 

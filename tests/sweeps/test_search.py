@@ -8,118 +8,27 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.sweeps.search_toys import ScoredEvaluation, VoidTeacher, WatchedStudent
-from tests.sweeps.toys import Toy
+from tests.sweeps.search_toys import FACTS, STUDENTS, TEACHER, ToySearch
+from tests.sweeps.tuneless import LocalFollower, searched
 from vpbsd.cli import run_main
 from vpbsd.errors import BadInput
 from vpbsd.search_ranges import Range
 from vpbsd.settings import laptop
 from vpbsd_sweeps.commands import search as script
-from vpbsd_sweeps.execution.client import Engine
-from vpbsd_sweeps.execution.events import StageState
-from vpbsd_sweeps.execution.scheduler import Slice
-from vpbsd_sweeps.execution.worker import execute
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.search_tables import report
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.reachable import stages_of
-from vpbsd_sweeps.study.study import Trial
 from vpbsd_sweeps.tracking.search_runs import STATUS, SearchLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
-from vpbsd_sweeps.tuning.asha import SuccessiveHalving
 from vpbsd_sweeps.tuning.default_space import WIDTHS
 from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
 from vpbsd_sweeps.tuning.listing import StageLister
 from vpbsd_sweeps.tuning.ranking import best, pareto_front
 from vpbsd_sweeps.tuning.sampler import ConfigSampler, importances
-from vpbsd_sweeps.tuning.search_spec import SAMPLERS, Schedule
-from vpbsd_sweeps.tuning.space import Parameter, Space, parse_parameter
-from vpbsd_sweeps.tuning.tuner import Searcher, missing, rebuilt
-
-
-def test_half_goes_on_at_each_rung_and_only_after_the_ramp():
-    halving = SuccessiveHalving()
-    assert not halving.stops(0, 0.2, 0.5, grace=0.15)
-    assert halving.seen[0.1] == {}, "its ramp was not over"
-    assert halving.stops(1, 0.2, 0.4, grace=0.0), "the worse of two"
-    assert not halving.stops(2, 0.2, 0.45, grace=0.0), "second of three: of three, two stay"
-    assert not halving.stops(4, 0.2, 0.1, grace=0.3), "still in its ramp"
-    assert not halving.stops(0, 0.2, 0.1, grace=0.15), "the first word counts"
-    assert not halving.stops(0, 0.39, 0.1, grace=0.15), "between rungs"
-    again = SuccessiveHalving()
-    again.remember(0, halving.rungs(0))
-    assert again.seen == {0.2: {0: 0.5}}
-
-
-# --- trials, on toys
-
-
-TEACHER = Parameter("pretrain.alpha", Range(0, 1))
-STUDENTS = Parameter("student.gamma", Range(0, 1))
-
-
-FACTS = {"a": 1, "settings": {}, "data": "d", "arm": "vpbsd"}
-
-
-class ToySearch(SimpleNamespace):
-    """Two folds; the DSC of a configuration is its gamma, a tenth more on the second fold."""
-
-    def __init__(self, diary, **changes):
-        facts = {"name": "toys", "arm": "vpbsd", "sampler": "random", "seed": 0}
-        facts |= {"students_per_teacher": 3, "folds": (0, 1), "seeds": (0,), "identity": FACTS}
-        facts |= {"space": Space(laptop(), (TEACHER,), (STUDENTS,)), "seconds": 0.0}
-        super().__init__(diary=diary, **(facts | changes))
-
-    def schedule(self, first):
-        return Schedule(epochs=10, grace=2.0)
-
-    def trials(self, params):
-        alpha, gamma = params["pretrain.alpha"], params["student.gamma"]
-        if 0.4 < gamma < 0.5:
-            raise BadInput("cannot be trained")
-        kind = VoidTeacher if alpha > 0.9 else Toy
-        teacher = kind(f"teacher {alpha}", self.diary, family="fine-tuning", epochs=1)
-        for fold in (0, 1):
-            score, trouble = gamma + 0.1 * fold, "fail" if gamma < 0.05 else ""
-            student = WatchedStudent(
-                f"student {gamma} {fold}",
-                self.diary,
-                {"teacher": teacher},
-                epochs=10,
-                score=score,
-                trouble=trouble,
-                seconds=self.seconds,
-            )
-            label = f"evaluate {gamma} {fold}"
-            network = {"network": student}
-            last = ScoredEvaluation(label, self.diary, network, family="evaluation", score=score)
-            yield Trial("vpbsd", fold, 0, last)
-
-
-class LocalFollower:
-    """Runs stages in this very process; gives up after so many."""
-
-    def __init__(self, store, most=10**9):
-        self.store, self.most, self.stopped = store, most, False
-
-    def stop(self):
-        self.stopped = True
-
-    def follow(self, job, trial, on_row):
-        if self.most == 0:
-            raise KeyboardInterrupt
-        self.most -= 1
-        try:
-            execute(job, self.store, lambda first, rows, share: self._pass_on(rows, on_row))
-        except InterruptedError:
-            return StageState.LEFT, ""
-        except ValueError as error:
-            return StageState.FAILED, str(error).splitlines()[-1]
-        return StageState.STORED, ""
-
-    def _pass_on(self, rows, on_row):
-        if any([on_row(row) for row in rows]):
-            raise InterruptedError
+from vpbsd_sweeps.tuning.search_spec import SAMPLERS
+from vpbsd_sweeps.tuning.searcher import missing, rebuilt
+from vpbsd_sweeps.tuning.space import Space, parse_parameter
 
 
 @pytest.fixture
@@ -127,21 +36,6 @@ def diary(tmp_path):
     path = tmp_path / "diary"
     path.touch()
     return path
-
-
-def looped(search, store, trials, follower=None, at_once=1):
-    journal = Journal(store, search.name)
-    journal.claim(search.identity)
-    loop = Searcher(
-        search,
-        journal,
-        rebuilt(search, journal, []),
-        follower or LocalFollower(store),
-        store,
-        trials,
-    )
-    loop.run(at_once)
-    return journal
 
 
 def test_a_search_lists_every_stage_that_it_needs(diary, tmp_path):
@@ -178,7 +72,7 @@ def ended(tmp_path_factory):
     home = tmp_path_factory.mktemp("ended")
     (home / "diary").touch()
     search, store = ToySearch(home / "diary"), Store(str(home / "store"))
-    return search, looped(search, store, 24), trained(home / "diary"), store
+    return search, searched(search, store, 24), trained(home / "diary"), store
 
 
 def test_every_kind_of_end_is_told_and_none_ends_the_search(ended):
@@ -221,7 +115,7 @@ def test_only_complete_trials_count(ended):
     gammas = [journal.asked[told.number]["student.gamma"] for told in ranked]
     assert [told.value for told in ranked] == pytest.approx([g + 0.05 for g in gammas])
     assert gammas == sorted(gammas, reverse=True)
-    lucky = TrialOutcome(999, "stopped", (), ((2, 9.9),), ((0.2, 9.9),))
+    lucky = TrialOutcome(999, "stopped", (), ((2, 9.9),))
     journal.outcomes[999], journal.asked[999] = (
         lucky,
         {"pretrain.alpha": 0.1, "student.gamma": 0.9},
@@ -251,17 +145,17 @@ def test_an_interrupted_search_goes_on_to_the_same_end(ended, most, tmp_path, di
     whole = ended[1]
     search, store = ToySearch(diary), Store(str(tmp_path / "store"))
     with pytest.raises(KeyboardInterrupt):
-        looped(search, store, 24, LocalFollower(store, most))
+        searched(search, store, 24, LocalFollower(store, most))
     assert missing(Journal(store, "toys"), 24)
-    journal = looped(search, store, 24)
+    journal = searched(search, store, 24)
     assert journal.asked == whole.asked
     timeless = [{n: replace(t, time=0) for n, t in j.outcomes.items()} for j in (journal, whole)]
     assert timeless[0] == timeless[1]
     assert trained(diary) == ended[2], "nothing was trained twice"
     before = diary.read_text()
-    looped(search, store, 24)
+    searched(search, store, 24)
     assert diary.read_text() == before
-    assert len(looped(search, store, 26).outcomes) > len(whole.outcomes)
+    assert len(searched(search, store, 26).outcomes) > len(whole.outcomes)
 
 
 def test_a_torn_line_and_a_second_word_change_nothing(ended, tmp_path):
@@ -284,25 +178,6 @@ def test_another_search_under_the_same_name_is_refused(ended):
     _, journal, _, _ = ended
     with pytest.raises(BadInput, match="a: 1 before, 2 now"):
         journal.claim(FACTS | {"a": 2})
-
-
-def test_many_trials_at_once_on_ray(two_cores, tmp_path, diary):
-    """Four trials alive on two cores share teachers; those stopped let go of their student."""
-    search, store = ToySearch(diary, students_per_teacher=8), Store(str(tmp_path / "store"))
-    search.seconds = 0.05
-    slices = {"fine-tuning": Slice(lane="teacher"), "student": Slice(), "evaluation": Slice()}
-    journal = looped(search, store, 8, Engine(store, slices), at_once=4)
-    runs = trained(diary)
-    outcomes = Counter(told.outcome for told in journal.outcomes.values())
-    assert outcomes["complete"] >= 1
-    assert outcomes["stopped"] >= 1
-    teachers = [n for label, n in runs.items() if label.startswith("teacher")]
-    assert set(teachers) == {1}, "each is trained once"
-    assert len(teachers) < len(journal.asked)
-    for number, told in journal.outcomes.items():
-        if told.outcome == "stopped":
-            gamma = journal.asked[number]["student.gamma"]
-            assert runs[f"student {gamma} 1"] == 0
 
 
 def test_mlflow_has_one_run_per_trial_and_stage_with_its_status(ended, tmp_path):
@@ -369,7 +244,7 @@ def test_a_trial_without_a_score_fails_and_the_search_goes_on(row, said, tmp_pat
                 stage = replace(trial.stage, row=row)
                 yield replace(trial, stage=stage) if vain else trial
 
-    journal = looped(Unmeasured(diary), Store(str(tmp_path / "store")), 12)
+    journal = searched(Unmeasured(diary), Store(str(tmp_path / "store")), 12)
     vain = {n: t for n, t in journal.outcomes.items() if journal.asked[n]["student.gamma"] > 0.5}
     failed = [t for t in vain.values() if t.outcome == "failed"]
     assert failed
@@ -473,11 +348,11 @@ def test_an_interrupted_search_leaves_no_run_behind_and_goes_on(tmp_path, diary)
     search, store = ToySearch(diary), Store(str(tmp_path / "store"))
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "toys", (tmp_path / "a").as_uri())
     with pytest.raises(KeyboardInterrupt):
-        looped(search, store, 6, LocalFollower(store, 2))
+        searched(search, store, 6, LocalFollower(store, 2))
     runs = SearchLogger(search, Journal(store, "toys"), store, tracker)
     runs.interrupt()
     assert {run.status for run in tracker.runs()} == {"KILLED", "FINISHED"}
-    journal = looped(search, store, 6)
+    journal = searched(search, store, 6)
     tracker = Tracker(tracker.uri, "toys")
     SearchLogger(search, journal, store, tracker).conclude("found")
     by = {run.tags["vpbsd.unit"]: run.status for run in tracker.runs()}

@@ -19,9 +19,10 @@ from vpbsd.overrides import override, parse_changes
 from vpbsd.search_ranges import Choice, Range
 from vpbsd.settings import PRESETS, laptop, paper
 from vpbsd_sweeps.reporting.search_tables import command
+from vpbsd_sweeps.study.study import check_arms
 from vpbsd_sweeps.tuning.default_space import SPACE, WIDTHS, space_of, touched
 from vpbsd_sweeps.tuning.sampler import ConfigSampler
-from vpbsd_sweeps.tuning.search_spec import Search, stage_of
+from vpbsd_sweeps.tuning.search_spec import Search, scheduler_of, stage_of
 from vpbsd_sweeps.tuning.space import Parameter, Space, parse_parameter
 
 BOOK = "pretrain.network.codebook"
@@ -52,7 +53,10 @@ def searched(volumes, space, **changes):
 def test_every_parameter_changes_exactly_the_stages_it_should(volumes):
     """Of the arm that uses it; a teacher's setting changes all below, a student's only those."""
     arms = {"kd": "kd", "vid": "vid", "ab": "ab", "others_on": "kd", "mid": "baseline_mid"}
-    arms["first_phase"] = "ab"
+    arms |= {"first_phase": "ab", "simcvd": "simcvd", "mcsc": "mcsc", "dico": "dico"}
+    arms |= {"transformer_lr": "mcsc", "cps": "cps"}  # after mcsc, which has a cps of its own
+    arms |= {"s2dc": "vpbsd_on_s2dc", "slices": "vpbsd_on_contrastive"}
+    arms["chaitanya"] = "vpbsd_on_chaitanya"
     settings = override(laptop(), {"data.patch": (32, 32, 64)})
     fold = held_out(make_folds(volumes, settings.protocol)[0])
     got = {}
@@ -86,7 +90,7 @@ def test_conditions(space):
         first = {f"{BOOK}.straight_through": way}
         return space.draw(lambda p: first.get(p.path, p.values.ends[0]))
 
-    only = {p.path for p in SPACE if p.when} - drawn("copy").keys()
+    only = {p.path for p in space.teacher if p.when} - drawn("copy").keys()
     names = ("tau_start", "tau_floor", "tau_share", "noise", "kappa_factor")
     assert only == {f"{BOOK}.{name}" for name in names}
     assert only <= drawn("gumbel").keys()
@@ -102,6 +106,26 @@ PARAMETERS = [
     ("student.distil_on=both,labelled", Choice(("both", "labelled"))),
     (WIDTHS, Choice(tuple(json.loads(f"[{WIDTHS.partition('=')[2]}]")))),
 ]
+
+
+RIVALS = {
+    "cps": "cps.weight",
+    "simcvd": "simcvd.contrast simcvd.pairwise simcvd.consistency simcvd.temperature "
+    "simcvd.dropout simcvd.pool simcvd.slices simcvd.decay",
+    "simcvd_wo_contrast": "simcvd.pairwise simcvd.consistency simcvd.decay",
+    "simcvd_inpainting": "simcvd.contrast simcvd.pairwise simcvd.consistency simcvd.temperature "
+    "simcvd.pool simcvd.slices simcvd.decay",
+    "mcsc": "mcsc.cps mcsc.contrast mcsc.temperature mcsc.start_share transformer_lr",
+    "dico": "dico.weight dico.adversarial transformer_lr",
+}
+
+
+@pytest.mark.parametrize("arm", RIVALS)
+def test_a_rival_is_searched_by_what_is_its_own(arm, volumes):
+    found = made_space(override(laptop(), {"data.patch": (32, 32, 64)}), volumes, arm)
+    own = {p.path for p in found.student if p.path.startswith("rivals.")}
+    assert own == {f"rivals.{path}" for path in RIVALS[arm].split()}
+    assert {p.path.split(".")[0] for p in found.teacher} <= {"data"}
 
 
 @pytest.mark.parametrize(("text", "values"), PARAMETERS)
@@ -179,11 +203,25 @@ def test_students_of_one_teacher_share_all_of_it(volumes, space):
     assert unique["targets"] <= 2 * 3
 
 
-def test_a_student_is_not_judged_before_its_ramp_is_over(volumes, space):
-    for arm, grace in (("vpbsd", 3.0), ("mt", 0.0)):
-        search = searched(volumes, space, arm=arm)
-        settings = {"student.ramp_epochs": 3.0, "student.optim.epochs": 11}
-        assert search.schedule(next(search.trials(settings))) == (11, grace)
+def test_students_are_compared_at_four_looks_and_never_in_their_own_ramp(volumes, space):
+    """Of 20 epochs with a look every second one; the ramps of the space are up to 30 long."""
+    search = searched(volumes, space)
+    assert search.rungs == (2, 4, 8, 16)
+    for ramp, judged in ((4.0, (4, 8, 16)), (8.0, (8, 16)), (15.0, (16,)), (30.0, ())):
+        own = search.rungs_of({"student.ramp_epochs": ramp})
+        assert own == {rung: rung for rung in judged}
+    no_ramp = searched(volumes, space, arm="mt").rungs_of({"student.ramp_epochs": 8.0})
+    assert list(no_ramp) == [2, 4, 8, 16]
+
+
+def test_schedules_of_several_lengths_meet_at_the_same_share(volumes, space):
+    """Of 35 epochs with a look every third: 14 of 140 are 3.5 of 35, so the look at 6 counts."""
+    lengths = Parameter("student.optim.epochs", Choice((35, 140)))
+    fixed = override(space.settings, {"student.ramp_epochs": 7})
+    search = searched(volumes, Space(fixed, (), (lengths,)))
+    assert search.rungs == (14, 28, 56, 112)
+    assert search.rungs_of({"student.optim.epochs": 35}) == {9: 28, 15: 56, 30: 112}
+    assert search.rungs_of({}) == {8: 56, 16: 112}, "20 epochs, those before 7 in the ramp"
 
 
 # --- the default spaces, as they were written down before they were read off the settings
@@ -213,6 +251,12 @@ def test_the_command_reproduces_the_best_settings(volumes, space):
     assert words[:4] == ["--preset", "laptop", "--arms", "light_unet,vpbsd"]
     changes = parse_changes([w for w in words[4:] if w != "--set"])
     assert override(laptop(), changes) == override(laptop(), params)
+
+
+def test_the_command_names_the_arm_and_not_the_table_of_its_name(volumes, space):
+    words = shlex.split(command(searched(volumes, space, arm="simcvd"), {}, []))
+    assert check_arms(words[words.index("--arms") + 1].split(",")) == ("light_unet", "simcvd")
+    assert len(check_arms(["light_unet", "simcvd"])) > 10
 
 
 def test_paper_space_is_the_published_one(volumes):
@@ -247,3 +291,14 @@ def test_a_search_takes_what_each_of_its_folds_chose(volumes, space):
     assert {t.stage.upstream["network"].config.method.gamma for t in trials} == {0.5}
     assert "choices" not in plain.identity
     assert chosen.identity["choices"] == {"1": {"data.clip_percentile": 99.0}}
+
+
+def test_who_stops_students_is_part_of_a_search_only_where_it_is_another(volumes, space):
+    known = searched(volumes, space).identity
+    assert "scheduler" not in known, "searches that began before go on"
+    assert searched(volumes, space, scheduler="median").identity == known | {"scheduler": "median"}
+    assert scheduler_of("tpe", None) == "asha"
+    assert scheduler_of("nsga2", None) == scheduler_of("tpe", "none") == "none"
+    assert "scheduler" not in searched(volumes, space, sampler="nsga2", scheduler="none").identity
+    with pytest.raises(BadInput, match="--scheduler asha ranks students by DSC alone"):
+        scheduler_of("nsga2", "asha")

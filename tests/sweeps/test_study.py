@@ -9,6 +9,8 @@ from vpbsd.section import Section
 
 ARMS = ("light_unet", "vpbsd", "baseline_mid", "kd", "fitnets", "vid", "ab")
 ARMS += ("mt", "uamt", "me", "unetr", "vpbsd_no_pretrain", "vpbsd_cldice")
+RIVALS = ("s2dc", "comparative", "contrastive", "chaitanya")
+ARMS += RIVALS
 BASE = {
     "protocol.folds": 2,
     "protocol.margin": 8,
@@ -29,6 +31,8 @@ OTHER = {
     "student.network.widths": (4, 16, 20, 64),
     "student.network.z_halvings": 4,
     "student.first_phase": 0.5,
+    "rivals.mcsc.scales": (2,),
+    "rivals.transformer_size": 24,
     "unetr.hidden_size": 16,
     "unetr.num_heads": 4,
     "unetr.patch": (32, 64, 64),
@@ -36,13 +40,15 @@ OTHER = {
 """Another value of the settings that not just any value fits."""
 
 PRE, TUNED = {"pre-training"}, {"fine-tuning"}
+OTHERWISE = {f"pre-training, {how}" for how in RIVALS}
+TUNED_TOO = {f"fine-tuning, {how}" for how in RIVALS}
 SCRATCH = {"fine-tuning without pre-training"}
 TEACHERS = PRE | SCRATCH
 SEMI = {"mt", "uamt", "me"}
 VPBSD = {"vpbsd", "vpbsd_no_pretrain", "vpbsd_cldice"}
 AB = {"ab, first phase"}
 ALONE = {"light_unet"} | SEMI
-FROM_DATA = TEACHERS | ALONE | {"unetr"}
+FROM_DATA = TEACHERS | ALONE | {"unetr"} | OTHERWISE
 STUDENTS = ALONE | VPBSD | AB | {"baseline_mid", "kd", "fitnets", "vid"}
 SAID = {"codes of unlabelled patches", "pseudo of unlabelled patches"}
 STATES = {"features of unlabelled patches", "features16 of unlabelled patches"}
@@ -50,24 +56,30 @@ TRAINED = {
     "data": FROM_DATA,
     "augment": FROM_DATA,
     "precision": FROM_DATA,
-    "sampling": PRE | SAID | SEMI,
-    "protocol": TUNED | SCRATCH | ALONE | {"unetr"},
+    "sampling": PRE | SAID | SEMI | OTHERWISE,
+    "protocol": TUNED | SCRATCH | ALONE | {"unetr"} | TUNED_TOO,
     "protocol.margin": set(),  # of spatial folds only
-    "protocol.pretrain_on": PRE | SAID | SEMI,
+    "protocol.pretrain_on": PRE | SAID | SEMI | OTHERWISE,
     "protocol.train_groups": FROM_DATA,
     "protocol.draw": set(),  # nothing is drawn where all keep their labels
     "pretrain": PRE,
     "pretrain.enabled": SCRATCH,
-    "pretrain.network": TEACHERS,
+    "pretrain.pretext": {"pre-training, s2dc"},
+    "pretrain.s2dc": {"pre-training, s2dc"},
+    "pretrain.slices": {"pre-training, comparative", "pre-training, contrastive"},
+    "pretrain.slices.tau": {"pre-training, contrastive"},
+    "pretrain.chaitanya": {"pre-training, chaitanya"},
+    "pretrain.network": TEACHERS | OTHERWISE,
+    "pretrain.network.codebook": TEACHERS,
     "pretrain.network.decode_codes": PRE,
     "pretrain.network.codebook.width": set(),  # set by the student's
     "pretrain.network.codebook.grid": set(),  # set by the alignment
-    "pretrain.optim": TEACHERS | {"unetr"},
-    "pretrain.optim.batch": PRE,
-    "finetune": TUNED,
-    "finetune.skip_drop": TUNED,
-    "finetune.epochs": TUNED | SCRATCH | {"unetr"},
-    "finetune.batch": TUNED | SCRATCH | {"unetr"},
+    "pretrain.optim": TEACHERS | {"unetr"} | OTHERWISE,
+    **{f"pretrain.optim.{own}": TEACHERS | {"unetr"} for own in ("name", "lr", "weight_decay")},
+    "pretrain.optim.batch": PRE | OTHERWISE - {"pre-training, s2dc"},  # a region at least
+    "finetune": TUNED | TUNED_TOO,
+    "finetune.epochs": TUNED | SCRATCH | {"unetr"} | TUNED_TOO,
+    "finetune.batch": TUNED | SCRATCH | {"unetr"} | TUNED_TOO,
     "student.network": STUDENTS,
     "student.network.widths": TEACHERS | ALONE,
     "student.beta": VPBSD,
@@ -93,6 +105,7 @@ TRAINED = {
     "consistency.noise": {"mt", "uamt"},
     "consistency.passes": {"uamt"},
     "consistency.certain": {"uamt"},
+    "rivals": set(),  # of arms of their own, which test_search_space looks at
     "unetr": {"unetr"},
     "unetr.patch": set(),  # set by the data's
 }

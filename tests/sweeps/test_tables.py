@@ -14,6 +14,7 @@ from vpbsd_sweeps.reporting.analysis import (
     spreads_by_metric,
     threshold_floor,
 )
+from vpbsd_sweeps.reporting.class_table import class_table
 from vpbsd_sweeps.reporting.grid import Grid, Item, latex, markdown
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
 from vpbsd_sweeps.reporting.search_tables import held_out_dsc
@@ -223,3 +224,14 @@ def test_the_table_of_sizes_by_hand():
     ]
     assert "on a CPU, 1 threads" in text
     assert "Size and time" not in document(analysed(trials))
+
+
+def test_each_class_has_a_column_of_its_own_where_there_are_several():
+    one = trial("light_unet", 0, 0, [0.6])
+    assert class_table(analysed([one])).rows == []
+    for name, dsc in (("anterior", 0.5), ("posterior", 0.7)):
+        one.values[f"dsc_{name}"] = {"v0": dsc}
+    grid = class_table(analysed([one]))
+    assert grid.header == ["arm", "anterior", "posterior"]
+    assert [item.text[:5] for item in grid.rows[0][1:]] == ["0.500", "0.700"]
+    assert "## Each class" in document(analysed([one]))

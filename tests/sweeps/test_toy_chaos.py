@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import HOW, kill
+from tests.sweeps.faults import HOW, kill
 from tests.sweeps.storm import EPOCHS, trials
 from vpbsd_sweeps.store.results import Store
 

@@ -1,4 +1,4 @@
-"""Check a data folder: volumes, groups, voxel sizes, labels, and the folds a sweep would make.
+"""Check a data folder: volumes, groups, voxel sizes, labels, pictures, and the folds of a sweep.
 
 vpbsd check data
 vpbsd check data --preset paper --split space
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from math import prod
+from pathlib import Path
 
 from vpbsd.cli import command_parser
 from vpbsd.commands.listing import line
+from vpbsd.data.exposure import exposure
 from vpbsd.data.folds import Fold, Part, make_folds
+from vpbsd.data.intake.groups import doubts
+from vpbsd.data.remarks import remarks
+from vpbsd.data.thumbnails import MOST, draw_thumbnails
 from vpbsd.data.volumes import VolumeInfo, check_intensity, list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override
@@ -26,13 +30,22 @@ def main() -> None:
     parser.add_argument("--preset", default="laptop", metavar="NAME", help=", ".join(PRESETS))
     parser.add_argument("--folds", type=int, metavar="N", help="cross-validation folds")
     parser.add_argument("--split", metavar="group|space", help="folds of groups, or of regions")
+    parser.add_argument(
+        "--thumbnails", metavar="PNG", help="picture of all volumes (default runs/check/DIR.png)"
+    )
     args = parser.parse_args()
     if args.preset not in PRESETS:
         raise BadInput(f"there is no preset '{args.preset}'{nearest(args.preset, list(PRESETS))}")
     given = {"protocol.folds": args.folds, "protocol.split": args.split}
     changes = {path: value for path, value in given.items() if value is not None}
     settings = override(PRESETS[args.preset](), changes)
-    print("\n".join(check(list_volumes(args.data), settings)))
+    volumes = list_volumes(args.data)
+    picture = Path(args.thumbnails or f"runs/check/{Path(args.data).resolve().name}.png")
+    draw_thumbnails(volumes, picture)
+    shown = f"the first {MOST} volumes" if len(volumes) > MOST else "all volumes"
+    print(f"picture of {shown}: {picture}")
+    for text in check(volumes, settings):
+        print(text)
 
 
 def check(volumes: tuple[VolumeInfo, ...], settings: Settings) -> Iterator[str]:
@@ -44,21 +57,14 @@ def check(volumes: tuple[VolumeInfo, ...], settings: Settings) -> Iterator[str]:
     yield from map(line, volumes)
     for group, count in sorted(Counter(v.group for v in volumes).items()):
         yield f"group {group}: {count} volumes"
-    yield from _remarks(volumes, settings)
-    check_intensity(volumes, settings.data)
-    for fold in make_folds(volumes, settings.protocol):
-        yield _fold_line(fold)
-
-
-def _remarks(volumes: tuple[VolumeInfo, ...], settings: Settings) -> Iterator[str]:
-    spacings = {v.spacing_um for v in volumes}
-    if len(spacings) > 1:
-        yield "note: the volumes have different voxel sizes, and a sweep does not resample them"
+    yield from (f"note: {text}" for text in doubts([v.group for v in volumes], stated=False))
     for volume in volumes:
-        if any(n < p for n, p in zip(volume.shape, settings.data.patch, strict=True)):
-            yield f"note: {volume.name} is thinner than a patch and will be padded by reflection"
-        if volume.label_voxels and volume.label_voxels > prod(volume.shape) / 2:
-            yield f"note: more than half of {volume.name} is labelled as vessel"
+        yield from exposure(volume)
+    check_intensity(volumes, settings.data)
+    folds = make_folds(volumes, settings.protocol)
+    yield from remarks(volumes, folds, settings.data.patch)
+    for fold in folds:
+        yield _fold_line(fold)
 
 
 def _fold_line(fold: Fold) -> str:

@@ -5,6 +5,8 @@ vpbsd list data
 
 from __future__ import annotations
 
+from math import prod
+
 from vpbsd.cli import command_parser
 from vpbsd.data.volumes import VolumeInfo, list_volumes
 
@@ -21,5 +23,8 @@ def line(info: VolumeInfo) -> str:
     """Renders a volume in one line."""
     size = "x".join(map(str, info.shape))
     spacing = "x".join(f"{s:g}" for s in info.spacing_um) + " um" if info.spacing_um else "?"
-    label = f"label ({info.label_voxels} vessel voxels)" if info.labelled else "no label"
+    label = "no label"
+    if info.label_voxels is not None:
+        share = 100 * info.label_voxels / prod(info.shape)
+        label = f"label ({info.label_voxels} {' and '.join(info.classes)} voxels, {share:.1f} %)"
     return f"{info.name}  group {info.group}  {size}  {spacing}  {label}"

@@ -27,6 +27,21 @@ def random_turns(seed: int, purpose: str, step: int, count: int, square: bool) -
     ]
 
 
+def intensity_shifted(image: Tensor, stream: torch.Generator, most: float = 0.1) -> Tensor:
+    """Scales and shifts the intensities of each patch, x -> (1 + a) x + b, kept in [0, 1].
+
+    Args:
+        image: (B, ...) in [0, 1].
+        stream: On the CPU; a and b of a patch are uniform in [-most, most].
+        most: Largest change.
+    """
+    shape = (2, len(image), *[1] * (image.dim() - 1))
+    draw = (2 * torch.rand(shape, generator=stream) - 1) * most
+    scale, shift = draw.to(image.device)
+    changed: Tensor = image * (1 + scale) + shift
+    return changed.clamp(0, 1)
+
+
 def turned(x: Tensor, turn: Turn) -> Tensor:
     """Mirrors and turns a tensor (..., z, y, x); a grid of features counts as a volume.
 

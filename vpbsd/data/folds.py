@@ -3,53 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 
 from vpbsd.config import Protocol
+from vpbsd.data.fold_checks import refuse_empty_labels, refuse_same_tissue, without_empty_tests
+from vpbsd.data.parts import Box, Fold, Part, whole_volume
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 
-Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-
-
-class Part(NamedTuple):
-    """A box (start, stop per axis z, y, x) of a volume."""
-
-    volume: VolumeInfo
-    box: Box
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Voxels per axis (z, y, x)."""
-        (a, b), (c, d), (e, f) = self.box
-        return b - a, d - c, f - e
-
-    @property
-    def identity(self) -> str:
-        """What a stage key knows of it: content and place, never a path or a name."""
-        return f"{self.volume.fingerprint}:{self.box}"
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One split. No group of `test` is in `train` or `unlabelled` when folds go by group.
-
-    The label of a part of `unlabelled` that `Protocol.train_groups` took away cannot be read.
-    """
-
-    index: int
-    train: tuple[Part, ...]
-    test: tuple[Part, ...]
-    unlabelled: tuple[Part, ...]
-
-
-def whole_volume(volume: VolumeInfo) -> Part:
-    """Makes the part that is all of a volume."""
-    z, y, x = volume.shape
-    return Part(volume, ((0, z), (0, y), (0, x)))
+__all__ = ["Box", "Fold", "Part", "final_split", "held_out", "make_folds", "whole_volume"]
 
 
 def make_folds(volumes: tuple[VolumeInfo, ...], protocol: Protocol) -> tuple[Fold, ...]:
@@ -61,17 +25,20 @@ def make_folds(volumes: tuple[VolumeInfo, ...], protocol: Protocol) -> tuple[Fol
 
     Raises:
         BadInput: No labelled volume, fewer groups than folds, fewer training groups than are to
-            keep their labels, an empty label in a training fold, or a volume too narrow for
-            spatial folds.
+            keep their labels, an empty label in a training fold, a volume too narrow for
+            spatial folds, or the same voxels in training and test.
     """
     labelled = tuple(v for v in volumes if v.labelled)
     if not labelled:
         raise BadInput("no volume of the data set has a label: import at least one with a label")
     folds = _by_group if protocol.split == "group" else _by_space
-    made = folds(volumes, labelled, protocol)
-    for fold in made:
-        _refuse_empty_labels(fold)
-    return made
+    made = []
+    for fold in folds(volumes, labelled, protocol):
+        refuse_empty_labels(fold)
+        if protocol.split == "group":
+            refuse_same_tissue(fold)
+        made.append(without_empty_tests(fold))
+    return tuple(made)
 
 
 def final_split(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: set[str]) -> Fold:
@@ -95,7 +62,7 @@ def final_split(volumes: tuple[VolumeInfo, ...], protocol: Protocol, holdout: se
     test = [whole_volume(v) for v in volumes if v.name in holdout]
     all_labels = protocol.model_copy(update={"train_groups": None})
     fold = _fold(-1, train, test, _without_label(kept, tested), all_labels)
-    _refuse_empty_labels(fold)
+    refuse_empty_labels(fold)
     return fold
 
 
@@ -237,12 +204,3 @@ def _cut(volume: VolumeInfo, axis: int, start: int, stop: int) -> Part:
 
 def _sorted(parts: list[Part]) -> tuple[Part, ...]:
     return tuple(sorted(parts, key=lambda part: part.identity))
-
-
-def _refuse_empty_labels(fold: Fold) -> None:
-    for part in fold.train:
-        if part.volume.label_voxels == 0:
-            raise BadInput(
-                f"the label of volume {part.volume.name} is empty, and it would train fold "
-                f"{fold.index}: import it without its label, or leave it out"
-            )

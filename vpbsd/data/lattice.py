@@ -94,15 +94,18 @@ class PatchSet:
         return padded(scale(self._block(i, label=False)), self.data.patch)
 
     def label(self, i: int) -> NDArray[np.float32]:
-        """Reads the label of patch i (z, y, x), 0 or 1; 0 in the padding, where nothing counts.
+        """Reads the label of patch i, a channel for each class but the background (K, z, y, x).
+
+        0 or 1; 0 in the padding, where nothing counts.
 
         Raises:
             BadInput: The volume has no label.
         """
         block = self._block(i, label=True)
-        label = np.zeros(self.data.patch, np.float32)
-        label[tuple(slice(n) for n in block.shape)] = block
-        return label
+        numbers = np.zeros(self.data.patch, np.uint8)
+        numbers[tuple(slice(n) for n in block.shape)] = block
+        every = np.arange(1, self.data.classes, dtype=np.uint8)
+        return np.asarray(numbers == every.reshape(-1, 1, 1, 1), np.float32)
 
     def valid(self, i: int) -> NDArray[np.float32]:
         """Marks the voxels of patch i (z, y, x): 1 within the part, 0 in the padding."""

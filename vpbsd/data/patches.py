@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vpbsd.data.augment import random_turns, turned
+from vpbsd.data.correspondence import corresponding
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.turns import STILL, Turn
 from vpbsd.distributed import own_slice
@@ -40,17 +41,17 @@ class TeacherTargets(NamedTuple):
     codes: Tensor | None = None
     """Code words (B, d_s, d, h, w) on the bottleneck's grid."""
     pseudo: Tensor | None = None
-    """Hard pseudo-label (B, 1, D, H, W), 0 or 1."""
+    """Hard pseudo-label (B, K, D, H, W), 0 or 1."""
     features: Tensor | None = None
     """The teacher's deepest state (B, d_t, d, h, w)."""
     features16: Tensor | None = None
     """The state before it, at 1/16 of the resolution (B, d_t / 2, 2 d, 2 h, 2 w)."""
     margin: Tensor | None = None
-    """Logit of vessel minus that of background (B, 1, D, H, W), in [-30, 30]."""
+    """Logits of classes minus that of background (B, K, D, H, W), in [-30, 30]."""
 
 
 class Labelled(NamedTuple):
-    """Patches with a label; all but `targets` are (B, 1, D, H, W)."""
+    """Patches with a label (B, K, D, H, W); image and validity are (B, 1, D, H, W)."""
 
     image: Tensor
     label: Tensor
@@ -108,7 +109,8 @@ class Pool:
 
     def steps_per_pass(self, draws: Callable[[Self, int], object]) -> int:
         """Counts the steps of one pass over the patches: labelled ones, where they are drawn."""
-        drawn = self.unlabelled if draws is draw_unlabelled else self.labelled
+        alone = draws in (draw_unlabelled, draw_corresponding)
+        drawn = self.unlabelled if alone else self.labelled
         assert drawn is not None, "a stage draws from patches it was given"
         return -(-len(drawn.patches) // self.batch)
 
@@ -129,13 +131,25 @@ def draw_labelled(pool: Pool, step: int) -> Labelled:
 def draw_unlabelled(pool: Pool, step: int) -> Unlabelled:
     """Draws the unlabelled batch of a step, from streams of its own."""
     assert pool.unlabelled is not None
-    chosen, turns = _chosen(pool, pool.unlabelled, "unlabelled", step)
-    patches = pool.unlabelled.patches
-    return Unlabelled(
-        image=_stack(patches.image, chosen, turns),
-        valid=_stack(patches.valid, chosen, turns),
-        targets=_targets(pool.unlabelled, chosen, turns),
-    )
+    return _unlabelled(pool.unlabelled, *_chosen(pool, pool.unlabelled, "unlabelled", step))
+
+
+def draw_corresponding(pool: Pool, step: int) -> Unlabelled:
+    """Draws patches of different volumes from corresponding places, all turned alike.
+
+    Each patch is the anchor once per pass over as many steps; there are at least two patches,
+    whatever the batch, and at most one of each volume.
+    """
+    assert pool.unlabelled is not None
+    n = len(pool.unlabelled.patches)
+    anchor = int(permutation(pool.seed, "corresponding order", step // n, n)[step % n])
+    count = max(2, pool.batch)
+    chosen = corresponding(pool.unlabelled.patches, anchor, count, pool.seed, step)
+    _, height, width = pool.unlabelled.patches.data.patch
+    turns = [STILL]
+    if pool.augment:
+        turns = random_turns(pool.seed, "corresponding turns", step, 1, height == width)
+    return _unlabelled(pool.unlabelled, chosen, turns * len(chosen))
 
 
 def draw_semi(pool: Pool, step: int) -> Semi:
@@ -154,6 +168,14 @@ def to_device(batch: T, device: torch.device) -> T:
     if isinstance(batch, tuple):
         return type(batch)(*(to_device(part, device) for part in batch))
     return batch
+
+
+def _unlabelled(source: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -> Unlabelled:
+    return Unlabelled(
+        image=_stack(source.patches.image, chosen, turns),
+        valid=_stack(source.patches.valid, chosen, turns),
+        targets=_targets(source, chosen, turns),
+    )
 
 
 def _chosen(
@@ -176,8 +198,9 @@ def _chosen(
 def _stack(
     read: Callable[[int], NDArray[np.float32]], chosen: list[int], turns: list[Turn]
 ) -> Tensor:
-    patches = [torch.from_numpy(read(i))[None] for i in chosen]
-    return torch.stack([turned(x, turn) for x, turn in zip(patches, turns, strict=True)])
+    patches = [torch.from_numpy(read(i)) for i in chosen]
+    channels = [x if x.ndim == 4 else x[None] for x in patches]
+    return torch.stack([turned(x, turn) for x, turn in zip(channels, turns, strict=True)])
 
 
 def _targets(source: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -> TeacherTargets:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vpbsd.data.intensity import Counter, countable
-from vpbsd.data.volumes import Planes, Shape, Spacing, triple
+from vpbsd.data.volumes import VESSEL, Planes, Shape, Spacing, triple
 from vpbsd.errors import BadInput
 
 TYPES = tuple(f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64))
@@ -28,6 +28,7 @@ class VolumeMetadata:
     spacing_um: Spacing | None
     group: str
     channel: str | None = None
+    classes: tuple[str, ...] = VESSEL
 
 
 def check_metadata(name: str, metadata: VolumeMetadata) -> None:
@@ -57,6 +58,7 @@ class CheckedPlanes:
         dtype: Type of the image.
         label_voxels: Vessel voxels so far; None where there is no label.
         counter: Counts intensities; None for types with too many values.
+        profile: Vessel voxels so far per plane along z, y and x.
     """
 
     def __init__(self, name: str, metadata: VolumeMetadata, label_above: float | None) -> None:
@@ -66,6 +68,7 @@ class CheckedPlanes:
         self.dtype = np.dtype(metadata.dtype)
         self.label_voxels: int | None = None
         self.counter = Counter(self.dtype) if countable(self.dtype) else None
+        self.profile = tuple(np.zeros(n, np.int64) for n in metadata.shape)
         self._name, self._above = name, label_above
         self._digests = {"image": hashlib.sha256(), "label": hashlib.sha256()}
 
@@ -89,8 +92,13 @@ class CheckedPlanes:
     def fingerprint(self) -> str:
         """Computes the volume's SHA-256, once all its planes have passed."""
         content = asdict(self.metadata) | {k: d.hexdigest() for k, d in self._digests.items()}
-        del content["channel"]  # a stain renamed is still the same voxels
+        del content["channel"], content["classes"]  # renamed, the voxels are still the same
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def content(self) -> str:
+        """Computes the SHA-256 of the image's voxels, type and shape, once all have passed."""
+        about = [self.metadata.dtype, *self.metadata.shape, self._digests["image"].hexdigest()]
+        return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
     def _planes(self, kind: str, slabs: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
         depth, *plane_shape = self.metadata.shape
@@ -123,16 +131,22 @@ class CheckedPlanes:
         self._check_finite("label", z, plane)
         if self._above is not None:
             plane = plane > self._above
-        vessel = plane == 1
-        if not (vessel | (plane == 0)).all():
+        allowed = range(1 + len(self.metadata.classes))
+        if not np.isin(plane, list(allowed)).all():
             found = ", ".join(f"{v:g}" for v in np.unique(plane)[:8])
             raise BadInput(
-                f"volume {self._name}: its label must be 0 or 1, but slice z={z} holds the values "
-                f"{found}: pass --label-above 0 to call everything above 0 vessel"
+                f"volume {self._name}: its label must be {_listed(allowed)}, but slice z={z} "
+                f"holds the values {found}: pass --label-above 0 to call everything above 0 one "
+                "class, or name the classes of 1, 2, ... by --classes"
             )
-        label = np.ascontiguousarray(vessel, np.uint8)
+        label = np.ascontiguousarray(plane, np.uint8)
         self._digests["label"].update(label.data)
-        self.label_voxels = (self.label_voxels or 0) + int(label.sum(dtype=np.int64))
+        marked = label > 0
+        along_y = marked.sum(axis=1, dtype=np.int64)
+        self.profile[0][z] = along_y.sum()
+        self.profile[1][:] += along_y
+        self.profile[2][:] += marked.sum(axis=0, dtype=np.int64)
+        self.label_voxels = (self.label_voxels or 0) + int(along_y.sum())
         return label
 
     def _check_finite(self, kind: str, z: int, plane: NDArray[Any]) -> None:
@@ -142,3 +156,9 @@ class CheckedPlanes:
                 f"volume {self._name}: its {kind} holds {plane[y, x]} first at "
                 f"z={z}, y={y}, x={x}: replace what is not finite"
             )
+
+
+def _listed(numbers: range) -> str:
+    """Lists numbers as people do: 0 or 1; 0, 1 or 2."""
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} or {last}"

@@ -23,13 +23,17 @@ from vpbsd.data.volumes import (
     CELLS,
     CHUNK,
     LABEL,
+    PROFILE,
     SUFFIX,
+    VESSEL,
     Planes,
     Shape,
     Spacing,
     VolumeInfo,
+    is_ours,
     read_info,
     triple,
+    volume_path,
 )
 from vpbsd.errors import BadInput
 
@@ -56,6 +60,8 @@ def write_volume(
     metadata: VolumeMetadata,
     label_slabs: Iterable[NDArray[Any]] | None = None,
     label_above: float | None = None,
+    *,
+    replace: bool = False,
 ) -> VolumeInfo:
     """Writes a volume slab by slab, checks it on the way, and lets it appear once it is complete.
 
@@ -68,6 +74,7 @@ def write_volume(
         metadata: Shape, type, voxel size, group and channel.
         label_slabs: The label, likewise; its slabs may have other depths. None: no label.
         label_above: The label's voxels above this are vessels; None: the label is 0 or 1.
+        replace: Whether another volume of this name that this program wrote gives way.
 
     Returns:
         The volume, also where the same one (by fingerprint and channel) was there already.
@@ -76,24 +83,75 @@ def write_volume(
         BadInput: A value is not finite, image and label do not fit, the label is not binary, or
             another volume of this name exists.
     """
-    final = Path(folder) / f"{name}{SUFFIX}"
-    there = read_info(final) if final.exists() else None
+    final = volume_path(folder, name)
+    there = _there(final, replace)
     stream = CheckedPlanes(name, metadata, label_above)
     planes = stream.checked(image_slabs, label_slabs)
-    if there is not None:
+    if there is not None and not replace:
         deque(planes, maxlen=0)
         if (there.fingerprint, there.channel) != (stream.fingerprint(), metadata.channel):
-            raise BadInput(f"{final} exists and differs: rename one of them, or delete it")
+            raise BadInput(
+                f"{final} exists and differs in {', '.join(_differences(there, stream))}: rename "
+                "one of them, or pass --replace to put this one in its place"
+            )
         return there
     # Hidden and renamed last: who lists the folder meanwhile sees complete volumes only.
-    draft = Path(folder) / f".{name}.{uuid4().hex[:8]}.partial"
+    draft = final.parent / f".{final.name.removesuffix(SUFFIX)}.{uuid4().hex[:8]}.partial"
     try:
         _write_voxels(draft, metadata, planes, labelled=label_slabs is not None)
         _write_metadata(draft, name, stream)
-        draft.rename(final)
+        _put(draft, final)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return read_info(final)
+
+
+def _there(final: Path, replace: bool) -> VolumeInfo | None:
+    """Reads what is in a volume's place; refuses what this program did not write."""
+    if not final.exists() or (replace and is_ours(final)):
+        return None
+    return read_info(final)
+
+
+def _put(draft: Path, final: Path) -> None:
+    """Lets a volume appear in its place; one that was there goes only once this one is whole."""
+    old = draft.with_suffix(".replaced")
+    if final.exists():
+        final.rename(old)
+    try:
+        draft.rename(final)
+    except BaseException:
+        if old.exists():
+            old.rename(final)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _differences(there: VolumeInfo, stream: CheckedPlanes) -> Iterator[str]:
+    """Yields what differs between the volume in a place and the one that was to be put there."""
+    metadata = stream.metadata
+    found = {
+        "shape": (there.shape, metadata.shape),
+        "type": (there.dtype, metadata.dtype),
+        "voxel size": (there.spacing_um, metadata.spacing_um),
+        "group": (there.group, metadata.group),
+        "channel": (there.channel, metadata.channel),
+        "classes": (",".join(there.classes), ",".join(metadata.classes)),
+        "label voxels": (there.label_voxels, stream.label_voxels),
+    }
+    different = {what: pair for what, pair in found.items() if pair[0] != pair[1]}
+    for what, (old, new) in different.items():
+        yield f"{what} ({_shown(old)} there, {_shown(new)} here)"
+    if there.content not in (None, stream.content()):
+        yield "voxels"
+    elif not different:
+        yield "voxels" if there.content is None else "places of the label"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return " x ".join(f"{side:g}" for side in value)
+    return "none" if value is None else str(value)
 
 
 def multiscale(name: str, spacing_um: Spacing | None) -> dict[str, Any]:
@@ -183,7 +241,11 @@ def _write_metadata(draft: Path, name: str, stream: CheckedPlanes) -> None:
         "spacing_known": metadata.spacing_um is not None,
         "label_voxels": stream.label_voxels,
         "fingerprint": stream.fingerprint(),
+        "content": stream.content(),
+        "name": name,
     }
+    if metadata.classes != VESSEL:
+        ours["classes"] = metadata.classes
     if stream.counter is not None:
         counted = stream.counter.histogram()
         root.create_array("intensity", data=np.stack([counted.values, counted.counts]))
@@ -196,6 +258,8 @@ def _write_metadata(draft: Path, name: str, stream: CheckedPlanes) -> None:
         about = multiscale("vessel", metadata.spacing_um)
         about["image-label"] = {"source": {"image": "../../"}}
         root.create_group(LABEL, attributes={"ome": about})
+        for axis, counts in zip(AXES, stream.profile, strict=True):
+            root.create_array(f"{PROFILE}/{axis}", data=counts)
     root.attrs.update({"ome": multiscale(name, metadata.spacing_um), "vpbsd": ours})
 
 

@@ -6,6 +6,8 @@ and what is only ours under the attribute ``vpbsd``. Listing reads metadata, nev
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import shlex
 from collections.abc import Iterable
@@ -28,6 +30,10 @@ SUFFIX = ".ome.zarr"
 LABEL = "labels/vessel"
 AXES = ("z", "y", "x")
 CELLS = "cells"  # what is kept of each 16^3 voxels, in volumes that are new enough
+VESSEL = ("vessel",)
+"""What a label of 0 and 1 marks if nobody says."""
+PROFILE = "label_profile"
+LONGEST_NAME = 200  # bytes; file systems take 255, and drafts have longer names
 CHUNK = 64  # voxels along each axis of a chunk, as long as a patch
 
 Shape = tuple[int, int, int]
@@ -48,10 +54,12 @@ class VolumeInfo:
         shape: Voxels along z, y, x.
         dtype: Type of the image, such as "uint16".
         spacing_um: Voxel size along z, y, x in micrometres; None where it is not known.
-        labelled: Whether vessels are annotated.
-        label_voxels: Number of vessel voxels; None where there is no label.
+        labelled: Whether there is a label.
+        label_voxels: Number of voxels that it marks; None where there is no label.
         fingerprint: SHA-256 over voxels, label, shape, type, voxel size and group; neither
             name nor place nor chunks change it.
+        classes: Names of the label's values 1, 2, ...; 0 is background.
+        content: SHA-256 over the image's voxels alone; None where an older version wrote it.
     """
 
     name: str
@@ -64,6 +72,8 @@ class VolumeInfo:
     labelled: bool
     label_voxels: int | None
     fingerprint: str
+    classes: tuple[str, ...] = VESSEL
+    content: str | None = None
 
 
 class Volume:
@@ -91,7 +101,7 @@ class Volume:
         return np.asarray(self.image[slices])
 
     def label_block(self, slices: Slices) -> NDArray[np.uint8]:
-        """Reads the label of a block (z, y, x): 1 in vessels, 0 elsewhere.
+        """Reads the label of a block (z, y, x): numbers of classes, 0 is background.
 
         Raises:
             BadInput: The volume has no label.
@@ -121,7 +131,7 @@ class Volume:
 
     @cached_property
     def intensity(self) -> Histogram | Table:
-        """What is stored of its intensities: the count of every value, or some percentiles."""
+        """What was counted of its intensities at import."""
         root = Path(self.info.path)
         if countable(np.dtype(self.info.dtype)):
             values, counts = np.asarray(zarr.open_array(root / "intensity", mode="r")[:])
@@ -193,7 +203,7 @@ def read_info(path: str | Path) -> VolumeInfo:
         if ours["label_voxels"] is not None:
             zarr.open_array(path / LABEL / "0", mode="r")
         return VolumeInfo(
-            name=path.name.removesuffix(SUFFIX),
+            name=ours.get("name", path.name.removesuffix(SUFFIX)),
             path=str(path.absolute()),
             group=ours["group"],
             channel=ours["channel"],
@@ -203,11 +213,67 @@ def read_info(path: str | Path) -> VolumeInfo:
             labelled=ours["label_voxels"] is not None,
             label_voxels=ours["label_voxels"],
             fingerprint=ours["fingerprint"],
+            classes=tuple(ours.get("classes", VESSEL)),
+            content=ours.get("content"),
         )
-    except (FileNotFoundError, LookupError, TypeError, ValueError) as error:
+    except (OSError, LookupError, TypeError, ValueError) as error:
         raise BadInput(
-            f"{path} is not a whole volume that vpbsd wrote: delete it and import its source again"
+            f"{path} is not a whole volume that vpbsd wrote: {_remedy(path)}"
         ) from error
+
+
+def _remedy(path: Path) -> str:
+    """Says what to do about a folder; what may be another program's is never to be deleted."""
+    if is_ours(path):
+        return "import its source again with --replace"
+    return "move it out of the data folder, or import it from elsewhere"
+
+
+def is_ours(path: Path) -> bool:
+    """Tells whether this program wrote a folder, whole or not."""
+    try:
+        attributes: Any = json.loads((path / "zarr.json").read_text("utf-8"))["attributes"]
+        return "vpbsd" in attributes
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def volume_path(folder: str | Path, name: str) -> Path:
+    """Gives the place of a volume; a name too long for a file's is cut, and told apart by a hash.
+
+    >>> volume_path("data", "brain").name
+    'brain.ome.zarr'
+    """
+    encoded = name.encode()
+    if len(encoded) > LONGEST_NAME:
+        head = encoded[: LONGEST_NAME - 13].decode(errors="ignore")
+        name = f"{head}~{hashlib.sha256(encoded).hexdigest()[:12]}"
+    return Path(folder) / f"{name}{SUFFIX}"
+
+
+def label_profile(info: VolumeInfo, axis: int) -> NDArray[np.int64] | None:
+    """Counts the voxels that a label marks plane by plane along an axis (0: z, 1: y, 2: x).
+
+    Returns:
+        (voxels along the axis,); None where there is no label, or the volume is not on this node.
+    """
+    root = Path(info.path)
+    if not info.labelled or not root.is_dir():
+        return None
+    stored = root / PROFILE / AXES[axis]
+    if stored.is_dir():
+        return np.asarray(zarr.open_array(stored, mode="r")[:], np.int64)
+    label = zarr.open_array(root / LABEL / "0", mode="r")  # an older version wrote it
+    counts = np.zeros(info.shape[axis], np.int64)
+    for z in range(0, info.shape[0], CHUNK):
+        slab = np.asarray(label[z : z + CHUNK])
+        others = tuple(i for i in range(3) if i != axis)
+        summed = np.count_nonzero(slab, axis=others)
+        if axis == 0:
+            counts[z : z + len(slab)] = summed
+        else:
+            counts += summed
+    return counts
 
 
 def triple(numbers: Iterable[Any]) -> tuple[Any, Any, Any]:

@@ -175,9 +175,10 @@ def _encoded(teacher: SwinTeacher, patches: PatchSet, chosen: list[int]) -> Iter
     assert teacher.quantiser is not None, "only a teacher with a codebook is examined"
     device = next(teacher.parameters()).device
     for i in chosen:
+        marked = patches.label(i).sum(0)
         x, label, valid = (
-            torch.from_numpy(read(i))[None, None].to(device)
-            for read in (patches.image, patches.label, patches.valid)
+            torch.from_numpy(values)[None, None].to(device)
+            for values in (patches.image(i), marked, patches.valid(i))
         )
         patches.forget()
         hidden = teacher.encode(x)
@@ -188,7 +189,7 @@ def _encoded(teacher: SwinTeacher, patches: PatchSet, chosen: list[int]) -> Iter
 def _mask(teacher: SwinTeacher, one: Encoded, codes: Tensor) -> Tensor:
     """Segments a patch with these codes, unless the teacher's decoder never sees any."""
     logits = teacher.decode(one.x, one.hidden, codes if teacher.decode_codes else None).logits
-    return vessel_probability(logits) > 0.5
+    return vessel_probability(logits).sum(1, keepdim=True) > 0.5  # any class but background
 
 
 def _cell_means(values: Tensor, one: Encoded) -> Tensor:

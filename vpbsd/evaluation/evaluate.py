@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import mean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from vpbsd.data.folds import Part
 from vpbsd.data.volumes import open_volume
 from vpbsd.evaluation.metrics import best_threshold, measure
 from vpbsd.evaluation.pictures import Picture, overlay, projections
-from vpbsd.inference.sliding_window import predict_part, reader
+from vpbsd.inference.sliding_window import label_of, predict_part, reader
 
 
 def evaluate(
@@ -32,11 +33,11 @@ def evaluate(
     """
     for part in parts:
         probability = predict_part(network, part, data, precision)
-        yield measure_part(part, probability > 0.5, data)
+        yield measure_part(part, label_of(probability), data)
 
 
 def measure_part(
-    part: Part, prediction: NDArray[np.bool_], data: Data
+    part: Part, prediction: NDArray[np.generic], data: Data
 ) -> tuple[Row, dict[str, Picture]]:
     """Measures a prediction, whoever made it: metrics, the best threshold's Dice, pictures.
 
@@ -45,20 +46,39 @@ def measure_part(
 
     Args:
         part: Labelled.
-        prediction: (z, y, x) of the part.
+        prediction: (z, y, x) of the part: numbers of classes.
         data: Its clip percentile, at which the pictures show the image.
 
     Returns:
         A row (``volume``, ``group``, `metrics.measure`, ``threshold_dsc``) and pictures by name.
+        Where there are more classes than one the metrics are their mean, each has its own beside
+        (``dsc_anterior``), and pictures of its own.
     """
-    image, truth = _image(part, data), read_truth(part)
-    metrics = measure(truth, prediction, part.volume.spacing_um)
-    _, floor = best_threshold(read_raw(part), truth)
-    row: Row = {"volume": part.volume.name, "group": part.volume.group, **metrics}
-    row["threshold_dsc"] = floor
-    title = f"{part.volume.name}   DSC {metrics['dsc']:.3f}   best threshold {floor:.3f}"
-    shown = (image, truth, prediction, title)
-    return row, {"overlay": overlay(*shown), "projection": projections(*shown)}
+    image, raw, truth = _image(part, data), read_raw(part), _label(part)
+    classes = part.volume.classes
+    rows: list[dict[str, float]] = []
+    pictures: dict[str, Picture] = {}
+    for number, name in enumerate(classes, start=1):
+        marked, guessed = truth == number, prediction == number
+        metrics = measure(marked, guessed, part.volume.spacing_um)
+        floor = best_threshold(raw, marked)[1]
+        rows.append(metrics | {"threshold_dsc": floor})
+        alone = len(classes) == 1
+        shown = part.volume.name if alone else f"{part.volume.name}, {name}"
+        title = f"{shown}   DSC {metrics['dsc']:.3f}   best threshold {floor:.3f}"
+        seen = (image, marked, guessed, title)
+        drawn = {"overlay": overlay(*seen), "projection": projections(*seen)}
+        pictures |= {kind if alone else f"{kind}_{name}": p for kind, p in drawn.items()}
+    row: Row = {"volume": part.volume.name, "group": part.volume.group, **_means(rows)}
+    if len(classes) > 1:
+        row |= {
+            f"{k}_{name}": v for name, r in zip(classes, rows, strict=True) for k, v in r.items()
+        }
+    return row, pictures
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {column: mean(row[column] for row in rows) for column in rows[0]}
 
 
 def _image(part: Part, data: Data) -> NDArray[np.float32]:
@@ -73,9 +93,13 @@ def read_raw(part: Part) -> NDArray[np.generic]:
 
 
 def read_truth(part: Part) -> NDArray[np.bool_]:
-    """Reads the label of a part (z, y, x): true in vessels."""
+    """Reads the label of a part (z, y, x): true where it is not background."""
+    return _label(part) > 0
+
+
+def _label(part: Part) -> NDArray[np.uint8]:
     (a, b), (c, d), (e, f) = part.box
-    return open_volume(part.volume).label_block((slice(a, b), slice(c, d), slice(e, f))) > 0
+    return open_volume(part.volume).label_block((slice(a, b), slice(c, d), slice(e, f)))
 
 
 Row = dict[str, float | str]

@@ -22,12 +22,12 @@ from vpbsd.data.tissue import measure_volume
 from vpbsd.data.tissue_scale import count, largest_mass
 from vpbsd.data.volumes import Shape, Slices, Spacing, Volume, VolumeInfo
 from vpbsd.errors import BadInput
+from vpbsd.inference.sliding_window import label_of
 from vpbsd.inference.whole import WholeVolume
 from vpbsd.networks.build import NETWORK, WEIGHTS, load_network
 from vpbsd.section import Later, canonical
 
 SETTINGS = "segment.json"
-THRESHOLD = 0.5
 
 
 class Wants(Data):
@@ -59,7 +59,7 @@ class SegmentationModel:
                 they are normalised here as in training.
 
         Returns:
-            The vessels, 1 where their probability is above one half, else 0; the same shape.
+            The most likely class of each voxel, 0 is background; the same shape.
 
         Raises:
             BadInput: It has not three axes, or cannot be normalised so.
@@ -73,7 +73,7 @@ class SegmentationModel:
         mask = np.zeros(volume.shape, np.uint8)
         for region in run.tiling.regions(image.shape):
             for block, probability in run.probabilities(region):
-                mask[block] = probability > THRESHOLD
+                mask[block] = label_of(probability)
         return mask
 
 

@@ -16,8 +16,8 @@ from vpbsd.data.tissue import Cells, measure_volume
 from vpbsd.data.volumes import SUFFIX, Spacing, Volume, VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.inference.mask import MaskFile, alone
-from vpbsd.inference.model import THRESHOLD, SegmentationModel, identity, load_model
-from vpbsd.inference.sliding_window import Slices
+from vpbsd.inference.model import SegmentationModel, identity, load_model
+from vpbsd.inference.sliding_window import Slices, label_of
 from vpbsd.inference.source import NIFTI, TIFF, export, imported
 from vpbsd.inference.tiling import Tiling
 from vpbsd.inference.whole import Statistics, WholeVolume
@@ -37,7 +37,7 @@ def segment(
     statistics: Statistics = "volume",
     probability: bool = False,
 ) -> None:
-    """Writes the vessels of a volume as a mask (uint8, 0 or 1).
+    """Writes the label of a volume as a mask (uint8, numbers of classes; 0 is background).
 
     Blocks that an interrupted run has finished are not computed again.
 
@@ -48,7 +48,7 @@ def segment(
         out: The mask, made or continued: OME-Zarr, or TIFF or NIfTI by its name.
         statistics: Where the norms of a GroupNorm network take theirs: once from the volume's
             tissue, or in each window, as in training; windows then overlap and are blended.
-        probability: Keeps the probability (uint8, 255 = 1) as well.
+        probability: Keeps the probability of any class but background (uint8, 255 = 1) as well.
 
     Raises:
         BadInput: No such model or volume, another voxel size, a lost or damaged chunk, `out` is
@@ -148,7 +148,8 @@ def _compute(run: WholeVolume, file: MaskFile, info: VolumeInfo) -> None:
             file.write(left.pop(key), empty, empty)
             finished += 1
         for block, probability in run.probabilities(region, lambda b: _first(b) in left):  # noqa: B023
-            file.write(block, (probability > THRESHOLD).astype(np.uint8), probability)
+            anything = probability if probability.ndim == 3 else probability.sum(0)
+            file.write(block, label_of(probability), anything)
             finished, computed = finished + 1, computed + 1
             rest = (time.monotonic() - began) / computed * (count - finished)
             print(f"block {finished}/{count}, about {rest:.0f} s left", file=sys.stderr)

@@ -63,7 +63,7 @@ def predict(
     precision: Precision = "fp32",
     side: int = 256,
 ) -> Iterator[tuple[Slices, NDArray[np.float32]]]:
-    """Predicts the vessel probability of a volume, one block after the other.
+    """Predicts the foreground probability of a volume, one block after the other.
 
     Args:
         network: Answers with a `SegOutput`; put in eval mode.
@@ -91,7 +91,7 @@ def predict_block(
     precision: Precision = "fp32",
     batch: int = 1,
 ) -> NDArray[np.float32]:
-    """Predicts the vessel probability of one block from every window that touches it, blended.
+    """Predicts the foreground probability of one block from every window that touches it, blended.
 
     Args:
         network: In eval mode.
@@ -103,12 +103,13 @@ def predict_block(
         batch: Windows that go through it together.
 
     Returns:
-        float32 in [0, 1], of the block's shape.
+        float32 in [0, 1], of the block's shape; where there are K > 1 foreground classes, a
+        channel for each comes first.
     """
     device = next(network.parameters()).device
     importance = compute_importance_map(patch, mode="gaussian", sigma_scale=0.125).numpy()
     size = tuple(b.stop - b.start for b in block)
-    total, weight = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    total, weight = np.zeros((1, *size), np.float32), np.zeros(size, np.float32)
     autocast: Any = torch.autocast(device.type, torch.bfloat16)
     windows = list(_windows_touching(block, shape, patch))
     for first in range(0, len(windows), batch):
@@ -117,19 +118,37 @@ def predict_block(
         x = torch.from_numpy(images)[:, None].to(device)
         with autocast if precision == "bf16" else nullcontext():
             logits = network(x).logits
-        found = vessel_probability(logits)[:, 0].float().cpu().numpy()
+        found = vessel_probability(logits).float().cpu().numpy()
+        if len(total) < found.shape[1]:
+            total = np.zeros((found.shape[1], *size), np.float32)
         for window, probability in zip(some, found, strict=True):
             here, there = _overlap(window, block)
             # One order of windows for every block: sums of floats must not depend on the block.
-            total[there] += importance[here] * probability[here]
+            total[:, *there] += importance[here] * probability[:, *here]
             weight[there] += importance[here]
-    return (total / weight).astype(np.float32, copy=False)
+    blended = (total / weight).astype(np.float32, copy=False)
+    return blended[0] if len(blended) == 1 else blended
+
+
+def label_of(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Decides for the most likely class of each voxel; 0 is background.
+
+    Args:
+        probability: (z, y, x) of one foreground class, or (K, z, y, x) of more.
+
+    >>> label_of(np.array([0.5, 0.6], np.float32).reshape(1, 1, 2)).tolist()
+    [[[0, 1]]]
+    """
+    if probability.ndim == 3:
+        return np.asarray(probability > 0.5, np.uint8)
+    background = 1 - probability.sum(0, keepdims=True)
+    return np.asarray(np.concatenate((background, probability)).argmax(0), np.uint8)
 
 
 def predict_part(
     network: nn.Module, part: Part, data: Data, precision: Precision
 ) -> NDArray[np.float32]:
-    """Predicts the vessel probability (z, y, x) of a part in one block: no window twice."""
+    """Predicts a part in one block, no window twice; see `predict_block`."""
     side, read = max(part.shape), reader(part, data)
     ((_, probability),) = predict(network, read, part.shape, data.patch, precision, side)
     return probability

@@ -14,16 +14,11 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from vpbsd.data.importers import import_volumes
-from vpbsd.data.stacks import open_stack
-from vpbsd.data.volume_checks import VolumeMetadata
-from vpbsd.data.volume_writer import write_volume
-from vpbsd.data.volumes import CHUNK, SUFFIX, VolumeInfo, read_info, triple
+from vpbsd.data.intake.importing import import_volumes
+from vpbsd.data.volumes import CHUNK, SUFFIX, VolumeInfo, read_info
 from vpbsd.errors import BadInput
 
 TIFF, NIFTI = (".tif", ".tiff"), (".nii.gz", ".nii")
-UNITS = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "meter": 1e6}
-"""Micrometres in a unit of OME-Zarr."""
 
 
 @contextmanager
@@ -43,11 +38,10 @@ def imported(path: Path, out: Path) -> Iterator[VolumeInfo]:
         yield read_info(path)
         return
     place = out.with_name(f".{out.name}.input")
-    if _is_zarr(path):
-        info = _import_zarr(path, place)
-    else:
-        stated = open_stack(path)[0].spacing_um
-        (info,) = import_volumes([path], place, spacing=stated or "unknown")
+    found = import_volumes([path], place, spacing="unknown")  # where the file states none
+    if len(found) != 1:
+        raise BadInput(f"{path} holds {len(found)} volumes: give one of them")
+    (info,) = found
     yield info
     shutil.rmtree(place, ignore_errors=True)
 
@@ -97,43 +91,8 @@ def _write_tiff(path: Path, array: zarr.Array[Any], info: VolumeInfo) -> None:
     )
 
 
-def _is_zarr(path: Path) -> bool:
-    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs"))
-
-
 def _is_ours(path: Path) -> bool:
     try:
         return "vpbsd" in zarr.open_group(path, mode="r").attrs
     except (OSError, ValueError):
         return True  # `read_info` says what is wrong with it
-
-
-def _import_zarr(path: Path, place: Path) -> VolumeInfo:
-    """Imports the finest level of an OME-Zarr image, 0.4 or 0.5."""
-    name = path.name.removesuffix(SUFFIX).removesuffix(".zarr")
-    try:
-        attributes: Any = zarr.open_group(path, mode="r").attrs
-        (image, *_) = attributes.get("ome", attributes)["multiscales"]
-        level = image["datasets"][0]
-        array: Any = zarr.open_array(path / level["path"], mode="r")
-        axes = [axis["name"] for axis in image["axes"]]
-        scale = next(t["scale"] for t in level["coordinateTransformations"] if "scale" in t)
-    except (OSError, ValueError, LookupError, TypeError, StopIteration) as error:
-        raise BadInput(f"{path} is no OME-Zarr image: give one of version 0.4 or 0.5") from error
-    places = [axes.index(axis) for axis in "zyx" if axis in axes]
-    if len(places) != 3 or any(n != 1 for i, n in enumerate(array.shape) if i not in places):
-        raise BadInput(f"{path} has the axes {' '.join(axes)}: give one stack z, y, x per channel")
-    units = [image["axes"][i].get("unit") for i in places]
-    known = all(unit in UNITS for unit in units)
-    sizes = [scale[i] * UNITS.get(u, 1.0) for i, u in zip(places, units, strict=True)]
-    spacing = triple(sizes) if known else None
-    shape = triple(array.shape[i] for i in places)
-
-    def slabs() -> Iterator[NDArray[Any]]:
-        for z in range(0, shape[0], CHUNK):
-            index: list[Any] = [slice(None) if i in places else 0 for i in range(array.ndim)]
-            index[places[0]] = slice(z, min(z + CHUNK, shape[0]))
-            yield np.asarray(array[tuple(index)])
-
-    metadata = VolumeMetadata(shape, array.dtype.name, spacing, name)
-    return write_volume(place, name, slabs(), metadata)

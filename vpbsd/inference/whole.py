@@ -73,7 +73,9 @@ class WholeVolume:
             return
         self._sight = Sight(image, self.tissue, data, name)
         # `local` compares a voxel with its window, so windows must be those of training.
-        if statistics == "volume" and data.intensity != "local" and isinstance(network, LightUNet):
+        tiled = isinstance(network, LightUNet) and network.head.out_channels == 2
+        if statistics == "volume" and data.intensity != "local" and tiled:
+            assert isinstance(network, LightUNet)
             device = next(network.parameters()).device
             fixed = with_running_statistics(network, self._typical_windows().to(device))
             self._tiled = TiledNetwork(
@@ -96,14 +98,14 @@ class WholeVolume:
     def probabilities(
         self, region: Slices, wanted: Callable[[Slices], bool] = lambda block: True
     ) -> Iterator[tuple[Slices, NDArray[np.float32]]]:
-        """Computes the vessel probability in one region of `Tiling.regions`.
+        """Computes the foreground probability in one region of `Tiling.regions`.
 
         Args:
             region: Where.
             wanted: Tells whether a block (of the tiling's side) is to be computed.
 
         Yields:
-            (block, probability in [0, 1] of its shape): of all wanted blocks with tissue.
+            (block, what `predict_block` gives of it): all wanted blocks with tissue.
         """
         if self._tiled is not None:
             for block, logits in self._tiled.logits(region, wanted):
@@ -122,7 +124,7 @@ class WholeVolume:
     def _of_tissue(self, block: Slices, probability: NDArray[np.float32]) -> NDArray[np.float32]:
         background = self._sight.background(block)
         if background is not None:
-            probability[background] = 0
+            probability[..., background] = 0
         return probability
 
     def _typical_windows(self) -> torch.Tensor:

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vpbsd.losses.classes import per_class
+
 SMOOTH = 1.0
 AXES = ((3, 1, 1), (1, 3, 1), (1, 1, 3))
 
@@ -18,19 +20,23 @@ def cldice_loss(
     so that no prediction there changes anything.
 
     Args:
-        probability: (B, 1, D, H, W) of vessel, in [0, 1].
+        probability: (B, K, D, H, W) of the foreground classes, in [0, 1].
         target: same shape, 0 or 1.
-        weight: same shape, 0 on padded voxels.
+        weight: (B, 1, D, H, W), 0 on padded voxels.
         iterations: at least the largest radius in voxels, or thick vessels have no skeleton.
 
     Returns:
-        Scalar in [0, 1].
+        Scalar in [0, 1]; the mean over classes.
     """
-    w = torch.ones_like(target) if weight is None else weight.float()
-    p, g = w * probability.float(), w * target.float()
-    precision = _share_within(soft_skeleton(p, iterations), g)
-    sensitivity = _share_within(soft_skeleton(g, iterations), p)
-    return 1 - 2 * precision * sensitivity / (precision + sensitivity)
+
+    def of_class(p: Tensor, g: Tensor) -> Tensor:
+        w = torch.ones_like(g) if weight is None else weight.float()
+        p, g = w * p, w * g
+        precision = _share_within(soft_skeleton(p, iterations), g)
+        sensitivity = _share_within(soft_skeleton(g, iterations), p)
+        return 1 - 2 * precision * sensitivity / (precision + sensitivity)
+
+    return per_class(of_class, probability.float(), target.float())
 
 
 def soft_skeleton(x: Tensor, iterations: int) -> Tensor:

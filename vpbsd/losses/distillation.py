@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from vpbsd.losses.classes import by_class, with_background
 from vpbsd.losses.weighting import weighted_mean
 
 
@@ -50,18 +51,18 @@ def feature_l2(z: Tensor, target: Tensor, share: Tensor | None = None) -> Tensor
 def softened_kl(
     margin: Tensor, target: Tensor, temperature: float, share: Tensor | None = None
 ) -> Tensor:
-    """Computes T^2 KL(p_T || p_S) of two classes, p = softmax(f / T), mean over voxels.
+    """Computes T^2 KL(p_T || p_S) of all classes, p = softmax(f / T), mean over voxels.
 
-    Hinton et al. 2015, section 2. With two classes only the logits' difference m = f_1 - f_0
-    counts: p = sigmoid(m / T). The gradient is T (p_S - p_T) per voxel; for a large T the loss
+    Hinton et al. 2015, section 2. Only the logits' differences m_k = f_k - f_0 count. With two
+    classes p = sigmoid(m / T), the gradient is T (p_S - p_T) per voxel, and for a large T the loss
     tends to (m_S - m_T)^2 / 8. A mean over samples alone ("batchmean") would be larger by the
     number of voxels.
 
     Args:
-        margin: (B, 1, D, H, W), the student's.
+        margin: (B, K, D, H, W), the student's.
         target: same shape, the teacher's; takes no gradient.
         temperature: T, positive.
-        share: same shape, 0 on padded voxels.
+        share: (B, 1, D, H, W), 0 on padded voxels.
 
     Raises:
         ValueError: if the shapes differ.
@@ -72,6 +73,10 @@ def softened_kl(
     """
     _same_shape(margin, target)
     ours, theirs = margin.float() / temperature, target.detach().float() / temperature
+    if len(by_class(ours)) > 1:
+        said, heard = (with_background(m).log_softmax(1) for m in (theirs, ours))
+        kl = (said.exp() * (said - heard)).sum(1, keepdim=True)
+        return temperature**2 * weighted_mean(kl, share)
     p = theirs.sigmoid()
     vessel = p * (F.logsigmoid(theirs) - F.logsigmoid(ours))
     background = (1 - p) * (F.logsigmoid(-theirs) - F.logsigmoid(-ours))

@@ -7,13 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vpbsd.config import Supervision
+from vpbsd.losses.classes import class_numbers, per_class
 from vpbsd.losses.weighting import weighted_mean
 
 SMOOTH = 1e-5
 
 
 def vessel_probability(logits: Tensor) -> Tensor:
-    """Computes the softmax of the vessel channel, (B, 2, D, H, W) -> (B, 1, D, H, W), float32.
+    """Computes the softmax of all but the background, (B, 1 + K, ...) -> (B, K, ...), float32.
 
     >>> vessel_probability(torch.zeros(1, 2, 1, 1, 1)).item()
     0.5
@@ -22,15 +23,15 @@ def vessel_probability(logits: Tensor) -> Tensor:
 
 
 def dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Computes 1 - 2 sum(p g) / (sum p + sum g), summed over the whole batch.
+    """Computes 1 - 2 sum(p g) / (sum p + sum g), summed over the whole batch; mean over classes.
 
     VpbSD, eqs. 7 and 11 print the coefficient; what is minimised is one minus it. The denominator
     is linear, as set sizes are in eq. 13. Milletari et al. 2016 square it.
 
     Args:
-        probability: (B, 1, D, H, W) of vessel, in [0, 1].
+        probability: (B, K, D, H, W) of the foreground classes, in [0, 1].
         target: same shape, 0 or 1.
-        weight: same shape, 0 on padded voxels; all voxels count if not given.
+        weight: (B, 1, D, H, W), 0 on padded voxels; all voxels count if not given.
 
     Returns:
         Scalar in [0, 1]; 0 where both are empty.
@@ -42,36 +43,50 @@ def dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = None)
     tensor(0.3333)
     """
     _same_shape(probability, target)
-    p, g = probability.float(), target.float()
-    w = torch.ones_like(p) if weight is None else weight.float()
-    overlap, total = (w * p * g).sum(), (w * p).sum() + (w * g).sum()
-    return 1 - (2 * overlap + SMOOTH) / (total + SMOOTH)
+
+    def of_class(p: Tensor, g: Tensor) -> Tensor:
+        w = torch.ones_like(p) if weight is None else weight.float()
+        overlap, total = (w * p * g).sum(), (w * p).sum() + (w * g).sum()
+        return 1 - (2 * overlap + SMOOTH) / (total + SMOOTH)
+
+    return per_class(of_class, probability.float(), target.float())
 
 
 def dice_ce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Computes half cross entropy (mean over valid voxels), half Dice loss, as UA-MT does.
 
     Args:
-        logits: (B, 2, D, H, W).
-        target: (B, 1, D, H, W), 0 or 1.
-        weight: shape of target, 0 on padded voxels.
+        logits: (B, 1 + K, D, H, W).
+        target: (B, K, D, H, W), 0 or 1.
+        weight: (B, 1, D, H, W), 0 on padded voxels.
     """
     dice = dice_loss(vessel_probability(logits), target, weight)
-    entropy = F.cross_entropy(logits.float(), target.squeeze(1).long(), reduction="none")
-    return (weighted_mean(entropy.unsqueeze(1), weight) + dice) / 2
+    return (cross_entropy_loss(logits, target, weight) + dice) / 2
+
+
+def cross_entropy_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Averages the cross entropy over valid voxels, in nats.
+
+    Args:
+        logits: (B, 1 + K, D, H, W).
+        target: (B, K, D, H, W), 0 or 1.
+        weight: (B, 1, D, H, W), 0 on padded voxels.
+    """
+    entropy = F.cross_entropy(logits.float(), class_numbers(target), reduction="none")
+    return weighted_mean(entropy.unsqueeze(1), weight)
 
 
 def soft_dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Computes sum |p - g| / (sum p + sum g), the Dice loss against a probability.
+    """Computes sum |p - g| / (sum p + sum g), the Dice loss against a probability, by class.
 
     Wang et al. 2023, Dice semimetric losses, DML1. The product of the plain loss rewards a soft
     target of .6 most with an answer of 1, and the target itself costs .4; here the overlap is the
     smaller of the two, which is the product where the target is 0 or 1. 0 where both are equal.
 
     Args:
-        probability: (B, 1, D, H, W) of vessel, in [0, 1].
+        probability: (B, K, D, H, W) of the foreground classes, in [0, 1].
         target: same shape, in [0, 1].
-        weight: same shape, 0 on padded voxels; all voxels count if not given.
+        weight: (B, 1, D, H, W), 0 on padded voxels; all voxels count if not given.
 
     Raises:
         ValueError: if the shapes differ.
@@ -80,9 +95,12 @@ def soft_dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = 
     tensor(0.)
     """
     _same_shape(probability, target)
-    p, g = probability.float(), target.float()
-    w = torch.ones_like(p) if weight is None else weight.float()
-    return (w * (p - g).abs()).sum() / ((w * p).sum() + (w * g).sum() + SMOOTH)
+
+    def of_class(p: Tensor, g: Tensor) -> Tensor:
+        w = torch.ones_like(p) if weight is None else weight.float()
+        return (w * (p - g).abs()).sum() / ((w * p).sum() + (w * g).sum() + SMOOTH)
+
+    return per_class(of_class, probability.float(), target.float())
 
 
 def supervised_loss(
@@ -92,9 +110,9 @@ def supervised_loss(
 
     Args:
         kind: ``dice`` or ``dice_ce``.
-        logits: (B, 2, D, H, W).
-        target: (B, 1, D, H, W), 0 or 1.
-        weight: shape of target, 0 on padded voxels.
+        logits: (B, 1 + K, D, H, W).
+        target: (B, K, D, H, W), 0 or 1.
+        weight: (B, 1, D, H, W), 0 on padded voxels.
     """
     if kind == "dice_ce":
         return dice_ce(logits, target, weight)

@@ -2,7 +2,8 @@
 
 What a config holds goes into the key of its stage, so a plan reads this file and no torch: the
 methods lie beside it, one file each, and `roster.build_method` makes them of these. Those that
-learn from a teacher have theirs in `distilling_configs`.
+learn from a teacher have theirs in `distilling_configs`, other pre-trainings in
+`pretraining_configs`.
 """
 
 from __future__ import annotations
@@ -33,10 +34,18 @@ from vpbsd.methods.parameters import (
     Reconstruction,
     SkipDrop,
 )
+from vpbsd.methods.pretraining_configs import (
+    ChaitanyaConfig,
+    ComparativeConfig,
+    ContrastiveConfig,
+    PretrainingSection,
+    S2dcConfig,
+)
+from vpbsd.methods.rival_configs import CpsConfig, DicoConfig, McscConfig, SimCVDConfig
 from vpbsd.section import Later
 
 
-class PatternsConfig(MethodSection):
+class PatternsConfig(PretrainingSection):
     """VpbSD's first stage: the teacher with its codebook, and the weights of pre-training."""
 
     numerics: ClassVar[int] = 2
@@ -115,12 +124,20 @@ class EntropyConfig(SemiConfig):
 
 MethodConfig = (
     PatternsConfig
+    | S2dcConfig
+    | ComparativeConfig
+    | ContrastiveConfig
+    | ChaitanyaConfig
     | SupervisedConfig
     | VpbSDConfig
     | FitNetsConfig
     | MeanTeacherConfig
     | UncertainTeacherConfig
     | EntropyConfig
+    | CpsConfig
+    | SimCVDConfig
+    | McscConfig
+    | DicoConfig
     | HintsConfig
     | KdConfig
     | VidConfig

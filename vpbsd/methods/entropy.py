@@ -2,7 +2,7 @@
 
 Vu et al. 2019, ADVENT, eq. 2-3: its direct form, MinEnt, not the adversarial one. L_sup and w as
 in SSL4MIS (half cross entropy, half Dice; .1 * ramp over the whole run); entropy is taken over
-unlabelled patches only, as in ADVENT. One network, no teacher, no noise; answers (B, 1, D, H, W).
+unlabelled patches only, as in ADVENT. One network, no teacher, no noise; answers (B, K, D, H, W).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Tarvainen and Valpola 2017, as UA-MT's authors and SSL4MIS use it on volumes: L_sup = half cross
 entropy, half Dice; w = .1 * ramp over the whole run; decay min(1 - 1/(t + 1), .99). Departures:
 the noise is in deviations of the patch, since intensities here lie in [0, 1]; Adam with the
-students' decaying rate instead of SGD. Answers are (B, 1, D, H, W).
+students' decaying rate instead of SGD. Answers are (B, K, D, H, W).
 """
 
 from __future__ import annotations

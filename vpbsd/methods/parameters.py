@@ -1,7 +1,7 @@
 """Every number that methods are tuned by, declared once: meaning, allowed range, what is searched.
 
 Settings and the configs of methods both take their fields from here; only defaults are theirs.
-Symbols and equations are those of VpbSD (docs/method.md).
+Symbols and equations are those of VpbSD (docs/method.md), where none other is named.
 """
 
 from __future__ import annotations
@@ -28,6 +28,26 @@ RebuiltAt = Literal[1, 2]
 """2: half the resolution is rebuilt, three to four times faster on a CPU
 (benchmarks/half_resolution.py). Where all skips are dropped little is lost: a code stands for 32 x
 32 x 32 voxels and says nothing of single ones."""
+Partitions = Annotated[int, Field(ge=2), Searched(Choice((2, 4, 8)))]
+"""P of S4: slabs of equal depth that each axis of a patch is cut into."""
+EncoderShare = Annotated[float, Field(gt=0, le=1), Searched(Choice((0.3, 0.5, 1.0)))]
+"""Share of all steps that compare slices of the encoder's state; the others compare slices of the
+vessel probability, through the decoder. 1: the encoder alone is pre-trained."""
+SliceTau = Annotated[float, Field(gt=0), Searched(Choice((0.1, 0.5, 1.0)))]
+"""Temperature of the contrast between slices; 1 in eq. 3 of S4, .1 in Chaitanya's."""
+TermWeight = Annotated[float, Field(ge=0), Searched(Range(0.1, 2, log=True))]
+"""Weight of one of the three terms of eq. 9 of S2; 0 leaves it out."""
+GlobalTau = Annotated[float, Field(gt=0), Searched(Choice((0.07, 0.2, 0.9)))]
+"""tau of eq. 1 of S2."""
+MatchTau = Annotated[float, Field(gt=0), Searched(Range(0.05, 1, log=True))]
+"""Divides the cosines that a matcher is given. The paper has none, but then a dual softmax of N
+tokens cannot get below 2 ln(1 + (N - 1) e^-2): 6.03 of 9.94 for 144 tokens."""
+TeacherDecay = Annotated[float, Field(ge=0, lt=1), Searched(Choice((0.99, 0.999)))]
+"""Largest decay of the moving average that gives the other view."""
+Keys = Annotated[int, Field(ge=1), Searched(Choice((90, 360, 1440)))]
+"""K of eq. 1 of S2: keys of earlier crops that are kept as negatives."""
+Matcher = Annotated[Literal["dual", "sinkhorn"], Searched(Choice(("dual", "sinkhorn")))]
+"""What makes a soft matching of similarities: the dual softmax of eq. 4 of S2, or Sinkhorn."""
 Beta = Annotated[float, Field(ge=0), Searched(Range(0.1, 1, log=True))]
 """beta of eq. 10: largest weight of L_semi; 0 leaves the term and the pseudo-labels out."""
 RampEpochs = Annotated[float, Field(ge=0), Searched(Choice((40.0, 80.0, 150.0, 300.0)))]

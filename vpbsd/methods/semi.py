@@ -15,7 +15,7 @@ from vpbsd.methods.method import Clock
 
 
 class Guess(NamedTuple):
-    """The student's probability of vessel on unlabelled patches; all (B, 1, D, H, W)."""
+    """The student's probabilities (B, K, D, H, W) on unlabelled patches (B, 1, D, H, W)."""
 
     vessel: Tensor
     image: Tensor
@@ -40,7 +40,16 @@ def semi_weights(clock: Clock, config: SemiConfig, name: str) -> dict[str, float
     """Returns 1 for `sup`, w(t) for the unlabelled term where the weight is not 0."""
     if not config.weight:
         return {"sup": 1.0}
-    return {"sup": 1.0, name: config.weight * ramp(*ramped(clock, config))}
+    return {"sup": 1.0, name: ramped_weight(clock, config.weight, config.ramp_share)}
+
+
+def ramped_weight(clock: Clock, weight: float, share: float) -> float:
+    """Returns what a weight has risen to that reaches its largest value at a share of all steps.
+
+    >>> [round(ramped_weight(Clock(step, 10, 100), 0.1, 0.5), 4) for step in (0, 25, 50)]
+    [0.0007, 0.0287, 0.1]
+    """
+    return weight * ramp(clock.step, share * clock.total_steps)
 
 
 def ramped(clock: Clock, config: SemiConfig) -> tuple[float, float]:
@@ -63,3 +72,25 @@ def perturbed(image: Tensor, sigma: float, generator: torch.Generator, copies: i
     noise = torch.randn(copies, *image.shape, generator=generator).clamp_(-2, 2).to(image.device)
     scale = sigma * image.std((1, 2, 3, 4), keepdim=True)
     return (image + scale * noise).flatten(0, 1)
+
+
+def inpainted(image: Tensor, generator: torch.Generator, boxes: int = 5) -> Tensor:
+    """Paints boxes of a patch over with uniform noise, each with sides of 1/6 to 1/3 of its own.
+
+    Zhou et al. 2019, Models Genesis: in-painting, of which the rest is to tell what was there.
+
+    Args:
+        image: (B, 1, D, H, W) in [0, 1].
+        generator: of boxes and noise, on the CPU.
+        boxes: for each patch; they may overlap.
+    """
+    painted = image.clone()
+    sides = torch.tensor(image.shape[2:])
+    for patch in painted:
+        for _ in range(boxes):
+            size = (sides * (1 + torch.rand(3, generator=generator)) / 6).long()
+            start = ((sides - size) * torch.rand(3, generator=generator)).long()
+            z, y, x = (slice(a, a + n) for a, n in zip(start.tolist(), size.tolist(), strict=True))
+            noise = torch.rand(size.tolist(), generator=generator)
+            patch[0, z, y, x] = noise.to(image)
+    return painted

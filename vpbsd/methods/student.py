@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vpbsd.config import StudentSection
+from vpbsd.config import MethodSection
 from vpbsd.data.patches import Semi, TeacherTargets, draw_semi
+from vpbsd.losses.classes import margin_probability
 from vpbsd.losses.distillation import feature_l1
 from vpbsd.losses.schedule import ramp
 from vpbsd.losses.segmentation import dice_loss, soft_dice_loss, vessel_probability
@@ -18,7 +19,7 @@ from vpbsd.methods.method import Clock, Method
 from vpbsd.networks.build import build_network
 from vpbsd.networks.output import SegOutput
 
-C = TypeVar("C", bound=StudentSection)
+C = TypeVar("C", bound=MethodSection)
 Pair = tuple[Tensor, Tensor | None, Tensor]
 """z (B, c, d, h, w), target of that shape or None, validity (B, 1, D, H, W)."""
 
@@ -63,11 +64,7 @@ class Seen(NamedTuple):
 
         A student that leaves z alone at first has a finer grid along z: its means are given.
         """
-        feature = self.answer.stages[halvings - 1]
-        z, y, x = (side >> halvings for side in self.valid.shape[2:])
-        grid = (z, y, x)
-        same = tuple(feature.shape[2:]) == grid
-        return feature if same else F.adaptive_avg_pool3d(feature, grid)
+        return resized(self.answer.stages[halvings - 1], self.valid, halvings)
 
     def beside(self, target: Tensor | None) -> Tensor:
         """Gives the state on the target's grid, (B, c, d, h, w); Z_S where there is none."""
@@ -78,8 +75,16 @@ class Seen(NamedTuple):
 
     @property
     def vessel(self) -> Tensor:
-        """Probability of vessel (B, 1, D, H, W)."""
+        """Probability of the foreground classes (B, K, D, H, W)."""
         return vessel_probability(self.answer.logits)
+
+
+def resized(feature: Tensor, valid: Tensor, halvings: int) -> Tensor:
+    """Averages a feature to a grid of 1 / 2^halvings of the patch, where it is finer than that."""
+    z, y, x = (side >> halvings for side in valid.shape[2:])
+    grid = (z, y, x)
+    same = tuple(feature.shape[2:]) == grid
+    return feature if same else F.adaptive_avg_pool3d(feature, grid)
 
 
 def seen_by(student: nn.Module, batch: Semi) -> list[Seen]:
@@ -120,7 +125,7 @@ def pseudo_loss(guess: Tensor, targets: TeacherTargets, valid: Tensor) -> Tensor
     if targets.pseudo is not None:
         return dice_loss(guess, targets.pseudo, valid)
     assert targets.margin is not None, "pseudo-labels come with the batch"
-    return soft_dice_loss(guess, targets.margin.float().sigmoid(), valid)
+    return soft_dice_loss(guess, margin_probability(targets.margin), valid)
 
 
 def student_weights(clock: Clock, beta: float, ramp_epochs: float) -> dict[str, float]:

@@ -4,7 +4,7 @@ pbar = mean of T noisy passes of the average, u = -sum_c pbar ln(pbar + 1e-6), a
 L_u = sum([u < H(t)] * |p_S - p_EMA|^2) / (2 * sum [u < H(t)]) against one further noisy pass
 (eq. 2-4); H rises from .75 ln 2 to ln 2. Departures: the student has no dropout, so certainty
 comes from input noise alone; both ramps span the whole run; else as `mean_teacher`. Passes are
-(T, B, 1, D, H, W).
+(T, B, K, D, H, W).
 """
 
 from __future__ import annotations
@@ -69,10 +69,12 @@ class UncertainTeacher(StudentMethod[UncertainTeacherConfig]):
         return below * guess.valid
 
     def _answers(self, image: Tensor, purpose: str, copies: int, clock: Clock) -> Tensor:
-        """Runs the average on freshly noisy copies, (copies, B, 1, D, H, W), in one call."""
+        """Runs the average on freshly noisy copies, (copies, B, K, D, H, W), in one call."""
         stream = generator(self.seed, purpose, clock.step)
         noisy = perturbed(image, self.config.noise, stream, copies)
-        return vessel_probability(self.mean(noisy).logits).reshape(copies, *image.shape)
+        answer = vessel_probability(self.mean(noisy).logits)
+        return answer.reshape(copies, len(image), *answer.shape[1:])
 
     def _threshold(self, clock: Clock) -> float:
-        return certainty_threshold(*ramped(clock, self.config), self.config.certain)
+        config = self.config
+        return certainty_threshold(*ramped(clock, config), config.certain, config.network.classes)

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from vpbsd import config as described
-from vpbsd.config import LightNet, Network, SwinNet, UnetrNet
+from vpbsd.config import LightNet, Network, SwinNet, UnetrNet, VNet
 from vpbsd.networks.alignment import alignment
 from vpbsd.networks.codebook import Codebook
 from vpbsd.networks.intensity_path import IntensityPath
@@ -17,6 +17,7 @@ from vpbsd.networks.light_unet import LightUNet
 from vpbsd.networks.quantiser import PatternQuantiser
 from vpbsd.networks.swin_unetr import SwinTeacher
 from vpbsd.networks.unetr import Unetr
+from vpbsd.networks.vnet import Vnet
 from vpbsd.random_streams import initialising
 from vpbsd.safetensors_io import load_weights, save_weights
 from vpbsd.section import canonical
@@ -31,14 +32,39 @@ def build_network(config: Network, seed: int) -> nn.Module:
             path, halvings = _intensity_path(config, seed), config.z_halvings
             assert halvings != "auto", "a recipe plans it from the voxel sizes"
             return LightUNet(
-                config.widths, norm=config.norm, intensity_path=path, z_halvings=halvings
+                config.widths,
+                out_channels=config.classes,
+                norm=config.norm,
+                intensity_path=path,
+                z_halvings=halvings,
             )
         if isinstance(config, UnetrNet):
             widths = (config.feature_size, config.hidden_size, config.mlp_dim)
-            return Unetr(config.patch, *widths, config.num_heads)
+            return Unetr(config.patch, *widths, config.num_heads, config.classes)
+        if isinstance(config, VNet):
+            return Vnet(config.classes, config.dropout)
         teacher = _teacher(config)
         teacher.intensity_path = _intensity_path(config, seed)
         return teacher
+
+
+def decoded_width(config: LightNet | SwinNet | VNet, cell: int | None = None) -> int:
+    """Returns the channels of the decoder feature in which a voxel stands for cell^3, up to 16.
+
+    Args:
+        config: Of the network.
+        cell: 2 to 16; None: the finest that it has.
+
+    >>> [decoded_width(LightNet(), cell) for cell in (None, 2, 4, 8, 16)]
+    [4, 4, 4, 16, 20]
+    >>> [decoded_width(SwinNet(feature_size=12), cell) for cell in (None, 2, 4, 8, 16)]
+    [12, 12, 24, 48, 96]
+    """
+    if isinstance(config, LightNet):
+        return (config.widths[0], *config.widths)[(cell or 2).bit_length() - 2]
+    if isinstance(config, VNet):
+        return 32 * (cell or 1)
+    return config.feature_size * (cell or 2) // 2
 
 
 def save_network(folder: Path, network: nn.Module, config: Network) -> None:
@@ -64,7 +90,7 @@ def _intensity_path(config: LightNet | SwinNet, seed: int) -> IntensityPath | No
     if not config.intensity_path:
         return None
     with initialising(seed, "intensity path"):
-        return IntensityPath()
+        return IntensityPath(config.classes)
 
 
 def _teacher(config: SwinNet) -> SwinTeacher:
@@ -77,6 +103,7 @@ def _teacher(config: SwinNet) -> SwinTeacher:
         quantiser,
         config.decode_codes,
         config.norm,
+        config.classes,
     )
 
 

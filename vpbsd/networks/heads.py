@@ -9,6 +9,12 @@ from torch import Tensor, nn
 LEAST_VARIANCE = 1e-5
 
 
+def train_only(network: nn.Module, parts: tuple[str, ...]) -> None:
+    """Leaves only parameters to train whose names start with one of some prefixes."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name.startswith(parts))
+
+
 class Regressor(nn.Conv3d):
     """Maps the student's feature into the teacher's width, voxel by voxel, for FitNets and L_mid.
 

@@ -79,8 +79,8 @@ class LightUNet(nn.Module):
             x: (B, in_channels, D, H, W), sides multiples of 32.
 
         Returns:
-            logits (B, out_channels, D, H, W) and five stages, the deepest
-            (B, d_s, D / 2**z_halvings, H/32, W/32).
+            logits (B, out_channels, D, H, W); five stages, the deepest
+            (B, d_s, D / 2**z_halvings, H/32, W/32); decoder features at 1/16 to 1/2.
 
         Raises:
             BadInput: if a side is no multiple of 32.
@@ -93,12 +93,14 @@ class LightUNet(nn.Module):
             skips.append(F.leaky_relu(stages[-1], SLOPE))
             x = F.max_pool3d(skips[-1], pool)
         stages.append(F.max_pool3d(stages[-1], pools[-1]))
+        decoded = []
         for level, skip, pool in zip(self.decoder, reversed(skips), reversed(pools), strict=True):
             x = F.leaky_relu(level(enlarge(x, pool) + skip), SLOPE)
+            decoded.append(x)
         logits = enlarge(self.head(x), first)
         if self.intensity_path is not None:
             logits = logits + self.intensity_path(image)
-        return SegOutput(logits, tuple(stages))
+        return SegOutput(logits, tuple(stages), tuple(decoded))
 
 
 def conv_pair(

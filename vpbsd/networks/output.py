@@ -10,18 +10,29 @@ from vpbsd.errors import BadInput
 DEEPEST = 32  # both networks halve a patch five times
 
 
+def place_of(cell: int) -> int:
+    """Finds the decoder feature of Light UNet and Swin UNETR whose voxels stand for cell^3.
+
+    >>> [place_of(cell) for cell in (16, 8, 4, 2)]
+    [0, 1, 2, 3]
+    """
+    return 5 - cell.bit_length()
+
+
 class SegOutput(NamedTuple):
     """A segmentation and the features on the way to it.
 
     Attributes:
-        logits: (B, 2, D, H, W); channel 1 is vessel.
+        logits: (B, 1 + K, D, H, W): background, then K classes.
         stages: features before any activation at 1/2, 1/4, 1/8, 1/16 and, last, 1/32 of the
             input's resolution, each (B, C_i, D_i, H_i, W_i); none where nothing is distilled from
             the network.
+        decoded: features of the decoder, coarsest first; the last one is what the head sees.
     """
 
     logits: Tensor
     stages: tuple[Tensor, ...]
+    decoded: tuple[Tensor, ...] = ()
 
 
 def shape_text(sides: Sequence[int]) -> str:

@@ -31,7 +31,7 @@ class SwinTeacher(nn.Module):
     References: Hatamizadeh et al. 2022, Swin UNETR; VpbSD, sections 3.3 and 4.1.2.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (most are MONAI's)
         self,
         feature_size: int = 48,
         depths: Sequence[int] = (2, 2, 2, 2),
@@ -40,6 +40,7 @@ class SwinTeacher(nn.Module):
         quantiser: PatternQuantiser | None = None,
         decode_codes: bool = True,
         norm: str = "instance",
+        classes: int = 2,
     ) -> None:
         """Builds the network; weights come from torch's global random generator.
 
@@ -53,6 +54,7 @@ class SwinTeacher(nn.Module):
             decode_codes: whether ``forward`` decodes the codes; if not, it decodes the raw
                 state, and the quantiser is a side branch.
             norm: of decoder and skips, "instance" or "batch".
+            classes: C, background included.
 
         Raises:
             BadInput: if feature_size is no multiple of 12.
@@ -62,7 +64,7 @@ class SwinTeacher(nn.Module):
             raise BadInput(f"feature_size {feature_size}: Swin UNETR needs a multiple of 12")
         self.net = SwinUNETR(
             in_channels=1,
-            out_channels=2,
+            out_channels=classes,
             feature_size=feature_size,
             depths=tuple(depths),
             num_heads=tuple(num_heads),
@@ -109,12 +111,14 @@ class SwinTeacher(nn.Module):
                 1/16; all are kept if not given. Codes that enter as a skip are always kept.
 
         Returns:
-            logits (B, 2, D, H, W); ``stages`` are the hidden states.
+            logits (B, C, D, H, W); ``stages`` are the hidden states; decoder features at 1/16 to
+            1/2 and in full.
         """
-        logits: Tensor = self.net.out(self._decoded(x, hidden, codes, keep_skips))
+        decoded = self._decoded(x, hidden, codes, keep_skips)
+        logits: Tensor = self.net.out(decoded[-1])
         if self.intensity_path is not None:
             logits = logits + self.intensity_path(x)
-        return SegOutput(logits, hidden)
+        return SegOutput(logits, hidden, decoded)
 
     def reconstruct(
         self,
@@ -137,8 +141,8 @@ class SwinTeacher(nn.Module):
             (B, 1, D, H, W), unbounded; at scale 2 (B, 1, D/2, H/2, W/2), to be compared with
             means of 2 x 2 x 2 voxels.
         """
-        y = self._decoded(x, hidden, codes, keep_skips, scale)
-        image: Tensor = self.reconstruction(y)
+        decoded = self._decoded(x, hidden, codes, keep_skips, scale)
+        image: Tensor = self.reconstruction(decoded[-1])
         return image
 
     @torch.no_grad()
@@ -172,7 +176,7 @@ class SwinTeacher(nn.Module):
             keep_skips: as for ``decode``.
 
         Returns:
-            logits (B, 2, D, H, W) and the five hidden states; the last one is not quantised.
+            logits (B, C, D, H, W) and the five hidden states; the last one is not quantised.
         """
         hidden = self.encode(x)
         if self.quantiser is None or not self.decode_codes:
@@ -187,7 +191,7 @@ class SwinTeacher(nn.Module):
         codes: Tensor | None,
         keep_skips: Tensor | None,
         scale: int = 1,
-    ) -> Tensor:
+    ) -> tuple[Tensor, ...]:
         net = self.net
         if codes is not None:
             coarser = map(torch.zeros_like, hidden[self.coded + 1 :])
@@ -196,10 +200,12 @@ class SwinTeacher(nn.Module):
                 keep_skips = keep_skips.clone()
                 keep_skips[:, self.coded + 1 :] = 1
         y: Tensor = net.encoder10(hidden[-1])
+        decoded = []
         blocks = (net.decoder1, net.decoder2, net.decoder3, net.decoder4, net.decoder5)
         for level in reversed(range(scale // 2, SKIPS)):
             y = blocks[level](y, self._skip(level, x, hidden, keep_skips))
-        return y
+            decoded.append(y)
+        return tuple(decoded)
 
     def _skip(
         self, level: int, x: Tensor, hidden: tuple[Tensor, ...], keep_skips: Tensor | None
@@ -214,6 +220,16 @@ class SwinTeacher(nn.Module):
         encoders = (net.encoder1, net.encoder2, net.encoder3, net.encoder4, nn.Identity())
         skip: Tensor = encoders[level](source)
         return skip if kept is None else skip * kept.to(skip.dtype).view(-1, 1, 1, 1, 1)
+
+
+def makers(level: int) -> tuple[str, ...]:
+    """Lists the parts of a `SwinTeacher` that make its hidden state of a level.
+
+    >>> makers(1)
+    ('net.swinViT.patch_embed', 'net.swinViT.layers1')
+    """
+    layers = (f"net.swinViT.layers{n}" for n in range(1, level + 1))
+    return ("net.swinViT.patch_embed", *layers)
 
 
 def check_patch(patch: Sequence[int]) -> None:

@@ -17,7 +17,13 @@ class Unetr(nn.Module):
     """
 
     def __init__(
-        self, patch: Sequence[int], feature_size: int, hidden_size: int, mlp_dim: int, heads: int
+        self,
+        patch: Sequence[int],
+        feature_size: int,
+        hidden_size: int,
+        mlp_dim: int,
+        heads: int,
+        classes: int = 2,
     ) -> None:
         """Builds the network; weights come from torch's global random generator.
 
@@ -27,6 +33,7 @@ class Unetr(nn.Module):
             hidden_size: channels of a token; a multiple of heads.
             mlp_dim: channels within a transformer layer.
             heads: attention heads.
+            classes: C, background included.
 
         Raises:
             BadInput: if a side is no multiple of 32.
@@ -35,7 +42,7 @@ class Unetr(nn.Module):
         check_sides(patch)
         self.net = UNETR(
             in_channels=1,
-            out_channels=2,
+            out_channels=classes,
             img_size=tuple(patch),
             feature_size=feature_size,
             hidden_size=hidden_size,
@@ -45,6 +52,11 @@ class Unetr(nn.Module):
         for block in self.net.vit.blocks:  # a norm that nothing calls would be a dead parameter
             block.norm_cross_attn = nn.Identity()
 
+    def encode(self, x: Tensor) -> tuple[Tensor]:
+        """Runs the transformer alone, (B, 1, *patch) -> its state (B, hidden, *patch / 16)."""
+        state, _ = self.net.vit(centred(x))
+        return (self.net.proj_feat(state),)
+
     def forward(self, x: Tensor) -> SegOutput:
-        """Segments patches, (B, 1, *patch) -> logits (B, 2, *patch); no stages."""
+        """Segments patches, (B, 1, *patch) -> logits (B, C, *patch); no stages."""
         return SegOutput(self.net(centred(x)), ())

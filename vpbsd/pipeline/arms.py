@@ -22,6 +22,8 @@ from vpbsd.methods.distilling_configs import (
     VidConfig,
     VpbSDConfig,
 )
+from vpbsd.pipeline import rival_arms
+from vpbsd.pipeline.pretraining_arms import PRETRAINED, PRETRAINING_TABLES
 from vpbsd.section import derive
 from vpbsd.settings import Settings
 
@@ -77,6 +79,7 @@ ARMS: dict[str, Change] = {
     "vpbsd": _vpbsd,
     "teacher_no_pretrain": lambda s: None,
     "unetr": lambda s: None,
+    **{arm: lambda s: None for arm in PRETRAINED},
     "kd": _kd,
     "fitnets": _baseline_mid,  # the very run of baseline_mid
     "fitnets_two_stage": _kd,
@@ -98,6 +101,7 @@ ARMS: dict[str, Change] = {
     "vpbsd_cldice": _vpbsd,
     "threshold": lambda s: None,
     "otsu": lambda s: None,
+    **rival_arms.ARMS,
 }
 """What each arm trains, or trains last; some are another arm's under the settings of `FIXED`."""
 
@@ -147,6 +151,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "vpbsd_cldice",
         *THRESHOLDS,
     ),
+    **{table: (*rows, *THRESHOLDS) for table, rows in rival_arms.TABLES.items()},
+    **{name: (*arms, *THRESHOLDS) for name, (_, arms) in PRETRAINING_TABLES.items()},
 }
 """Tables by the name that `--arms` takes, their rows in the paper's order where it has them."""
 
@@ -155,6 +161,8 @@ HEADINGS = {
     "alignment": "Dimension alignment",
     "table1": "Comparison (the paper's Table 1)",
     "extras": "What a reviewer would ask for",
+    **rival_arms.HEADINGS,
+    **{name: heading for name, (heading, _) in PRETRAINING_TABLES.items()},
 }
 
 FIRST_PHASES: dict[str, Change] = {
@@ -176,6 +184,8 @@ FIXED: dict[str, dict[str, object]] = {
     "vpbsd_no_gumbel": {"pretrain.network.codebook.straight_through": "copy"},
     "vpbsd_soft_pseudo": {"student.pseudo": "soft"},
     "vpbsd_cldice": {"student.cldice": 0.5},
+    **rival_arms.FIXED,
+    **{arm: fixed for arm, (_, fixed) in PRETRAINED.items()},
 }
 """What an arm sets, as `--set` would; the arm's stages follow from it."""
 
@@ -189,6 +199,7 @@ TITLES = {
     "vpbsd": "VpbSD",
     "teacher_no_pretrain": "SwinUNETR, no pre-training",
     "unetr": "UNETR",
+    **{arm: title for arm, (title, _) in PRETRAINED.items()},
     "kd": "KD",
     "fitnets": "FitNets",
     "fitnets_two_stage": "FitNets, original two stages",
@@ -210,4 +221,5 @@ TITLES = {
     "vpbsd_cldice": "VpbSD + soft-clDice",
     "threshold": "Threshold of the training groups",
     "otsu": "Otsu's threshold",
+    **rival_arms.TITLES,
 }

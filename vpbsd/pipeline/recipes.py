@@ -8,28 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from vpbsd.config import Codebook, Optim, Sampling, SwinNet, TargetField
+from vpbsd.config import Optim, TargetField
 from vpbsd.data.folds import Fold, Part, held_out
-from vpbsd.data.lattice import cells
-from vpbsd.data.turns import FLIPS
 from vpbsd.errors import BadInput
-from vpbsd.methods.configs import (
-    MethodConfig,
-    PatternsConfig,
-    SupervisedConfig,
-)
+from vpbsd.methods.configs import MethodConfig, PatternsConfig, SupervisedConfig
 from vpbsd.methods.distilling_configs import FitNetsConfig, VpbSDConfig
+from vpbsd.methods.rival_configs import SimCVDConfig, WithTransformer
 from vpbsd.overrides import override
 from vpbsd.pipeline.anisotropy import planned
-from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, THRESHOLDS
+from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, THRESHOLDS
+from vpbsd.pipeline.crossings import fixed, parted
+from vpbsd.pipeline.pretexts import pretrained_unetr, teacher
+from vpbsd.pipeline.pretraining_arms import PRETRAINED
 from vpbsd.pipeline.stage_config import Evaluate, Examine, Targets, Threshold, Train
 from vpbsd.pipeline.stages import Role, Stage
+from vpbsd.pipeline.teachers import from_scratch, train_config, unetr
 from vpbsd.pipeline.trust import STUDENT, TEACHER
-from vpbsd.section import derive
 from vpbsd.settings import Settings, Student
-
-FROZEN_IN_FINE_TUNING = ("quantiser", "reconstruction")
-"""Codebook, alignment and the head that only pre-training uses."""
 
 
 def trial(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int = 0) -> Stage:
@@ -52,12 +47,14 @@ def deliverable(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int 
             f"arm '{arm}' is a threshold: it trains no network that could be delivered; choose "
             "another arm"
         )
-    s = planned(override(s, FIXED.get(arm, {})), fold.train)
-    method = ARMS[arm](s)
+    s = planned(override(s, fixed(arm)), fold.train)
+    base, _ = parted(arm)
+    method = ARMS[base](s)
     if method is None:
-        return TRAINED_REFERENCES[arm](s, fold, teacher_seed)
-    spoken = teacher(s, fold, teacher_seed)
-    last, before = student(s, method, fold, seed, spoken, arm), FIRST_PHASES.get(arm)
+        return TRAINED_REFERENCES[base](s, fold, teacher_seed)
+    codes = any(says == "codes" for says, _ in method.needs_targets)
+    spoken = teacher(s, fold, teacher_seed, codes=codes)
+    last, before = student(s, method, fold, seed, spoken, arm), FIRST_PHASES.get(base)
     if before is None:
         return last
     split, first = _split(s.student), before(s)
@@ -66,34 +63,11 @@ def deliverable(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int 
     return _phase(last, {"start": _phase(begun, {}, until_epoch=split)}, from_epoch=split)
 
 
-def pretraining(s: Settings, fold: Fold, seed: int) -> Stage:
-    """Builds stage 1, on unlabelled parts.
-
-    Raises:
-        BadInput: The warm-up sees too few tokens to start the codebook from.
-    """
-    config = derive(PatternsConfig, s.pretrain, network=_gridded(s))
-    _refuse_short_warm_up(s, config, fold)
-    train = _train(s, config, s.pretrain.optim, s.sampling)
-    return Stage(train, {"unlabelled": fold.unlabelled}, {}, seed, "pre-training")
-
-
-def teacher(s: Settings, fold: Fold, seed: int) -> Stage:
-    """Builds stage 2, on the labelled parts of a fold; the only one without pre-training."""
-    if not s.pretrain.enabled:
-        return _scratch_teacher(s, fold, seed)
-    config = SupervisedConfig(
-        network=_gridded(s), frozen=FROZEN_IN_FINE_TUNING, skip_drop=s.finetune.skip_drop
-    )
-    train = _train(s, config, derive(Optim, s.finetune), None)
-    start = {"start": pretraining(s, fold, seed)}
-    return Stage(train, {"labelled": fold.train}, start, seed, "fine-tuning")
-
-
-def unetr(s: Settings, fold: Fold, seed: int) -> Stage:
-    """Builds a reference of another kind, under the budget of a teacher without pre-training."""
-    network = s.unetr.model_copy(update={"patch": s.data.patch})
-    return _from_scratch(s, SupervisedConfig(network=network), fold, seed, "unetr")
+def simcvd_vnet(s: Settings, fold: Fold, seed: int) -> Stage:
+    """Builds SimCVD on its paper's network, under the same budget as other references."""
+    simcvd = s.rivals.simcvd.in_use()
+    method = SimCVDConfig(network=s.rivals.vnet, simcvd=simcvd)
+    return from_scratch(s, method, fold, seed, "simcvd_vnet")
 
 
 def threshold(s: Settings, arm: str, fold: Fold) -> Stage:
@@ -108,6 +82,9 @@ TRAINED_REFERENCES: dict[str, Callable[[Settings, Fold, int], Stage]] = {
     "teacher": teacher,
     "teacher_no_pretrain": teacher,
     "unetr": unetr,
+    "simcvd_vnet": simcvd_vnet,
+    **dict.fromkeys(PRETRAINED, teacher),
+    "comparative_unetr": pretrained_unetr,
 }
 """Networks that are no student: their stage, from settings, fold and teacher seed."""
 
@@ -118,7 +95,7 @@ REFERENCES = frozenset({*TRAINED_REFERENCES, *THRESHOLDS})
 def light_unet(s: Settings, fold: Fold, seed: int, label: str) -> Stage:
     """Builds the supervised student alone, for which no teacher need be possible."""
     s = planned(s, fold.train)
-    train = _train(s, SupervisedConfig(network=s.student.network), s.student.optim, None)
+    train = train_config(s, SupervisedConfig(network=s.student.network), s.student.optim, None)
     return Stage(train, {"labelled": fold.train}, {}, seed, label)
 
 
@@ -136,7 +113,7 @@ def student(
     unlabelled = targets or method.draws_unlabelled
     if unlabelled:
         parts["unlabelled"] = fold.unlabelled
-    train = _train(s, method, s.student.optim, s.sampling if unlabelled else None)
+    train = train_config(s, method, _optim(s, method), s.sampling if unlabelled else None)
     return Stage(train, parts, upstream, seed, arm)  # type: ignore[arg-type]
 
 
@@ -155,7 +132,7 @@ def rivals(s: Settings, spoken: Stage, fold: Fold) -> dict[str, Stage]:
         )
     inner = held_out(replace(fold, unlabelled=fold.train))
     light = SupervisedConfig(network=s.student.network)
-    train, seed = _train(s, light, s.student.optim, None), spoken.seed
+    train, seed = train_config(s, light, s.student.optim, None), spoken.seed
     labelled: dict[Role, tuple[Part, ...]] = {"labelled": inner.train}
     tuned = replace(spoken, parts=labelled, label=f"{spoken.label}, one group out")
     rival = Stage(train, labelled, {}, seed, "light_unet, one group out")
@@ -190,40 +167,18 @@ def examination(tuned: Stage) -> Stage:
     if "start" in tuned.upstream:
         before = tuned.upstream["start"]
         assert isinstance(before.config, Train)
-        assert isinstance(before.config.method, PatternsConfig)
-        upstream["pretrained"], scale = before, before.config.method.rebuilt_at
+        method = before.config.method
+        if isinstance(method, PatternsConfig):  # others rebuild nothing
+            upstream["pretrained"], scale = before, method.rebuilt_at
     config = Examine(rebuilt_at=scale, data=tuned.config.data, precision=tuned.config.precision)
     parts: dict[Role, tuple[Part, ...]] = {"labelled": tuned.parts["labelled"]}
     return Stage(config, parts, upstream, 0, f"examine codes of {tuned.label}")
 
 
-def _train(s: Settings, method: MethodConfig, optim: Optim, sampling: Sampling | None) -> Train:
-    return Train(
-        method=method,
-        data=s.data,
-        sampling=sampling,
-        augment=s.augment,
-        optim=optim,
-        precision=s.precision,
-    )
-
-
-def _scratch_teacher(s: Settings, fold: Fold, seed: int) -> Stage:
-    """Builds the teacher on labels alone; its decoder never sees its codes."""
-    network = _gridded(s).model_copy(update={"decode_codes": False})
-    _refuse_few_tokens(s, fold)
-    config = SupervisedConfig(network=network, frozen=FROZEN_IN_FINE_TUNING, starts_codebook=True)
-    return _from_scratch(s, config, fold, seed, "fine-tuning without pre-training")
-
-
-def _from_scratch(
-    s: Settings, method: SupervisedConfig, fold: Fold, seed: int, label: str
-) -> Stage:
-    """Builds supervised training for as many epochs as a teacher has in both stages."""
-    first = s.pretrain.optim
-    spent = {"epochs": first.epochs + s.finetune.epochs, "batch": s.finetune.batch}
-    optim = first.model_copy(update=spent)
-    return Stage(_train(s, method, optim, None), {"labelled": fold.train}, {}, seed, label)
+def _optim(s: Settings, method: MethodConfig) -> Optim:
+    """Gives what is trained beside a student its own rates."""
+    beside = method.lr_of if isinstance(method, WithTransformer) else {}
+    return s.student.optim.model_copy(update={"lr_of": s.student.optim.lr_of | beside})
 
 
 def _phase(whole: Stage, start: dict[str, Stage], **span: int) -> Stage:
@@ -240,44 +195,3 @@ def _split(settings: Student) -> int:
     if epochs < 2:
         raise BadInput("setting 'student.optim.epochs': an arm of two phases needs 2 or more")
     return min(max(1, round(settings.first_phase * epochs)), epochs - 1)
-
-
-def _gridded(s: Settings) -> SwinNet:
-    """Tells the codebook of the teacher's network its grid and the student's width there."""
-    z, y, x = (side // _book(s).cell for side in s.data.patch)
-    width = s.student.network.width_at(_book(s).cell)
-    grid = (z, y, x) if _book(s).alignment == "linear_flat" else (2, 2, 2)
-    book = _book(s).model_copy(update={"grid": grid, "width": width})
-    return s.pretrain.network.model_copy(update={"codebook": book})
-
-
-def _book(s: Settings) -> Codebook:
-    if s.pretrain.network.codebook is None:
-        raise BadInput("setting 'pretrain.network.codebook' is empty: VpbSD needs a codebook")
-    return s.pretrain.network.codebook
-
-
-def _refuse_few_tokens(s: Settings, fold: Fold) -> None:
-    size, (z, y, x) = _book(s).size, s.data.patch
-    patches = len(cells(fold.train, s.data.patch)) * len(FLIPS)
-    tokens = patches * (z * y * x // _book(s).cell ** 3)
-    if tokens < size:
-        raise BadInput(
-            f"the labelled patches of a fold have {tokens} tokens with their flips, too few to "
-            f"start {size} codes from: lower pretrain.network.codebook.size"
-        )
-
-
-def _refuse_short_warm_up(s: Settings, config: PatternsConfig, fold: Fold) -> None:
-    optim, (z, y, x) = s.pretrain.optim, s.data.patch
-    patches = min(s.sampling.patches, len(cells(fold.unlabelled, s.data.patch)))
-    steps = optim.steps_per_epoch or -(-patches // optim.batch)
-    warm = config.warm_steps(steps * optim.epochs)
-    tokens = warm * optim.batch * (z * y * x // config.book.cell**3)
-    needed = config.book.start_tokens
-    if tokens < needed:
-        raise BadInput(
-            f"the warm-up of pre-training sees {tokens} tokens, but {config.book.size} codes "
-            f"start from {needed}: raise pretrain.network.codebook.warm or pretrain.optim.epochs, "
-            "or lower pretrain.network.codebook.size"
-        )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vpbsd.data.volume_keys import volume_key
 from vpbsd.evaluation.codebook_health import StageSummary
 from vpbsd.evaluation.evaluate import Row, evaluate
 from vpbsd.inference.profiling import CUBE, block_times, size_of
@@ -37,7 +38,7 @@ def run_evaluate(
     left = stage.parts["test"][len(rows) :]
     for row, shown in evaluate(network, left, config.data, config.precision):
         for kind, picture in shown.items():
-            pictures[f"{kind}_{len(rows)}_{row['volume']}"] = picture
+            pictures[f"{kind}_{len(rows)}_{volume_key(str(row['volume']))}"] = picture
         rows.append({**row, "time": time.time()})
         share = len(rows) / len(stage.parts["test"])
         yield Step(rows, share, lambda path: save_rows(path, rows, pictures))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vpbsd.data.volume_keys import volume_key
 from vpbsd.evaluation.codebook_health import StageSummary
 from vpbsd.evaluation.evaluate import measure_part, read_raw
 from vpbsd.evaluation.thresholds import (
@@ -48,7 +49,7 @@ def run_threshold(
         prediction = np.greater_equal(to_scale(part, image, cut.scale), cut.threshold)
         row, shown = measure_part(part, prediction, config.data)
         for kind, picture in shown.items():
-            pictures[f"{kind}_{len(rows)}_{row['volume']}"] = picture
+            pictures[f"{kind}_{len(rows)}_{volume_key(str(row['volume']))}"] = picture
         rows.append({**row, "time": time.time()})
         share = len(rows) / len(stage.parts["test"])
         yield Step(rows, share, lambda path: save_rows(path, rows, pictures))

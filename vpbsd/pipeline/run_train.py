@@ -47,7 +47,8 @@ def run_train(
     config = without_worse_teacher(config, lead)
     method: Method[Any] = build_method(config.method, stage.seed)
     if "start" in inputs:
-        load_weights(inputs["start"] / WEIGHTS, method.deliverable)
+        # a teacher that was pre-trained without a codebook may be given one
+        load_weights(inputs["start"] / WEIGHTS, method.deliverable, may_lack=("quantiser.",))
     pool = make_pool(stage, config, inputs)
     steps = config.optim.steps_per_epoch or pool.steps_per_pass(type(method).draws)
     method.to(device)
@@ -106,5 +107,7 @@ def _drift(
         return {}
     before = load_network(inputs["start"]).to(device)
     assert isinstance(before, SwinTeacher)
+    if before.quantiser is None:
+        return {}
     assert pool.labelled is not None
     return code_drift(before, after, pool.labelled.patches)

@@ -20,7 +20,7 @@ from vpbsd.data.folds import Part
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.evaluation.numerics import METRICS, VALIDATION
-from vpbsd.methods.configs import PatternsConfig
+from vpbsd.methods.pretraining_configs import PretrainingSection
 from vpbsd.pipeline.stage_config import (
     AnyConfig,
     Evaluate,
@@ -80,7 +80,7 @@ class StageSpec:
             return "examination"
         if not isinstance(self.config, Train):
             return "targets" if isinstance(self.config, Targets) else "evaluation"
-        if isinstance(self.config.method, PatternsConfig):
+        if isinstance(self.config.method, PretrainingSection):
             return "pre-training"
         deployed = isinstance(self.config.method.network, LightNet)
         return "student" if deployed else "fine-tuning"
@@ -191,6 +191,6 @@ _INFO = TypeAdapter(VolumeInfo)
 
 def _part(given: dict[str, Any]) -> Part:
     """Reads a part of a volume from plain data; its tuples came as lists."""
-    fields = {name: given[name] for name in VolumeInfo.__dataclass_fields__}
+    fields = {name: given[name] for name in VolumeInfo.__dataclass_fields__ if name in given}
     z, y, x = (tuple(side) for side in given["box"])
     return Part(_INFO.validate_python(fields), (z, y, x))

@@ -15,6 +15,7 @@ from vpbsd.data.lattice import PatchSet, sample
 from vpbsd.evaluation.codebook_health import StageSummary
 from vpbsd.evaluation.evaluate import Row
 from vpbsd.evaluation.pictures import save_png
+from vpbsd.methods.pretraining_configs import PretrainingSection
 from vpbsd.pipeline.stage_config import Examine, Targets, Train
 from vpbsd.pipeline.stages import Role
 from vpbsd.safetensors_io import read_tensors, write_tensors
@@ -44,7 +45,10 @@ def patch_set(parts: tuple[Part, ...], role: Role, config: Train | Targets | Exa
         return PatchSet(parts, config.data)
     assert not isinstance(config, Examine), "only labelled patches are examined"
     assert config.sampling is not None, "stages with unlabelled patches say which"
-    return PatchSet(parts, config.data, sample(parts, config.data, config.sampling))
+    data = config.data
+    if isinstance(config, Train) and isinstance(config.method, PretrainingSection):
+        data = config.method.drawn(data)
+    return PatchSet(parts, data, sample(parts, data, config.sampling))
 
 
 def save_rows(path: Path, rows: list[Row], pictures: dict[str, np.ndarray]) -> None:

@@ -20,6 +20,7 @@ from zarr.storage import ZipStore
 from vpbsd.data.augment import turned
 from vpbsd.data.turns import Turn, turns_of
 from vpbsd.data.volumes import triple
+from vpbsd.losses.classes import decided, margins
 from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.networks.quantiser import grid_of
 from vpbsd.networks.swin_unetr import SwinTeacher
@@ -36,10 +37,11 @@ def compute_targets(teacher: SwinTeacher, image: Tensor, field: str) -> Tensor:
     Args:
         teacher: In eval mode.
         image: Untransformed patches (B, 1, D, H, W) in [0, 1].
-        field: `codes`: the nearest code words (B, d_s, d, h, w); `pseudo`: the argmax mask
-            (B, 1, D, H, W) of 0 and 1; `features`: the deepest state (B, d_t, d, h, w);
-            `features16`: the state at 1/16 of the resolution (B, d_t / 2, 2 d, 2 h, 2 w);
-            `margin`: the logits' difference f_1 - f_0 (B, 1, D, H, W), clamped to [-30, 30].
+        field: `codes`: the nearest code words (B, d_s, d, h, w); `pseudo`: the argmax masks of
+            the foreground classes (B, K, D, H, W), 0 and 1; `features`: the deepest state
+            (B, d_t, d, h, w); `features16`: that at 1/16 of the resolution
+            (B, d_t / 2, 2 d, 2 h, 2 w); `margin`: the logits' differences f_k - f_0
+            (B, K, D, H, W), clamped to [-30, 30].
 
     Returns:
         float32, but margins in float16.
@@ -47,9 +49,8 @@ def compute_targets(teacher: SwinTeacher, image: Tensor, field: str) -> Tensor:
     if field in ("pseudo", "margin"):
         logits = teacher(image).logits.float()
         if field == "pseudo":
-            return (vessel_probability(logits) > 0.5).float()
-        margin: Tensor = logits.diff(dim=1)
-        return margin.clamp(-LARGEST_MARGIN, LARGEST_MARGIN).half()
+            return decided(vessel_probability(logits))
+        return margins(logits).clamp(-LARGEST_MARGIN, LARGEST_MARGIN).half()
     *_, features16, features = hidden = teacher.encode(image)
     if field != "codes":
         return (features if field == "features" else features16).float()

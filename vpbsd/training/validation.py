@@ -9,30 +9,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from vpbsd.config import Data, Optim, Precision
 from vpbsd.data.folds import Part
 from vpbsd.data.lattice import PatchSet, cells
+from vpbsd.losses.classes import decided
 from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.methods.method import Method
 from vpbsd.random_streams import permutation
+from vpbsd.training.validation_epochs import DSC, is_validated
 
-DSC = "val/dsc"
-VALIDATIONS = 10
-"""Validations in a whole schedule: often enough to stop a student at a fifth of it."""
 MOST_PATCHES = 32
 """One costs a forward pass of these: a glance to rank by, not a result to report."""
-
-
-def is_validated(optim: Optim, epoch: int) -> bool:
-    """Tells whether a student is validated after so many epochs of its schedule.
-
-    >>> optim = Optim(lr=0.01, epochs=300)
-    >>> [epoch for epoch in range(1, 100) if is_validated(optim, epoch)]
-    [30, 60, 90]
-    """
-    return epoch % max(1, optim.epochs // VALIDATIONS) == 0
 
 
 class Validation:
@@ -72,16 +62,19 @@ class Validation:
 
     @torch.no_grad()
     def _dsc(self, method: Method[Any], device: torch.device) -> float:
-        """Computes Dice over the voxels of all patches together; 1 where all are background."""
-        both = either = 0.0
+        """Computes Dice over the voxels of all patches together, 1 for a class that nobody has.
+
+        The mean over classes.
+        """
+        both = either = np.zeros(self.patches.data.classes - 1)
         half = self.precision == "bf16"
         for i in range(len(self.patches)):
             x = torch.from_numpy(self.patches.image(i))[None, None].to(device)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 logits = method.deliverable(x).logits
-            prediction = (vessel_probability(logits)[0, 0] > 0.5).cpu().numpy()
+            prediction = decided(vessel_probability(logits))[0].cpu().numpy() > 0
             valid = self.patches.valid(i) > 0
             prediction, truth = prediction & valid, self.patches.label(i) > 0
-            both += float((prediction & truth).sum())
-            either += float(prediction.sum() + truth.sum())
-        return 2 * both / either if either else 1.0
+            both = both + (prediction & truth).sum((1, 2, 3))
+            either = either + prediction.sum((1, 2, 3)) + truth.sum((1, 2, 3))
+        return float(np.where(either, 2 * both / np.maximum(either, 1), 1.0).mean())

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from shlex import quote
 
 from vpbsd.cli import command_parser, invocation
 from vpbsd.data.volumes import check_intensity
 from vpbsd.errors import BadInput
-from vpbsd.pipeline.arms import ARMS, GROUPS
+from vpbsd.pipeline.arms import ARMS, GROUPS, THRESHOLDS
+from vpbsd.pipeline.classes import with_classes
+from vpbsd.pipeline.crossings import MATRIX, STUDENTS
+from vpbsd.settings import Settings
 from vpbsd_sweeps.cli.normalise import add_normalise, asks_choice, chosen
 from vpbsd_sweeps.cli.options import (
     add_places,
@@ -34,8 +38,13 @@ from vpbsd_sweeps.study.plan import Plan, make_plan, preview
 from vpbsd_sweeps.study.study import Study, check_arms
 
 
-def arguments(command: str, about: str | None, arms: str) -> argparse.Namespace:
-    """Reads the command line of `command`, whose default arms are `arms`."""
+def arguments(
+    command: str, about: str | None, arms: str, *, crosses: bool = False
+) -> argparse.Namespace:
+    """Reads the command line of `command`, whose default arms are `arms`.
+
+    One that `crosses` takes --pretraining.
+    """
     parser = command_parser(command, about)
     add_places(parser)
     add_settings(parser)
@@ -45,7 +54,8 @@ def arguments(command: str, about: str | None, arms: str) -> argparse.Namespace:
         metavar="A,B",
         default=arms,
         help=f"arms, or tables of them (default {arms}); tables: {', '.join(GROUPS)}; "
-        f"arms: {', '.join(ARMS)}",
+        f"arms: {', '.join(ARMS)}; arm:NAME is the arm where a table has its name, kd_on_s2dc the "
+        "arm kd on a teacher pre-trained by s2dc",
     )
     parser.add_argument("--seeds", default="0", metavar="0,1", help="student seeds (default 0)")
     parser.add_argument(
@@ -60,6 +70,13 @@ def arguments(command: str, about: str | None, arms: str) -> argparse.Namespace:
         "--max-gpu-hours", type=float, metavar="H", help="refuse to start above this estimate"
     )
     parser.add_argument("--cpus", type=int, metavar="N", help="cores of a local Ray")
+    if crosses:
+        parser.add_argument(
+            "--pretraining",
+            action="store_true",
+            help=f"cross {', '.join(STUDENTS)}, or the --arms given, with every pre-training: "
+            f"{', '.join(MATRIX)}",
+        )
     return parser.parse_args()
 
 
@@ -77,10 +94,12 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     if not args.plan:
         cluster_address()  # one that does not answer is refused before anything is made
     counts = counts_of(args.labels) if args.labels else None
-    settings, arms = settings_of(args), check_arms(args.arms.split(","))
+    volumes = volumes_of(args)
+    settings = with_classes(settings_of(args), volumes)
+    arms = _possible(check_arms(args.arms.split(",")), settings)
     seeds, store = seeds_of(args.seeds), Store(args.store)
     name = study_name(args, kind)
-    study = Study(name, settings, volumes_of(args), arms, seeds, timed=timed)
+    study = Study(name, settings, volumes, arms, seeds, timed=timed)
     check_intensity(study.volumes, settings.data)
     if counts and asks_choice(args):
         raise BadInput(
@@ -104,6 +123,14 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     print(f"browse   {browse(args.tracking)}, experiment '{study.name}'")
     print(f"next     {invocation('final')} --study {quote(study.name)}{given_places(args)}")
     return 0 if complete else 1
+
+
+def _possible(arms: tuple[str, ...], settings: Settings) -> tuple[str, ...]:
+    """Leaves thresholds out where there is more than one class to tell apart."""
+    if settings.data.classes == 2 or not THRESHOLDS.keys() & set(arms):
+        return arms
+    print("one threshold cannot tell classes apart: its rows are left out", file=sys.stderr)
+    return tuple(arm for arm in arms if arm not in THRESHOLDS)
 
 
 def _goes_on(plan: Plan | LabelPlan, args: argparse.Namespace) -> bool:

@@ -22,7 +22,7 @@ from vpbsd.data.folds import Fold, final_split
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
-from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.crossings import arm_title
 from vpbsd.pipeline.recipes import deliverable
 from vpbsd.pipeline.stage_config import Evaluate
 from vpbsd.pipeline.stages import Stage
@@ -81,7 +81,7 @@ def main() -> int:
         _refuse_other_data(data, volumes, args.study)
         holdout = _holdout(args.holdout, volumes)
         fold = final_split(volumes, choice.settings.protocol, holdout)
-        print(f"chosen: {TITLES[choice.arm]}, DSC {choice.scores['dsc']} ({choice.rule})")
+        print(f"chosen: {arm_title(choice.arm)}, DSC {choice.scores['dsc']} ({choice.rule})")
         if choice.left_out:
             print(f"could not be chosen: {', '.join(choice.left_out)}")
         students = [

@@ -20,10 +20,12 @@ from vpbsd_sweeps.cli.options import RUNS, add_tracking
 from vpbsd_sweeps.reporting import csv_export, figures, label_figure, label_tables, tables
 from vpbsd_sweeps.reporting.analysis import StudyAnalysis, analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline, require_finished
+from vpbsd_sweeps.reporting.class_table import class_table
 from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.grid import latex, markdown
 from vpbsd_sweeps.reporting.html import page
 from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency, label_efficiency
+from vpbsd_sweeps.reporting.pretraining_table import pretraining_table
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.study.label_studies import siblings
@@ -96,7 +98,13 @@ def write(
     main_table = tables.main_table(analysis)
     comparison, records = tables.comparison_table(analysis), analysis.records
     grids = [main_table, tables.spread_table(analysis)]
-    grids += [grid for grid in (code_table(records), teacher_table(records)) if grid.rows]
+    others = (
+        class_table(analysis),
+        pretraining_table(analysis),
+        code_table(records),
+        teacher_table(records),
+    )
+    grids += [grid for grid in others if grid.rows]
     study, base = analysis.records.study, analysis.row(analysis.baseline).title
     texts = {
         "table.md": "\n".join(map(markdown, grids)),

@@ -17,6 +17,7 @@ from vpbsd.cli import command_parser
 from vpbsd.data.folds import held_out, make_folds
 from vpbsd.errors import BadInput
 from vpbsd.pipeline.arms import THRESHOLDS
+from vpbsd.pipeline.classes import with_classes
 from vpbsd.pipeline.normalisation import CHOSEN
 from vpbsd_sweeps.cli.normalise import add_normalise, asks_choice, chosen
 from vpbsd_sweeps.cli.options import (
@@ -31,11 +32,18 @@ from vpbsd_sweeps.cli.options import (
 from vpbsd_sweeps.execution.address import cluster_address
 from vpbsd_sweeps.messages import without_secrets
 from vpbsd_sweeps.store.results import Store
-from vpbsd_sweeps.study.study import check_arms
+from vpbsd_sweeps.study.study import check_arm
 from vpbsd_sweeps.tuning.default_space import WIDTHS, space_of
 from vpbsd_sweeps.tuning.plan import plan_lines
 from vpbsd_sweeps.tuning.ranking import best
-from vpbsd_sweeps.tuning.search_spec import SAMPLERS, Search, check_sampler, stage_of
+from vpbsd_sweeps.tuning.search_spec import (
+    SAMPLERS,
+    SCHEDULERS,
+    Search,
+    check_sampler,
+    scheduler_of,
+    stage_of,
+)
 
 
 def arguments() -> argparse.Namespace:
@@ -59,6 +67,12 @@ def arguments() -> argparse.Namespace:
         help="search a setting over low:high, low:high:log or a,b,c; may be repeated",
     )
     parser.add_argument("--sampler", default="tpe", help=f"any of {', '.join(SAMPLERS)} (tpe)")
+    parser.add_argument(
+        "--scheduler",
+        choices=SCHEDULERS,
+        help="who stops students early, on the first fold: Ray Tune's ASHA, its median rule, or "
+        "nobody (default asha; none with --sampler nsga2)",
+    )
     parser.add_argument("--trials", type=int, default=40, metavar="N", help="in all (default 40)")
     parser.add_argument(
         "--students-per-teacher",
@@ -128,10 +142,11 @@ def search_of(args: argparse.Namespace) -> Search:
         BadInput: Something in it cannot be.
     """
     check_sampler(args.sampler)
-    (arm,) = check_arms([args.arm])
+    arm = check_arm(args.arm)
     if arm in THRESHOLDS:
         raise BadInput(f"--arm {arm}: it trains nothing, so there is nothing to search")
-    settings, volumes = settings_of(args), volumes_of(args)
+    volumes = volumes_of(args)
+    settings = with_classes(settings_of(args), volumes)
     fold = held_out(make_folds(volumes, settings.protocol)[0])
     ranges = list(args.param)
     if args.sampler == "nsga2" and not any(text.startswith(WIDTHS) for text in ranges):
@@ -146,5 +161,7 @@ def search_of(args: argparse.Namespace) -> Search:
         space=space.without(CHOSEN) if asks_choice(args) else space,
         sampler=args.sampler,
         seed=args.seed,
-        students_per_teacher=args.students_per_teacher,
+        # with nothing of a student to vary, more of them would be the same one
+        students_per_teacher=args.students_per_teacher if space.student else 1,
+        scheduler=scheduler_of(args.sampler, args.scheduler),
     )

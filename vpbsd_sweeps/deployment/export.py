@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from vpbsd.inference.model import write_settings
-from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.crossings import arm_title
 from vpbsd.pipeline.stages import Stage
 from vpbsd_sweeps.deployment.registry import register
 from vpbsd_sweeps.deployment.selection import Choice
@@ -25,7 +25,7 @@ def card(study: str, choice: Choice, student: Stage) -> str:
     numbers = markdown(Grid(["metric", "mean ± sd over folds"], rows))
     left_out = ", ".join(choice.left_out) or "none"
     return (
-        f"# {study}: {TITLES[choice.arm]}\n\n"
+        f"# {study}: {arm_title(choice.arm)}\n\n"
         f"Light UNet student for vessel segmentation in 3-D microscopy, trained on all "
         f"{len({p.volume.name for p in parts})} labelled volumes of "
         f"{len({p.volume.group for p in parts})} groups.\n\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override
-from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.crossings import arm_title
 from vpbsd.pipeline.recipes import REFERENCES
 from vpbsd.settings import Settings
 from vpbsd_sweeps.reporting.analysis import PRIMARY, spreads_by_metric
@@ -83,7 +83,7 @@ def choose(
         if not reason and wanted is None and unproven(own):
             reason = f"unproven; --arm {arm} takes it all the same"
         if reason:
-            left_out.append(f"{TITLES[arm]} ({reason})")
+            left_out.append(f"{arm_title(arm)} ({reason})")
             continue
         scores = {m: by.folds for m, by in spreads_by_metric(own).items()}
         ranked.append((scores[PRIMARY].mean, arm, scores, own))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from vpbsd.errors import BadInput
+from vpbsd.methods.configs import PatternsConfig
 from vpbsd.pipeline.stage_config import Train
 from vpbsd.pipeline.stages import Stage
 from vpbsd_sweeps.drivers.session import Session, failures, join
@@ -60,10 +61,9 @@ def _limited(session: Session, inventory: Inventory, gpus: int) -> Session:
 
 
 def _spanning(slices: Mapping[str, Slice], inventory: Inventory, gpus: int) -> dict[str, Slice]:
-    """Gives a pre-training all these GPUs; any other stage has one of them, or a share of it."""
+    """Gives a pre-training of patterns all these GPUs; others have one of them, or a share."""
     for stage in inventory.missing:
-        if stage.family == "pre-training":
-            assert isinstance(stage.config, Train)
+        if isinstance(stage.config, Train) and isinstance(stage.config.method, PatternsConfig):
             piece = slices[stage.family].over(gpus, stage.config.optim.batch)
             print(f"pre-training over {piece.ranks} GPUs, batch {stage.config.optim.batch}")
             return {**slices, stage.family: piece}

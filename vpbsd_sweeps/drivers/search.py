@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vpbsd_sweeps.drivers.session import join, logged
 from vpbsd_sweeps.execution import cluster
+from vpbsd_sweeps.execution.search_trials import Rule
 from vpbsd_sweeps.monitor.search_display import SearchDisplay
+from vpbsd_sweeps.patience import insisting
 from vpbsd_sweeps.periodic import periodically
 from vpbsd_sweeps.reporting.search_figures import draw_search
 from vpbsd_sweeps.reporting.search_tables import report
@@ -23,7 +26,8 @@ from vpbsd_sweeps.tuning.listing import StageLister
 from vpbsd_sweeps.tuning.ranking import best
 from vpbsd_sweeps.tuning.sampler import ConfigSampler
 from vpbsd_sweeps.tuning.search_spec import Search
-from vpbsd_sweeps.tuning.tuner import Searcher, missing, rebuilt
+from vpbsd_sweeps.tuning.searcher import Searcher, missing, rebuilt
+from vpbsd_sweeps.tuning.trial import run_trial
 
 LISTS_EVERY = 60.0  # seconds; what is younger than an hour needs no list
 
@@ -53,7 +57,7 @@ def drive(
         BadInput: The store cannot be written, or the name belongs to another search.
     """
     store.files.check_writable()
-    with study_lock(search.name, store) as lock:
+    with study_lock(search.name, store) as lock, insisting():
         tracker = Tracker(tracking, search.name, artifacts_beside(tracking))
         journal = Journal(store, search.name)
         journal.claim(search.identity)
@@ -86,5 +90,9 @@ def _run(
 ) -> None:
     session = join(store, cpus)
     print(f"{session.at_once} trials side by side on {cluster.resources()}", file=sys.stderr)
-    with session.engine(SearchDisplay(search, journal, store, trials)) as engine:
-        Searcher(search, journal, sampler, engine, store, trials).run(session.at_once)
+    display = SearchDisplay(search, journal, store, trials)
+    asked = Searcher(search, journal, sampler, trials)
+    rule = Rule(search.scheduler, search.rungs)
+    session.search(asked, partial(run_trial, search), rule, display)
+    if missing(journal, trials):
+        raise KeyboardInterrupt  # Tune answers Ctrl-C by stopping in good order

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vpbsd_sweeps.execution import capacity, cluster
-from vpbsd_sweeps.execution.client import Engine
 from vpbsd_sweeps.execution.jobs import JobChain
+from vpbsd_sweeps.execution.search_trials import AskAndTell, Program, Rule, run_search
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.execution.trials import run_trials
 from vpbsd_sweeps.monitor.terminal import Terminal
+from vpbsd_sweeps.patience import insisting
 from vpbsd_sweeps.store.lease import Hold
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.tracking.retry import RetryingTracker
@@ -48,12 +49,17 @@ class Session:
         with display:
             return run_trials(chains, self.store, self.slices, self.at_once + more, display.show)
 
-    @contextmanager
-    def engine(self, display: Terminal) -> Iterator[Engine]:
-        """Yields what follows stages for trials in threads, and shows these stages meanwhile."""
-        engine = Engine(self.store, self.slices)
-        with display, engine.watching(display.show):
-            yield engine
+    def search(self, search: AskAndTell, program: Program, rule: Rule, display: Terminal) -> None:
+        """Runs the trials of a search until it wants no other, and shows their stages meanwhile.
+
+        Args:
+            search: Asked for trials, and told how they ended.
+            program: What each of them goes through.
+            rule: Who stops students early.
+            display: Shown while they run.
+        """
+        with display:
+            run_search(search, program, rule, self.store, self.slices, self.at_once, display.show)
 
 
 def join(store: Store, cpus: int | None) -> Session:
@@ -98,5 +104,6 @@ def logged(tracker: RetryingTracker, logger: Logger, lock: Hold) -> Iterator[Non
             yield
     except KeyboardInterrupt:
         if not lock.lost:  # else another driver goes on with it
-            tracker.try_once(logger.interrupt)
+            with insisting(False):  # who wants to leave does not wait for a store
+                tracker.try_once(logger.interrupt)
         raise

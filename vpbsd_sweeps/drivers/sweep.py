@@ -10,6 +10,7 @@ from vpbsd_sweeps.execution import cluster
 from vpbsd_sweeps.execution.jobs import JobChain, job_of
 from vpbsd_sweeps.monitor.accounting import Tally
 from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
+from vpbsd_sweeps.patience import insisting
 from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline
 from vpbsd_sweeps.reporting.records import load_records
@@ -47,7 +48,7 @@ def drive(
         BadInput: The store cannot be written, or the name belongs to another study.
     """
     store.files.check_writable()
-    with study_lock(plan.study.name, store) as lock:
+    with study_lock(plan.study.name, store) as lock, insisting():
         return _drive(plan, store, tracking, cpus, normalisation, lock)
 
 

@@ -113,9 +113,3 @@ def _check_everywhere(store: Store) -> None:
             raise BadInput(str(error.cause)) from error
         except RayError:
             continue  # a node that was lost meanwhile needs to see nothing
-
-
-def driver_node() -> str:
-    """Finds the name of the driver's node as Ray calls it."""
-    here = ray.get_runtime_context().get_node_id()
-    return next(str(n["NodeManagerAddress"]) for n in ray.nodes() if n["NodeID"] == here)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from vpbsd_sweeps.execution.jobs import Job
 
@@ -23,8 +23,6 @@ class StageState(StrEnum):
     """It ended for a reason of its own, and its trials end with it."""
     AGAIN = "again"
     """An input vanished or the scheduler was lost: whoever waits begins anew upstream."""
-    LEFT = "left"
-    """Whoever waited has let go of it; the stage itself may go on for others."""
 
     @property
     def is_final(self) -> bool:
@@ -61,17 +59,7 @@ class StageStatus:
     reason: str
 
 
-class StageFollower(Protocol):
-    """What a trial of a search needs of the cluster; `client.Engine` is one, tests have others."""
-
-    def follow(
-        self, job: Job, trial: str, on_row: Callable[[dict[str, Any]], bool]
-    ) -> tuple[StageState, str]:
-        """Waits until a stage is stored, failed or left; returns the state and its reason."""
-
-    def stop(self) -> None:
-        """Makes every trial let go of what it waits for."""
-
-    @property
-    def stopped(self) -> bool:
-        """True once `stop` was called."""
+OnRow = Callable[[dict[str, Any]], None]
+"""Receives each new row of a stage."""
+Follow = Callable[[Job, OnRow], tuple[StageState, str]]
+"""Waits until a stage is stored or failed; returns its last state and the reason."""

@@ -15,7 +15,7 @@ import ray
 from ray import tune
 
 from vpbsd_sweeps.execution.client import follow, watching
-from vpbsd_sweeps.execution.cluster import NAMESPACE, driver_node, get_scheduler
+from vpbsd_sweeps.execution.cluster import NAMESPACE, get_scheduler
 from vpbsd_sweeps.execution.events import StageState, StageStatus
 from vpbsd_sweeps.execution.jobs import SYSTEM_RETRIES, JobChain, Waiter
 from vpbsd_sweeps.execution.scheduler import scheduler_name
@@ -23,22 +23,19 @@ from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.messages import last_line
 from vpbsd_sweeps.store.results import Store
 
-COORDINATOR_SHARE = 0.0001  # of the driver's node: no core, and never a node that may be lost
+COORDINATOR_BYTES = 150 * 2**20  # what it takes where it runs, on any node; and no core
 
 
-def coordinate(
-    config: dict[str, Any], chains: dict[str, JobChain], url: str, session: str
-) -> None:
+def coordinate(config: dict[str, Any], chains: dict[str, Any], url: str, session: str) -> None:
     """Trains a trial, as Tune calls it: follows its stages in order and holds nothing."""
-    chain = chains[config["trial"]]
+    chain: JobChain = ray.get(chains[config["trial"]])  # no other trial's
     scheduler = ray.get_actor(scheduler_name(url), NAMESPACE)
     waiter, done = Waiter(session, chain.trial, chain.rank), 0
     while done < len(chain.jobs):
         job = chain.jobs[done]
 
-        def on_row(row: dict[str, Any], label: str = job.label) -> bool:
+        def on_row(row: dict[str, Any], label: str = job.label) -> None:
             tune.report({"outcome": "running", "stage": label, **row})
-            return False
 
         state, reason = follow(scheduler, job, waiter, on_row)
         if state is StageState.FAILED:
@@ -82,17 +79,27 @@ def run_trials(
 
 
 def _tuner(chains: list[JobChain], url: str, session: str, at_once: int, room: str) -> tune.Tuner:
-    trainable = tune.with_parameters(
-        coordinate, chains={chain.trial: chain for chain in chains}, url=url, session=session
-    )
+    kept = {chain.trial: ray.put(chain) for chain in chains}
+    trainable = tune.with_parameters(coordinate, chains=kept, url=url, session=session)
     return tune.Tuner(
-        tune.with_resources(trainable, {f"node:{driver_node()}": COORDINATOR_SHARE}),
+        coordinator(trainable),
         param_space={"trial": tune.grid_search([chain.trial for chain in chains])},
         tune_config=tune.TuneConfig(max_concurrent_trials=at_once, reuse_actors=True),
-        run_config=tune.RunConfig(
-            storage_path=room,
-            name="trials",
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=SYSTEM_RETRIES),
-        ),
+        run_config=run_config(room),
+    )
+
+
+def coordinator(trainable: Callable[..., None]) -> Callable[..., None]:
+    """Returns what Tune calls, with what it takes: memory, on any node of the cluster."""
+    light: Callable[..., None] = tune.with_resources(trainable, {"memory": COORDINATOR_BYTES})
+    return light
+
+
+def run_config(room: str) -> tune.RunConfig:
+    """Lets Tune keep its own records in a folder that ends with the driver, and retry trials."""
+    return tune.RunConfig(
+        storage_path=room,
+        name="trials",
+        verbose=0,
+        failure_config=tune.FailureConfig(max_failures=SYSTEM_RETRIES),
     )

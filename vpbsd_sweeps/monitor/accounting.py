@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.crossings import arm_title
 from vpbsd_sweeps.execution.slices import ON_GPUS
 from vpbsd_sweeps.store.results import Manifest, Store
 
@@ -108,7 +108,7 @@ class Tally:
             return ""
         arm = max(scores, key=lambda a: mean(scores[a]))
         return (
-            f"best so far: {TITLES.get(arm, arm)}, test DSC {mean(scores[arm]):.3f} over "
+            f"best so far: {arm_title(arm)}, test DSC {mean(scores[arm]):.3f} over "
             f"{len(scores[arm])} of its trials"
         )
 

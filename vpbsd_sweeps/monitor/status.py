@@ -10,7 +10,7 @@ from typing import Any
 
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
-from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.crossings import arm_title
 from vpbsd_sweeps.execution.checkpointing import SPENT
 from vpbsd_sweeps.monitor.accounting import Tally
 from vpbsd_sweeps.store.lock import holder
@@ -64,7 +64,7 @@ def _stages(outline: Mapping[str, Any], store: Store) -> Iterator[str]:
     if tally.best():
         yield tally.best()
     if tally.unproven():
-        titles = [TITLES.get(arm, arm) for arm in tally.unproven()]
+        titles = [arm_title(arm) for arm in tally.unproven()]
         yield f"unproven, so never the best: {', '.join(titles)}"
     yield f"{tally.hours()}; about {hours(sum(stage['guess'] for stage in left))} of work left"
 

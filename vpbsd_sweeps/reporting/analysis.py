@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from vpbsd.pipeline.arms import THRESHOLDS, TITLES
+from vpbsd.pipeline.arms import THRESHOLDS
+from vpbsd.pipeline.crossings import arm_title
 from vpbsd.pipeline.recipes import REFERENCES
 from vpbsd_sweeps.reporting import checks, significance
 from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
@@ -54,7 +55,7 @@ class Row:
     @property
     def title(self) -> str:
         """Its name as people say it."""
-        return TITLES.get(self.arm, self.arm)
+        return arm_title(self.arm)
 
     def mean(self, metric: str) -> float:
         """Returns the mean over folds, of an arm that counts."""

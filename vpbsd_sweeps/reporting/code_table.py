@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vpbsd.evaluation.code_statistics import SAME_MASK
-from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.crossings import arm_title
 from vpbsd_sweeps.reporting.grid import NOTHING, UNPROVEN, Grid, Item, Link
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords
 
@@ -41,7 +41,7 @@ def code_table(records: StudyRecords) -> Grid:
 
 def _row(records: StudyRecords, folds: str, stage: StageRun) -> list[Item]:
     arms = dict.fromkeys(t.arm for t in records.trials if t.examination == stage.tags["key"])
-    titles = [TITLES.get(arm, arm) for arm in arms]
+    titles = [arm_title(arm) for arm in arms]
     named = ", ".join(titles) if len(titles) <= NAMED else f"{len(titles)} arms"
     numbers = [
         f"{stage.numbers[name]:.{digits}f}" if name in stage.numbers else NOTHING

@@ -12,13 +12,16 @@ from statistics import mean
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from vpbsd.data.volume_keys import volume_key
 from vpbsd.pipeline.recipes import REFERENCES
 from vpbsd_sweeps.monitor.accounting import Hours
 from vpbsd_sweeps.reporting import label_figure, label_tables, tables
 from vpbsd_sweeps.reporting.analysis import HIGHER_IS_BETTER, PRIMARY, StudyAnalysis
 from vpbsd_sweeps.reporting.checks import notices
+from vpbsd_sweeps.reporting.class_table import class_table
 from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency
+from vpbsd_sweeps.reporting.pretraining_table import pretraining_table
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.reporting.threshold import against_threshold
@@ -77,9 +80,11 @@ def page(
         ran=dict(ran(records)),
         notices=notices(records),
         main=tables.main_table(analysis),
+        classes=class_table(analysis),
         spread=tables.spread_table(analysis),
         comparison=tables.comparison_table(analysis),
         evidence=code_table(records),
+        pretraining=pretraining_table(analysis),
         teachers=teacher_table(records),
         figures=[_drawn(folder, name, caption) for name, caption in figures.items()],
         labels=labels and [label_tables.score_table(labels), label_tables.gain_table(labels)],
@@ -220,7 +225,8 @@ def _extremes(records: StudyRecords, trials: list[TrialResult]) -> Iterator[Pict
         trial = seen[fold, volume][0]
         run_id = trial.run_id
         for path in records.tracker.list_files(run_id, "pictures"):
-            kind = re.fullmatch(rf"pictures/(\w+?)_\d+_{re.escape(volume)}\.png", path)
+            named = "|".join(map(re.escape, (volume_key(volume), volume)))  # older: the name
+            kind = re.fullmatch(rf"pictures/(\w+?)_\d+_(?:{named})\.png", path)
             if kind:
                 caption = f"{word}: {volume}, fold {fold}, DSC {score:.3f}: {kind[1]}"
                 yield Picture(_fetched(records, run_id, path), caption, run_id)

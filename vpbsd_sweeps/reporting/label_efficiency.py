@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.crossings import arm_title
 from vpbsd_sweeps.reporting import checks, significance
 from vpbsd_sweeps.reporting.analysis import PRIMARY, scores
 from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
@@ -165,7 +165,7 @@ def paired(ours: dict[int, float] | None, theirs: dict[int, float] | None) -> In
 
 def title(arm: str) -> str:
     """Returns an arm's name as people say it."""
-    return TITLES.get(arm, arm)
+    return arm_title(arm)
 
 
 def _alike(records: StudyRecords) -> dict[str, object]:

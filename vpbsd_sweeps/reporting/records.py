@@ -19,6 +19,7 @@ from vpbsd_sweeps.monitor.accounting import Hours, hours_of
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.run_record import RunRecord
 from vpbsd_sweeps.tracking.tracker import Tracker
+from vpbsd_sweeps.tracking.volume_names import values_by_name
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,7 @@ def load_records(tracker: Tracker, study: str) -> StudyRecords:
 def trial_result(run: RunRecord) -> TrialResult:
     """Reads what came out of a trial from its run."""
     tags = run.tags
+    groups = json.loads(tags.get(tag.GROUPS, "{}"))
     return TrialResult(
         run_id=run.run_id,
         arm=tags[tag.ARM],
@@ -232,13 +234,13 @@ def trial_result(run: RunRecord) -> TrialResult:
         seed=int(tags[tag.SEED]),
         status=run.status,
         void=tags.get(tag.VOID, ""),
-        values=_by_volume(run.metrics),
+        values=values_by_name(run.metrics, groups),
         timing=tags.get(tag.TIMING, ""),
         note=tags.get(tag.NOTE, ""),
         unproven=tags.get(tag.UNPROVEN, ""),
         examination=tags.get(tag.EXAMINATION, ""),
         stages=json.loads(tags.get(tag.STAGES, "{}")),
-        groups=json.loads(tags.get(tag.GROUPS, "{}")),
+        groups=groups,
         ended=run.ended,
         numbers=run.metrics,
     )
@@ -271,13 +273,3 @@ def _newest(trials: Iterable[TrialResult]) -> tuple[list[TrialResult], list[Tria
 
 def _stage(run: RunRecord) -> StageRun:
     return StageRun(run.run_id, tag.without_prefix(run.tags), run.params, run.metrics)
-
-
-def _by_volume(metrics: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    values: dict[str, dict[str, float]] = {}
-    for name, value in metrics.items():
-        test, _, rest = name.partition("/")
-        metric, _, volume = rest.partition("/vol_")
-        if test == "test" and volume:
-            values.setdefault(metric, {})[volume] = value
-    return values

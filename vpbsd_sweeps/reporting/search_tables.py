@@ -13,10 +13,11 @@ from collections import Counter
 import numpy as np
 
 from vpbsd.cli import invocation
-from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.crossings import arm_title
 from vpbsd.search_ranges import Value
 from vpbsd_sweeps.reporting.grid import Grid, Item, markdown
 from vpbsd_sweeps.reporting.significance import Scores, Spread, spreads
+from vpbsd_sweeps.study.study import asked
 from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
 from vpbsd_sweeps.tuning.ranking import best, pareto_front
 from vpbsd_sweeps.tuning.sampler import ENOUGH_FOR_IMPORTANCES, importances
@@ -39,7 +40,7 @@ def report(search: Search, journal: Journal, most: int = 5) -> str:
     ranked = best(journal)
     counts = Counter(outcome.outcome for outcome in journal.outcomes.values())
     ended = ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items()))
-    parts = [f"{len(journal.outcomes)} trials of {TITLES[search.arm]}: {ended or 'none'}\n"]
+    parts = [f"{len(journal.outcomes)} trials of {arm_title(search.arm)}: {ended or 'none'}\n"]
     parts.append(_table(search, journal, ranked[:most]))
     parts.append(_importances(search, journal, ranked))
     return "\n".join(parts)
@@ -48,7 +49,7 @@ def report(search: Search, journal: Journal, most: int = 5) -> str:
 def command(search: Search, params: Params, given: list[str]) -> str:
     """Writes the ablation that measures a configuration on test folds, which no search reads."""
     sets = [f"{path}={_shown(value)}" for path, value in params.items()]
-    words = [*given, "--arms", f"light_unet,{search.arm}"]
+    words = [*given, "--arms", f"light_unet,{asked(search.arm)}"]
     words += [word for change in sets for word in ("--set", change)]
     return f"{invocation('ablation')} {shlex.join(words)}"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from vpbsd.pipeline.arms import GROUPS, HEADINGS
+from vpbsd.pipeline.crossings import ON
 from vpbsd.pipeline.recipes import REFERENCES
 from vpbsd_sweeps.reporting.analysis import (
     COLUMNS,
@@ -16,6 +17,7 @@ from vpbsd_sweeps.reporting.analysis import (
     StudyAnalysis,
     threshold_floor,
 )
+from vpbsd_sweeps.reporting.class_table import class_table
 from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.grid import (
     DIFFERS,
@@ -29,6 +31,7 @@ from vpbsd_sweeps.reporting.grid import (
     Link,
     markdown,
 )
+from vpbsd_sweeps.reporting.pretraining_table import pretraining_table
 from vpbsd_sweeps.reporting.significance import ALPHA, Spread
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.reporting.threshold import against_threshold
@@ -40,7 +43,9 @@ def document(analysis: StudyAnalysis) -> str:
         (heading, main_table(analysis, arms)) for heading, arms in sections(analysis.records.arms)
     ]
     others = {
+        "Each class": class_table(analysis),
         "What the code words carry": code_table(analysis.records),
+        "Pre-training by student": pretraining_table(analysis),
         "Teacher against student": teacher_table(analysis.records),
         "Size and time (the paper's Table 2)": cost_table(analysis),
     }
@@ -54,13 +59,14 @@ def sections(arms: Sequence[str]) -> list[tuple[str, list[str]]]:
     >>> sections(["vpbsd", "kd"])
     [("Comparison (the paper's Table 1)", ['kd', 'vpbsd'])]
     """
-    left, found = list(arms), []
+    left, found = [arm for arm in arms if ON not in arm], []
+    crossed = [arm for arm in arms if ON in arm]
     while left:
         name = max(GROUPS, key=lambda group: sum(arm in left for arm in GROUPS[group]))
         rows = [arm for arm in GROUPS[name] if arm in arms]
         found.append((HEADINGS[name], rows))
         left = [arm for arm in left if arm not in rows]
-    return found
+    return [*found, ("On teachers pre-trained otherwise", crossed)] if crossed else found
 
 
 def main_table(analysis: StudyAnalysis, arms: Sequence[str] | None = None) -> Grid:

@@ -8,7 +8,7 @@ import logging
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -20,6 +20,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.messages import first_line
+from vpbsd_sweeps.patience import asks_store
+from vpbsd_sweeps.store.s3 import in_one_request, retries
 
 log = logging.getLogger(__name__)
 JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
@@ -127,13 +129,14 @@ class FileStore:
         if not url:
             raise BadInput("the store is empty: give a folder or a URL such as s3://bucket/name")
         try:  # a cached listing would hide what other processes write
-            fs, root = url_to_fs(url, use_listings_cache=False)
+            fs, root = url_to_fs(url, use_listings_cache=False, **retries(url))
         except (ImportError, ValueError) as error:
             raise BadInput(
                 f"the store {url} cannot be opened ({first_line(error)}): "
                 "give a folder, or a URL whose fsspec package is installed"
             ) from error
         self.fs: AbstractFileSystem = fs
+        self._small = in_one_request(url)
         self.is_local = isinstance(fs, LocalFileSystem)
         self._root = os.path.abspath(root).rstrip("/") if self.is_local else root.rstrip("/")
         self.url: str = self._root or "/" if self.is_local else fs.unstrip_protocol(root)
@@ -199,14 +202,24 @@ class FileStore:
                 "that every node sees, s3://bucket/name or a folder on NFS"
             )
 
+    @asks_store()
     def read(self, name: str) -> bytes | None:
         """Returns a file's content; None where there is none."""
         try:
-            content: bytes = self.fs.cat_file(self.path(name))
+            content: bytes = self.fs.cat_file(self.path(name), **self._small)
         except (FileNotFoundError, NotADirectoryError):
             return None
         return content
 
+    def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Returns the contents of many files at once, without those that are not there."""
+        paths = {self.path(name): name for name in names}
+        if not paths:
+            return {}
+        found = self.fs.cat(list(paths), on_error="omit", **self._small)
+        return {paths[path]: content for path, content in found.items()}
+
+    @asks_store()
     def write(self, name: str, content: Path | bytes) -> None:
         """Replaces a file in one step; a local source may be linked, so do not write into it."""
         path = self.path(name)
@@ -221,6 +234,7 @@ class FileStore:
         else:
             self.fs.pipe_file(path, content)
 
+    @asks_store(FileExistsError)
     def create(self, name: str, content: bytes) -> None:
         """Writes a file unless there is one already, so that one of any number of writers wins.
 
@@ -238,15 +252,14 @@ class FileStore:
                     draft.write_bytes(content)
             else:
                 self.fs.pipe_file(path, content, mode="create")
-        except (
-            OSError
-        ) as error:  # the answer may have been lost, and some have errors of their own
+        except OSError as error:  # the answer may be lost, and some have errors of their own
             there = self.read(name)
             if there is None:
                 raise
             if there != content:
                 raise FileExistsError(path) from error
 
+    @asks_store()
     def fetch(self, name: str, to: Path) -> bool:
         """Puts a file at a local path, for reading; False where there is none."""
         source = self.path(name)
@@ -260,17 +273,20 @@ class FileStore:
             return False
         return True
 
+    @asks_store()
     def sizes(self, folder: str) -> dict[str, int]:
         """Returns name -> bytes of all files below a folder, drafts of killed writers too."""
         path = self.path(folder)
         found = self.fs.find(path, detail=True)
         return {name[len(path) + 1 :]: info["size"] for name, info in found.items()}
 
+    @asks_store()
     def remove(self, name: str) -> None:
         """Removes a file; nothing happens where there is none."""
         with suppress(FileNotFoundError):
             self.fs.rm_file(self.path(name))
 
+    @asks_store()
     def remove_folder(self, folder: str) -> None:
         """Removes a folder with all its files; a local one vanishes in one step."""
         path = self.path(folder)

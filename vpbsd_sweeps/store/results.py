@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
+from vpbsd_sweeps.patience import asks_store
 from vpbsd_sweeps.store.checkpoints import Checkpoints
 from vpbsd_sweeps.store.files import JSON, FileStore, check_key, encode, link_or_copy, sync
 from vpbsd_sweeps.store.studies import Studies
@@ -89,6 +90,29 @@ def differing(folder: Path, manifest: Manifest) -> str | None:
     return None
 
 
+def checked(
+    files: FileStore, key: str, text: bytes, sizes_of: Callable[[str], Mapping[str, int]]
+) -> Manifest:
+    """Reads the manifest of a result and compares it with the sizes of what is there.
+
+    Raises:
+        Damaged: It is no manifest of this result, or a file is missing or of another size.
+    """
+    where = files.path(f"{_result(key)}/manifest.json")
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        raise Damaged(f"{where} is no manifest of version 1") from error
+    if manifest.key != key:
+        raise Damaged(f"{where} belongs to {manifest.key}")
+    attempt = _attempt(manifest)
+    sizes = sizes_of(attempt)
+    for file, entry in manifest.files.items():
+        if sizes.get(file) != entry.size:
+            raise Damaged(f"{files.path(attempt)}: {file} is missing or of another size")
+    return manifest
+
+
 def settle(draft: Path, folder: Path) -> None:
     """Renames a folder, unless another process has put the same there already."""
     try:
@@ -137,6 +161,7 @@ class Store:
         """Reads the manifest of a result whose state is ``stored``; else None."""
         return self.inspect(key)[1]
 
+    @asks_store(Absent, Damaged)
     def open(self, key: str) -> Path:
         """Returns a local folder with a result's files, for reading only.
 
@@ -198,22 +223,8 @@ class Store:
     def _checked(self, key: str) -> Manifest | None:
         """Reads a manifest and compares it with the names and sizes of its files."""
         name = f"{_result(key)}/manifest.json"
-        where, text = self.files.path(name), self.files.read(name)
-        if text is None:
-            return None
-        try:
-            manifest = Manifest.model_validate_json(text)
-        except ValidationError as error:
-            raise Damaged(f"{where} is no manifest of version 1") from error
-        if manifest.key != key:
-            raise Damaged(f"{where} belongs to {manifest.key}")
-        attempt = _attempt(manifest)
-        sizes = self.files.sizes(attempt)
-        for file, entry in manifest.files.items():
-            if sizes.get(file) != entry.size:
-                folder = self.files.path(attempt)
-                raise Damaged(f"{folder}: {file} is missing or of another size")
-        return manifest
+        text = self.files.read(name)
+        return None if text is None else checked(self.files, key, text, self.files.sizes)
 
     def _first(self, key: str) -> Manifest | None:
         """Finds the result that is there already; a damaged one is set aside."""

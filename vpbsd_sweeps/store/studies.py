@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from vpbsd.errors import BadInput
 from vpbsd.section import canonical
+from vpbsd_sweeps.patience import asks_store
 from vpbsd_sweeps.store.files import JSON, FileStore, check_inside, encode
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Studies:
         value: dict[str, Any] | None = None if text is None else json.loads(text)
         return value
 
+    @asks_store()
     def append_line(self, path: str, entry: Mapping[str, JSON]) -> None:
         """Adds an entry to a study's journal; it is on disk when this returns.
 
@@ -72,6 +74,7 @@ class Studies:
         taken = [int(name.partition("-")[0]) for name in self._files.sizes(journal)]
         self._files.write(f"{journal}/{max(taken, default=-1) + 1:08d}-{uuid4().hex}.json", line)
 
+    @asks_store()
     def read_lines(self, path: str) -> list[dict[str, Any]]:
         """Reads a journal, oldest entry first.
 

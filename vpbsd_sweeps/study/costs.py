@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 
-from vpbsd.config import Network, SwinNet, UnetrNet
+from vpbsd.config import Network, SwinNet, UnetrNet, VNet
 from vpbsd.data.lattice import cells
 from vpbsd.data.turns import turns_of
 from vpbsd.methods.configs import PatternsConfig
 from vpbsd.methods.distilling_configs import VpbSDConfig
+from vpbsd.methods.rival_configs import CpsConfig, WithTransformer
 from vpbsd.pipeline.stage_config import Evaluate, Examine, Targets, Threshold, Timing, Train
 from vpbsd.pipeline.stages import Stage
 
-TEACHER_STEP, STUDENT_STEP = 0.25, 0.04
-"""Seconds per 32x64x64 patch of a training step on one core: feature size 12, Light UNet."""
+TEACHER_STEP, STUDENT_STEP, VNET_STEP = 0.25, 0.04, 4.1
+"""Seconds per 32x64x64 patch of a training step on one core: Swin of 12, Light UNet, V-Net."""
 FORWARD_SHARE = 0.35
 """A forward pass against a training step."""
 HALF = 0.35
 """A step that rebuilds half the resolution against one that rebuilds all of it."""
+VIEWS = {"s2dc": 2.2, "chaitanya": 0.6}
+"""A pre-training step against one of segmentation, where several views go through the encoder
+alone (S2DC's is of a region of four patches); measured on one core at feature size 12."""
 SKELETON = 0.06
 """Seconds of one iteration of soft skeletons per labelled patch, with the gradient."""
 PASSES = {"evaluate": 8, "examine": 7}
@@ -27,8 +31,8 @@ THRESHOLDING = 0.3
 """Seconds per patch to measure a threshold, mostly its metrics; a guess."""
 BYTES, NUMBER = 4, 2
 """Of a weight, and of the number of a code word."""
-TEACHER_PARAMETERS, STUDENT_PARAMETERS = 62.2e6, 0.12e6
-"""Of Swin UNETR at feature size 48, and of the Light UNet."""
+TEACHER_PARAMETERS, STUDENT_PARAMETERS, VNET_PARAMETERS = 62.2e6, 0.12e6, 45.6e6
+"""Of Swin UNETR at feature size 48, of the Light UNet, and of V-Net."""
 PICTURE = 70e3
 """Bytes of an overlay."""
 
@@ -61,8 +65,12 @@ def _passes(config: Targets | Evaluate | Examine) -> int:
 
 
 def _pace(config: Train) -> float:
-    half = isinstance(config.method, PatternsConfig) and config.method.rebuilt_at == 2
-    return _step(config.method.network) * (HALF if half else 1.0)
+    method = config.method
+    half = isinstance(method, PatternsConfig) and method.rebuilt_at == 2
+    share = HALF if half else VIEWS.get(method.name, 1.0)
+    beside = method.transformer if isinstance(method, WithTransformer) else method.network
+    two = isinstance(method, WithTransformer | CpsConfig)
+    return _step(method.network) * share + (_step(beside) if two else 0.0)
 
 
 def _skeletons(config: Train) -> float:
@@ -78,7 +86,7 @@ def _step(network: Network) -> float:
         return TEACHER_STEP * (network.feature_size / 12) ** 2 * sum(network.depths) / 4
     if isinstance(network, UnetrNet):
         return TEACHER_STEP * network.feature_size / 8  # .16 s at 4, .30 s at 8, measured
-    return STUDENT_STEP
+    return VNET_STEP if isinstance(network, VNet) else STUDENT_STEP
 
 
 def _patches(stage: Stage) -> int:
@@ -123,4 +131,4 @@ def _parameters(network: Network) -> float:
     if isinstance(network, UnetrNet):
         h = network.hidden_size
         return 12 * (4 * h**2 + 2 * h * network.mlp_dim) + 15_000 * network.feature_size**2
-    return STUDENT_PARAMETERS
+    return VNET_PARAMETERS if isinstance(network, VNet) else STUDENT_PARAMETERS

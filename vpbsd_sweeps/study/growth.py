@@ -8,7 +8,7 @@ from typing import Any
 
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.store.studies import differences
-from vpbsd_sweeps.study.study import Study, check_arms
+from vpbsd_sweeps.study.study import Study, check_arm
 
 IDENTITY = "study.json"
 """What makes a study this study, in the store."""
@@ -41,7 +41,7 @@ def grown(study: Study, known: Mapping[str, Any] | None) -> Study:
             f"({'; '.join(changed)}): arms and seeds may be added, nothing else may change; pass "
             "--study NAME for a new one"
         )
-    arms = check_arms([*known["arms"], *study.arms])
+    arms = tuple(dict.fromkeys(map(check_arm, [*known["arms"], *study.arms])))
     seeds = tuple(dict.fromkeys([*known["seeds"], *study.seeds]))
     return replace(study, arms=arms, seeds=seeds)
 

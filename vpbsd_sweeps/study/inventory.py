@@ -8,6 +8,7 @@ from statistics import median
 
 from vpbsd.pipeline.stages import Family, Stage
 from vpbsd_sweeps.store.results import State, Store
+from vpbsd_sweeps.store.survey import inspect_all
 from vpbsd_sweeps.study.costs import guess, guess_bytes
 
 FAMILIES: tuple[Family, ...] = (
@@ -78,7 +79,7 @@ class Inventory:
 def look_up(name: str, stages: Iterable[Stage], store: Store) -> Inventory:
     """Looks up some stages, upstream first, each once; reads manifests only."""
     every = tuple(stages)
-    found = {stage.key: store.inspect(stage.key) for stage in every}
+    found = inspect_all(store, (stage.key for stage in every))
     manifests = {key: manifest for key, (_, manifest) in found.items() if manifest is not None}
     return Inventory(
         name=name,

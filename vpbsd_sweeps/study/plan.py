@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from vpbsd.data.remarks import remarks
 from vpbsd.errors import BadInput
 from vpbsd.pipeline.stages import Family, Stage
 from vpbsd_sweeps.execution.slices import ON_GPUS
@@ -134,6 +135,7 @@ class Plan(Work):
             f"{len(study.seeds)} seeds = {len(study.trials)} trials"
         )
         yield from growth(study, self.known)
+        yield from remarks(study.volumes, study.folds, study.settings.data.patch)
         yield from (f"arm {arm}" for arm in study.arms)
         yield from self.counts()
         yield from self.estimates()

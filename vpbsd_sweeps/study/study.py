@@ -12,6 +12,7 @@ from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override
 from vpbsd.pipeline.arms import ARMS, GROUPS
+from vpbsd.pipeline.crossings import ON, check_crossing
 from vpbsd.pipeline.normalisation import Overrides
 from vpbsd.pipeline.recipes import REFERENCES, trial
 from vpbsd.pipeline.stage_config import Threshold, Timing, Train
@@ -20,6 +21,8 @@ from vpbsd.section import digest
 from vpbsd.settings import Settings
 from vpbsd_sweeps.study.identity import data_fingerprint
 from vpbsd_sweeps.study.void import examined_by
+
+ALONE = "arm:"
 
 
 @dataclass(frozen=True)
@@ -148,15 +151,37 @@ class Study:
 def check_arms(names: list[str]) -> tuple[str, ...]:
     """Returns the arms, with groups of them written out, in the order given, each once.
 
+    A name that an arm and a table share is the table's; `arm:NAME` is the arm alone.
+
     Raises:
         BadInput: An arm does not exist; the nearest name is offered.
 
-    >>> check_arms(["vpbsd", "kd", "vpbsd"])
-    ('vpbsd', 'kd')
+    >>> check_arms(["vpbsd", "kd", "vpbsd", "arm:s2dc", "kd_on_s2dc"])
+    ('vpbsd', 'kd', 's2dc', 'kd_on_s2dc')
     """
     arms: list[str] = []
     for name in names:
-        if name not in ARMS and name not in GROUPS:
-            raise BadInput(f"there is no arm '{name}'{nearest(name, [*ARMS, *GROUPS])}")
-        arms += GROUPS.get(name, (name,))
+        arms += GROUPS[name] if name in GROUPS else (check_arm(name.removeprefix(ALONE)),)
     return tuple(dict.fromkeys(arms))
+
+
+def check_arm(name: str) -> str:
+    """Returns the arm of a name, which may be a crossing (`kd_on_s2dc`).
+
+    Raises:
+        BadInput: It does not exist; the nearest name is offered.
+    """
+    if name in ARMS:
+        return name
+    if ON in name:
+        return check_crossing(name)
+    raise BadInput(f"there is no arm '{name}'{nearest(name, [*ARMS, *GROUPS])}")
+
+
+def asked(arm: str) -> str:
+    """Returns what `--arms` takes for an arm alone.
+
+    >>> asked("kd"), asked("s2dc")
+    ('kd', 'arm:s2dc')
+    """
+    return f"{ALONE}{arm}" if arm in GROUPS else arm

@@ -14,6 +14,7 @@ from typing import TypeVar
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.messages import reason
 from vpbsd_sweeps.periodic import periodically
+from vpbsd_sweeps.tracking.permanent import is_permanent
 from vpbsd_sweeps.tracking.tracker import AWAY, Tracker
 
 T = TypeVar("T")
@@ -42,7 +43,8 @@ class RetryingTracker:
             step()
         except Exception as error:  # whatever it is, training goes on
             if not self._away:
-                self._print(f"cannot be told now, all of it comes later: {reason(error)}")
+                how = "refuses what it is told" if is_permanent(error) else "cannot be told now"
+                self._print(f"{how}, all of it comes later: {reason(error)}")
             self._away = True
             return error
         if self._away:
@@ -54,14 +56,21 @@ class RetryingTracker:
         """Takes a step again and again until it works: for what must arrive before the end.
 
         Raises:
-            BadInput: MLflow was away for too long.
+            BadInput: MLflow was away for too long, or refuses what it is told.
         """
         results: list[T] = []
         deadline = time.monotonic() + PATIENCE
         self.try_once(self._tracker.reload_runs)
+        refused = 0
         while (error := self.try_once(lambda: results.append(step()))) is not None:
             if not isinstance(error, AWAY):
                 raise error
+            refused += is_permanent(error)
+            if refused > 1:  # once may be because runs were deleted, which are read anew
+                raise BadInput(
+                    f"all is trained and stored, but MLflow at {self._tracker.place} refuses what "
+                    f"it is told, and waiting would not mend that: {reason(error)}"
+                )
             if time.monotonic() > deadline:
                 raise BadInput(
                     f"all is trained and stored, but MLflow at {self._tracker.place} does not "

@@ -12,7 +12,7 @@ from typing import Any
 
 from vpbsd.errors import BadInput
 from vpbsd.pipeline.stages import Stage
-from vpbsd.training.validation import DSC
+from vpbsd.training.validation_epochs import DSC
 from vpbsd_sweeps.provenance import commit
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.tracking import tags as tag

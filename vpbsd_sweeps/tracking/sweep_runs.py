@@ -16,6 +16,7 @@ from vpbsd_sweeps.study.plan import Plan
 from vpbsd_sweeps.study.study import Study, Trial
 from vpbsd_sweeps.study.void import examined_by, voided_by
 from vpbsd_sweeps.tracking import tags as tag
+from vpbsd_sweeps.tracking import volume_names
 from vpbsd_sweeps.tracking.stage_runs import StageLogger, log_pictures, per_volume, read_rows
 from vpbsd_sweeps.tracking.tracker import Tracker, flat
 
@@ -142,6 +143,7 @@ class SweepLogger:
         numbers = self._numbers(trial.stage) | ({} if lead is None else {LEAD: lead})
         self.tracker.log_metrics(run_id, {**per_volume(rows), **numbers}, rows[-1]["time"])
         groups = {row["volume"]: row["group"] for row in rows}
+        self.tracker.log_text(run_id, volume_names.listed(groups), volume_names.FILE)
         self.tracker.set_tags(run_id, {**self._verdict(trial), tag.GROUPS: json.dumps(groups)})
         log_pictures(self.tracker, run_id, folder)
         self.tracker.end(unit, "FINISHED")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +28,7 @@ from vpbsd_sweeps.tracking.connection import require_reachable
 from vpbsd_sweeps.tracking.run_record import RunRecord, one_per_unit, record_of
 from vpbsd_sweeps.tracking.sqlite import prepare, sqlite_file
 from vpbsd_sweeps.tracking.tags import PARENT, ROWS_SENT, UNIT
+from vpbsd_sweeps.tracking.volume_names import metric_name, plain
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a bar per picture
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # RetryingTracker tries again
@@ -142,7 +142,7 @@ class Tracker:
         run = self._runs[unit]
         sent = self.rows_sent(unit)
         metrics = [
-            Metric(_name(k), float(v), int(1000 * row["time"]), int(row.get(step, sent + i)))
+            Metric(metric_name(k), float(v), int(1000 * row["time"]), int(row.get(step, sent + i)))
             for i, row in enumerate(rows[sent:])
             for k, v in row.items()
             if isinstance(v, float | int) and k not in ("time", step)
@@ -158,12 +158,14 @@ class Tracker:
     def log_metrics(self, run_id: str, numbers: Mapping[str, float], when: float) -> None:
         """Sends numbers that have no curve, measured at a time in seconds since 1970."""
         at = int(1000 * when)
-        self._log_batches(run_id, [Metric(_name(k), v, at, 0) for k, v in numbers.items()], [])
+        self._log_batches(
+            run_id, [Metric(metric_name(k), v, at, 0) for k, v in numbers.items()], []
+        )
 
     def log_series(self, run_id: str, rows: list[dict[str, float]]) -> None:
         """Sends curves over time, all at once."""
         metrics = [
-            Metric(_name(k), v, int(1000 * row["time"]), i)
+            Metric(metric_name(k), v, int(1000 * row["time"]), i)
             for i, row in enumerate(rows)
             for k, v in row.items()
             if k != "time"
@@ -218,7 +220,7 @@ class Tracker:
 
     def _log_params(self, run: Run, params: Values) -> None:
         """Sends those parameters that a run does not have yet, in batches."""
-        wanted = {_name(k): str(v) for k, v in params.items()}
+        wanted = {plain(k): str(v) for k, v in params.items()}
         new = [Param(k, v) for k, v in wanted.items() if k not in run.data.params]
         for i in range(0, len(new), MOST_PARAMS):
             self.client.log_batch(run.info.run_id, params=new[i : i + MOST_PARAMS])
@@ -281,11 +283,6 @@ def flat(value: object, prefix: str = "") -> dict[str, object]:
         for key, inner in value.items()
         for name, leaf in flat(inner, f"{prefix}.{key}" if prefix else str(key)).items()
     }
-
-
-def _name(text: str) -> str:
-    """Makes a name that MLflow takes: letters, digits and ``_-. :/``."""
-    return re.sub(r"[^\w\-. :/]", "_", text)
 
 
 def _client(uri: str) -> MlflowClient:

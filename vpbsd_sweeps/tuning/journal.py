@@ -16,7 +16,9 @@ from vpbsd_sweeps.store.studies import claim
 from vpbsd_sweeps.tuning.space import Params
 
 Outcome = Literal["complete", "stopped", "void", "failed", "infeasible"]
-"""complete: full budget on all folds and seeds; stopped: by halving, on the first fold."""
+"""complete: full budget on all folds and seeds; stopped: early, on the first fold."""
+Curve = tuple[tuple[int, float], ...]
+"""(epoch, DSC) at each validation of a student."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,7 @@ class TrialOutcome:
         number: Of the trial.
         outcome: Only complete ones have a value.
         scores: DSC of the group held out of each finished fold, seed by seed.
-        curve: (epoch, DSC of the glance) of the first fold's student.
-        rungs: (share of the schedule, DSC) that halving went by.
+        curve: (epoch, DSC of the glance) of the first fold's student; what it is stopped by.
         cost: Second objective: 10^9 multiply-accumulates of one patch, or None.
         reason: Why it is not complete.
         keys: Label -> stage key, of the first fold.
@@ -38,8 +39,7 @@ class TrialOutcome:
     number: int
     outcome: Outcome
     scores: tuple[float, ...] = ()
-    curve: tuple[tuple[int, float], ...] = ()
-    rungs: tuple[tuple[float, float], ...] = ()
+    curve: Curve = ()
     cost: float | None = None
     reason: str = ""
     keys: dict[str, str] | None = None
@@ -114,9 +114,9 @@ class Journal:
         if kind == "asked":
             self.asked[number] = entry["params"]
             return
-        plain = {name: value for name, value in entry.items() if name != "event"}
+        left_out = ("event", "rungs")  # rungs: in older journals, and in the curve
+        plain = {name: value for name, value in entry.items() if name not in left_out}
         plain["scores"] = tuple(plain["scores"])
-        plain["rungs"] = tuple((rung, score) for rung, score in plain["rungs"])
         plain["curve"] = tuple((int(epoch), score) for epoch, score in plain["curve"])
         self.outcomes[number] = TrialOutcome(**plain)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vpbsd.pipeline.arms import TITLES
+from vpbsd.pipeline.crossings import arm_title
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.inventory import look_up
 from vpbsd_sweeps.tuning.search_spec import Search
@@ -23,8 +23,8 @@ def plan_lines(search: Search, store: Store, trials: int) -> Iterator[str]:
     cheap = sum(costs[stage.key] for stage in stock.stages if stage.family not in DEAR)
     teachers = -(-trials // search.students_per_teacher) if search.space.teacher else 1
     yield (
-        f"search {search.name}: {TITLES[search.arm]}, sampler {search.sampler}, {trials} trials, "
-        f"{len(search.folds)} folds, {len(search.seeds)} seeds"
+        f"search {search.name}: {arm_title(search.arm)}, sampler {search.sampler}, "
+        f"{trials} trials, {len(search.folds)} folds, {len(search.seeds)} seeds"
     )
     yield from search.space.lines()
     yield f"teachers       {teachers:>5} at {hours(dear)} with all they say, over all folds"

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from itertools import count, takewhile
+from typing import Any
 
 from vpbsd.data.folds import Fold, held_out, make_folds
 from vpbsd.data.volumes import VolumeInfo, check_intensity
@@ -17,24 +18,15 @@ from vpbsd.pipeline.recipes import trial
 from vpbsd.pipeline.stage_config import Train
 from vpbsd.pipeline.stages import Stage
 from vpbsd.settings import Settings
+from vpbsd.training.validation_epochs import validated_every
 from vpbsd_sweeps.study.identity import data_fingerprint
 from vpbsd_sweeps.study.study import Trial
 from vpbsd_sweeps.tuning.space import Params, Space
 
 SAMPLERS = {"tpe": (), "gp": ("torch", "scipy"), "qmc": ("scipy",), "nsga2": (), "random": ()}
 """Name of a sampler of Optuna -> packages that it cannot do without."""
-
-
-class Schedule(NamedTuple):
-    """Of a student that is watched while it is trained.
-
-    Attributes:
-        epochs: Of the whole schedule.
-        grace: Epochs in which it is not judged: the ramp of its losses.
-    """
-
-    epochs: int
-    grace: float
+SCHEDULERS = ("asha", "median", "none")
+"""Who stops students early: one of Tune's schedulers, or nobody."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +42,7 @@ class Search:
         sampler: Of Optuna.
         seed: Of the sampler.
         students_per_teacher: Tried in a row with each teacher.
+        scheduler: One of `SCHEDULERS`.
         choices: Fold -> what was chosen on what is left of its training groups.
     """
 
@@ -61,6 +54,7 @@ class Search:
     sampler: str
     seed: int
     students_per_teacher: int
+    scheduler: str = "asha"
     choices: Mapping[int, Overrides] = field(default_factory=dict)
 
     @cached_property
@@ -89,19 +83,49 @@ class Search:
                 stage = watched(stage, fold) if first else stage
                 yield Trial(self.arm, fold.index, seed, stage)
 
-    def schedule(self, first: Trial) -> Schedule:
-        """Reads the schedule off the student of a configuration's first trial."""
-        student = first.stage.upstream["network"].config
+    @cached_property
+    def rungs(self) -> tuple[int, ...]:
+        """Returns the epochs at which students are compared: the first look, and ever twice it.
+
+        They are epochs of the longest schedule in the space.
+        """
+        epochs = self._longest
+        every = (validated_every(epochs) * 2**n for n in count())
+        return tuple(takewhile(lambda rung: rung < epochs, every))
+
+    def rungs_of(self, params: Params) -> dict[int, int]:
+        """Returns own epoch -> rung of a configuration's first student, once its ramp is over.
+
+        A shorter schedule comes to a rung at the same share of its epochs, or at the next look.
+        """
+        student = self._student(params)
+        epochs, ramp = student.optim.epochs, float(getattr(student.method, "ramp_epochs", 0))
+        step = validated_every(epochs)
+        looks = {-(-rung * epochs // (self._longest * step)) * step: rung for rung in self.rungs}
+        return {look: rung for look, rung in looks.items() if ramp <= look < epochs}
+
+    @cached_property
+    def _longest(self) -> int:
+        longest = {
+            p.path: max(p.values.ends)
+            for p in self.space.student
+            if p.path.endswith("optim.epochs")
+        }
+        return self._student(longest).optim.epochs
+
+    def _student(self, params: Params) -> Train:
+        student = next(self.trials(params)).stage.upstream["network"].config
         assert isinstance(student, Train)
-        grace = float(getattr(student.method, "ramp_epochs", 0.0))
-        return Schedule(student.optim.epochs, grace)
+        return student
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What makes the search this search; the number of trials may grow."""
+        usual = scheduler_of(self.sampler, None)  # what all searches had before it was a choice
         chosen = {str(fold): dict(overrides) for fold, overrides in self.choices.items()}
         return {
             **({"choices": chosen} if chosen else {}),
+            **({"scheduler": self.scheduler} if self.scheduler != usual else {}),
             "settings": self.space.settings.model_dump(mode="json"),
             "data": data_fingerprint(self.volumes),
             "arm": self.arm,
@@ -127,6 +151,22 @@ def check_sampler(name: str) -> None:
             f"sampler {name} needs the package {missing[0]}: pip install {missing[0]}, or pass "
             "--sampler tpe"
         )
+
+
+def scheduler_of(sampler: str, asked: str | None) -> str:
+    """Returns who stops students early: by default ASHA, and nobody where cost counts too.
+
+    Raises:
+        BadInput: Students cannot be ranked by DSC alone.
+    """
+    if sampler != "nsga2":
+        return asked or "asha"
+    if asked not in (None, "none"):
+        raise BadInput(
+            f"--scheduler {asked} ranks students by DSC alone, and sampler nsga2 searches DSC "
+            "against cost: leave it out, or pass --sampler tpe"
+        )
+    return "none"
 
 
 def stage_of(arm: str, fold: Fold) -> Callable[[Settings], Stage]:

@@ -1,29 +1,32 @@
-"""A search, and what one configuration of it goes through.
+"""What one configuration of a search goes through, in its coordinator.
 
 In each fold one training group is held out of all stages, and its DSC is the objective; no part
-of a fold's test is in any stage of a search. A configuration is trained on the first fold under
-successive halving; what survives runs the other folds and then the other seeds at full budget.
+of a fold's test is in any stage of a search. The student of the first fold is validated while it
+is trained, and may be stopped by that; what survives runs the other folds and then the other
+seeds at full budget.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
 from statistics import mean
 from typing import Any, NamedTuple
 
-from vpbsd.errors import BadInput
 from vpbsd.pipeline.stages import Stage
-from vpbsd.training.validation import DSC
-from vpbsd_sweeps.execution.events import StageFollower, StageState
+from vpbsd.training.validation_epochs import DSC
+from vpbsd_sweeps.execution.events import Follow, StageState
 from vpbsd_sweeps.execution.jobs import job_of
-from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.patience import patiently
+from vpbsd_sweeps.store.results import Absent, Damaged, Store
 from vpbsd_sweeps.study.study import Trial
 from vpbsd_sweeps.study.void import voided_by
-from vpbsd_sweeps.tuning.asha import SuccessiveHalving
-from vpbsd_sweeps.tuning.journal import Outcome, TrialOutcome
-from vpbsd_sweeps.tuning.search_spec import Schedule, Search
+from vpbsd_sweeps.tuning.journal import Curve, Outcome, TrialOutcome
+from vpbsd_sweeps.tuning.search_spec import Search
 from vpbsd_sweeps.tuning.space import Params
+
+Show = Callable[[int, float, Curve], None]
+"""(rung, DSC there, the curve so far); raises SystemExit to stop."""
 
 
 class Ended(NamedTuple):
@@ -33,115 +36,105 @@ class Ended(NamedTuple):
     reason: str
 
 
-@dataclass
 class TrialRunner:
     """One configuration on its way.
 
-    Attributes:
+    Args:
         number: Of the configuration within its search.
-        trials: It on each fold and with each seed; only the first is judged on its way.
-        schedule: Of the first trial's student.
-        follower: Waits for stages until they are stored.
+        rungs: Epoch of the first student -> rung at which it is compared with others.
+        follow: Waits for stages until they are stored.
+        show: Is told of each rung once.
         store: Where results are read.
-        halving: Who goes on, or None where nothing is stopped early.
     """
 
-    number: int
-    trials: list[Trial]
-    schedule: Schedule
-    follower: StageFollower
-    store: Store
-    halving: SuccessiveHalving | None
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self, number: int, rungs: dict[int, int], follow: Follow, show: Show, store: Store
+    ) -> None:
+        self.number, self.rungs, self.store = number, rungs, store
+        self.follow, self.show = follow, show
         self.curve: dict[int, float] = {}
         self.scores: list[float] = []
         self.cost: float | None = None
 
-    def run(self) -> TrialOutcome | None:
-        """Runs all trials, or as many as it takes to stop; None: the driver gave up."""
-        for place, trial in enumerate(self.trials):
-            ended = self._run_stages(trial, judged=place == 0 and self.halving is not None)
-            if self.follower.stopped and ended is not None and ended.outcome == "stopped":
-                return None
+    def run(self, trials: list[Trial]) -> TrialOutcome:
+        """Runs a configuration on each fold and with each seed; only the first is watched."""
+        for place, trial in enumerate(trials):
+            ended = self._run_stages(trial, watched=place == 0)
             if ended is not None:
-                return self._outcome(ended.outcome, f"fold {trial.fold}: {ended.reason}")
-            self._score(trial.stage)
-        return self._outcome("complete", "")
+                reason = f"fold {trial.fold}: {ended.reason}"
+                return self._outcome(trials, ended.outcome, reason)
+        return self._outcome(trials, "complete", "")
 
-    def _run_stages(self, trial: Trial, *, judged: bool) -> Ended | None:
-        """Follows every stage of a trial; says how it ended early, if it did."""
+    def _run_stages(self, trial: Trial, *, watched: bool) -> Ended | None:
+        """Brings a trial to its score; says how it ended early, if it did."""
+        while True:
+            try:
+                ended = self._follow_stages(trial, watched=watched)
+                if ended is None:
+                    self._score(trial.stage)
+            except (Absent, Damaged):  # was stored a moment ago, and is made again
+                continue
+            return ended
+
+    def _follow_stages(self, trial: Trial, *, watched: bool) -> Ended | None:
         pending, place = list(trial.stage.lineage()), 0
-        student = trial.stage.upstream["network"]
         voiding = {stage.key for stage in voided_by(trial.stage)}
         while place < len(pending):
             stage = pending[place]
-            watch = judged and stage is student
-            state, why = self._follow(stage, watch=watch)
-            if state is StageState.LEFT or (
-                state is StageState.STORED and watch and self._judge(self._rows(stage))
-            ):
-                return Ended("stopped", "by successive halving")
+            watch = watched and stage is trial.stage.upstream["network"]
+            state, why = self.follow(job_of(stage), self._hear if watch else _ignore)
             if state is StageState.FAILED:
                 return Ended("failed", f"{stage.label}: {why}")
-            stored = state is StageState.STORED
-            manifest = self.store.manifest(stage.key) if stored else None
-            if stage.key in voiding and manifest is not None and manifest.metadata["void"]:
-                return Ended("void", f"{stage.label}: {manifest.metadata['void']}")
-            place = place + 1 if stored else 0  # an input vanished: begin anew upstream
+            if state is not StageState.STORED:
+                place = 0  # an input vanished: begin anew upstream
+                continue
+            if watch:  # of one that was there already none are followed
+                for row in self._read(stage, "rows.json"):
+                    self._hear(row)
+            void = self._void(stage) if stage.key in voiding else None
+            if void:
+                return Ended("void", f"{stage.label}: {void}")
+            place += 1
         return None
 
-    def _follow(self, stage: Stage, *, watch: bool) -> tuple[StageState, str]:
-        def on_row(row: dict[str, Any]) -> bool:
-            return watch and self._judge([row])
+    def _hear(self, row: dict[str, Any]) -> None:
+        """Takes a validation, unless that epoch was heard before: a lost worker repeats some."""
+        if DSC in row and int(row["epoch"]) not in self.curve:
+            epoch, score = int(row["epoch"]), float(row[DSC])
+            self.curve[epoch] = score
+            if epoch in self.rungs:
+                self.show(self.rungs[epoch], score, tuple(sorted(self.curve.items())))
 
-        return self.follower.follow(job_of(stage), f"search-{self.number}", on_row)
+    def _void(self, stage: Stage) -> str | None:
+        manifest = patiently(lambda: self.store.manifest(stage.key))
+        if manifest is None:
+            raise Absent(stage.key)
+        why = manifest.metadata["void"]
+        return None if why is None else str(why)
 
-    def _judge(self, rows: list[dict[str, Any]]) -> bool:
-        """Takes note of validations; returns True if one of them stops the trial."""
-        assert self.halving is not None
-        epochs, stop = self.schedule.epochs, False
-        for row in rows:
-            if DSC in row:
-                epoch, score = int(row["epoch"]), float(row[DSC])
-                self.curve[epoch] = score
-                grace = self.schedule.grace / epochs
-                stop |= self.halving.stops(self.number, epoch / epochs, score, grace)
-        return stop
-
-    def _rows(self, stage: Stage) -> list[dict[str, Any]]:
-        """Reads the rows of a stored stage: of one that was there already none are followed."""
-        rows: list[dict[str, Any]] = json.loads(
-            (self.store.open(stage.key) / "rows.json").read_text()
-        )
-        return rows
+    def _read(self, stage: Stage, name: str) -> Any:  # noqa: ANN401 (JSON)
+        folder = patiently(lambda: self.store.open(stage.key), but=(Absent, Damaged))
+        return json.loads((folder / name).read_text())
 
     def _score(self, evaluation: Stage) -> None:
-        summary = self.store.open(evaluation.key) / "summary.json"
-        numbers = json.loads(summary.read_text())["numbers"]
-        self.scores.append(mean(float(row["dsc"]) for row in self._rows(evaluation)))
+        numbers = self._read(evaluation, "summary.json")["numbers"]
+        self.scores.append(mean(float(row["dsc"]) for row in self._read(evaluation, "rows.json")))
         self.cost = numbers.get("gmac_torch")
 
-    def _outcome(self, outcome: Outcome, reason: str) -> TrialOutcome:
-        keys = {stage.label: stage.key for stage in self.trials[0].stage.lineage()}
+    def _outcome(self, trials: list[Trial], outcome: Outcome, reason: str) -> TrialOutcome:
+        keys = {stage.label: stage.key for stage in trials[0].stage.lineage()}
         curve = tuple(sorted(self.curve.items()))
-        rungs = self.halving.rungs(self.number) if self.halving else ()
         scores = tuple(self.scores)
-        return TrialOutcome(self.number, outcome, scores, curve, rungs, self.cost, reason, keys)
+        return TrialOutcome(self.number, outcome, scores, curve, self.cost, reason, keys)
 
 
 def run_trial(
-    search: Search,
-    number: int,
-    params: Params,
-    follower: StageFollower,
-    store: Store,
-    halving: SuccessiveHalving | None,
-) -> TrialOutcome | None:
-    """Runs one configuration to its end; one that cannot be trained ends at once."""
-    try:
-        trials = list(search.trials(params))
-    except BadInput as error:
-        return TrialOutcome(number, "infeasible", reason=str(error))
-    schedule = search.schedule(trials[0])
-    return TrialRunner(number, trials, schedule, follower, store, halving).run()
+    search: Search, number: int, params: Params, follow: Follow, show: Show, store: Store
+) -> TrialOutcome:
+    """Runs one configuration, which can be trained, to its end."""
+    runner = TrialRunner(number, search.rungs_of(params), follow, show, store)
+    return runner.run(list(search.trials(params)))
+
+
+def _ignore(row: dict[str, Any]) -> None:
+    """Takes a row that nothing goes by."""

@@ -1,7 +1,6 @@
 """Every format comes back as it was; what cannot be imported is named with its remedy."""
 
 import argparse
-import csv
 import os
 import tracemalloc
 from pathlib import Path
@@ -11,88 +10,55 @@ import numpy as np
 import pytest
 import tifffile
 
-from vpbsd.data.importers import add_import_arguments, import_volumes, read_table, run_import
+from tests.intake.files import (
+    ALL,
+    IMAGE,
+    LABEL,
+    SPACING,
+    imagej,
+    nifti,
+    npz,
+    ome,
+    only,
+    slices,
+    table,
+    tiff,
+)
+from vpbsd.commands.importing import add_import_arguments, run_import
+from vpbsd.data.intake.importing import import_volumes
+from vpbsd.data.intake.table import read_table
 from vpbsd.data.volumes import list_volumes, open_volume
 from vpbsd.errors import BadInput
 
-ALL = np.s_[:, :, :]
-SPACING = (5.0, 0.994, 0.994)
-IMAGE = np.random.default_rng(0).integers(0, 60_000, (7, 20, 30)).astype(np.uint16)
-LABEL = (IMAGE > 50_000).astype(np.uint8)
-RES = (1 / 0.994, 1 / 0.994)
-
-
-def _npz(path, **arrays):
-    np.savez_compressed(path, **{"image": IMAGE, "spacing_zyx_um": np.array(SPACING)} | arrays)
-    return path
-
-
-def _nifti(path, array=IMAGE, spacing=SPACING, unit="micron"):
-    """On disk x, y, z, as NIfTI has it."""
-    image = nib.Nifti1Image(array.T, np.eye(4))
-    image.header.set_zooms(spacing[::-1])
-    image.header.set_xyzt_units(unit)
-    nib.save(image, path)
-    return path
-
-
-def _tiff(path, array=IMAGE, **options):
-    tifffile.imwrite(path, array, **options)
-    return path
-
-
-def _slices(folder, numbers=range(7), array=IMAGE):
-    folder.mkdir()
-    for number, plane in zip(numbers, array, strict=True):
-        tifffile.imwrite(folder / f"brain_z{number}.tif", plane)
-    return folder
-
-
-def _imagej(path, unit="um", **metadata):
-    about = {"axes": "ZYX", "spacing": 5.0, "unit": unit} | metadata
-    return _tiff(path, imagej=True, resolution=RES, metadata=about)
-
-
-def _ome(path, unit="µm", factor=1.0):
-    sizes = {f"PhysicalSize{a}": s * factor for a, s in zip("ZYX", SPACING, strict=True)}
-    units = {f"PhysicalSize{a}Unit": unit for a in "ZYX"}
-    return _tiff(path, ome=True, metadata={"axes": "ZYX"} | sizes | units)
-
-
-def _only(sources, dest, **options):
-    (info,) = import_volumes(sources, dest, **options)
-    return info
-
-
 STATING = {
-    "npz": lambda folder: _npz(folder / "mouse.npz"),
-    "nifti": lambda folder: _nifti(folder / "mouse.nii"),
-    "nifti gz": lambda folder: _nifti(folder / "mouse.nii.gz"),
-    "nifti mm": lambda folder: _nifti(
+    "npz": lambda folder: npz(folder / "mouse.npz"),
+    "nifti": lambda folder: nifti(folder / "mouse.nii"),
+    "nifti gz": lambda folder: nifti(folder / "mouse.nii.gz"),
+    "nifti mm": lambda folder: nifti(
         folder / "mouse.nii", spacing=[s / 1000 for s in SPACING], unit="mm"
     ),
-    "nifti 4-D": lambda folder: _nifti(folder / "mouse.nii", IMAGE[None], (1.0, *SPACING)),
-    "imagej": lambda folder: _imagej(folder / "mouse.tif"),
-    "imagej micron": lambda folder: _imagej(folder / "mouse.tiff", unit="\\u00B5m"),
-    "ome": lambda folder: _ome(folder / "mouse.ome.tif"),
-    "ome nm": lambda folder: _ome(folder / "mouse.ome.tif", "nm", 1000),
+    "nifti 4-D": lambda folder: nifti(folder / "mouse.nii", IMAGE[None], (1.0, *SPACING)),
+    "imagej": lambda folder: imagej(folder / "mouse.tif"),
+    "imagej micron": lambda folder: imagej(folder / "mouse.tiff", unit="\\u00B5m"),
+    "ome": lambda folder: ome(folder / "mouse.ome.tif"),
+    "ome nm": lambda folder: ome(folder / "mouse.ome.tif", "nm", 1000),
 }
 SILENT = {
-    "npz": lambda folder: _npz(folder / "mouse.npz", spacing_zyx_um=np.full(3, np.nan)),
-    "nifti": lambda folder: _nifti(folder / "mouse.nii", unit="unknown"),
-    "nifti 1 mm": lambda folder: _nifti(folder / "mouse.nii", spacing=(1, 1, 1), unit="mm"),
-    "tiff": lambda folder: _tiff(folder / "mouse.tif"),
-    "tiff tiled": lambda folder: _tiff(folder / "mouse.tif", tile=(16, 16)),
-    "tiff zlib": lambda folder: _tiff(folder / "mouse.tif", compression="zlib", rowsperstrip=6),
-    "tiff big-endian": lambda folder: _tiff(folder / "mouse.tif", byteorder=">"),
-    "imagej pixels": lambda folder: _imagej(folder / "mouse.tif", unit="pixel"),
-    "slices": lambda folder: _slices(folder / "mouse"),
+    "npz": lambda folder: npz(folder / "mouse.npz", spacing_zyx_um=np.full(3, np.nan)),
+    "nifti": lambda folder: nifti(folder / "mouse.nii", unit="unknown"),
+    "nifti 1 mm": lambda folder: nifti(folder / "mouse.nii", spacing=(1, 1, 1), unit="mm"),
+    "tiff": lambda folder: tiff(folder / "mouse.tif"),
+    "tiff tiled": lambda folder: tiff(folder / "mouse.tif", tile=(16, 16)),
+    "tiff zlib": lambda folder: tiff(folder / "mouse.tif", compression="zlib", rowsperstrip=6),
+    "tiff big-endian": lambda folder: tiff(folder / "mouse.tif", byteorder=">"),
+    "imagej pixels": lambda folder: imagej(folder / "mouse.tif", unit="pixel"),
+    "slices": lambda folder: slices(folder / "mouse"),
 }
 
 
 @pytest.mark.parametrize("kind", STATING)
 def test_a_file_that_states_its_voxel_size_comes_back(tmp_path, kind):
-    info = _only([STATING[kind](tmp_path)], tmp_path / "data")
+    info = only([STATING[kind](tmp_path)], tmp_path / "data")
     assert (info.name, info.group, info.dtype, info.shape) == (
         "mouse",
         "mouse",
@@ -114,7 +80,7 @@ def test_a_file_that_states_none_needs_one(tmp_path, kind):
         "or --spacing unknown"
     )
     assert not (tmp_path / "data").exists()
-    info = _only([source], tmp_path / "data", spacing=SPACING)
+    info = only([source], tmp_path / "data", spacing=SPACING)
     assert info.spacing_um == SPACING
     np.testing.assert_array_equal(open_volume(info).image_block(ALL), IMAGE)
 
@@ -124,7 +90,7 @@ def test_every_format_has_one_fingerprint(tmp_path):
     for i, kind in enumerate([*STATING.values(), *SILENT.values()]):
         (tmp_path / str(i)).mkdir()
         dest = tmp_path / str(i) / "data"
-        made.append(_only([kind(tmp_path / str(i))], dest, spacing=SPACING).fingerprint)
+        made.append(only([kind(tmp_path / str(i))], dest, spacing=SPACING).fingerprint)
     assert len(made) == 18
     assert len(set(made)) == 1
 
@@ -133,14 +99,14 @@ def test_scaled_nifti_gives_its_scaled_values(tmp_path):
     image = nib.Nifti1Image(IMAGE.astype(np.int16).T, np.eye(4))
     image.header.set_slope_inter(0.5, 3)
     nib.save(image, tmp_path / "a.nii.gz")
-    info = _only([tmp_path / "a.nii.gz"], tmp_path / "data", spacing="unknown")
+    info = only([tmp_path / "a.nii.gz"], tmp_path / "data", spacing="unknown")
     read = open_volume(info).image_block(ALL)
     np.testing.assert_array_equal(read, nib.load(tmp_path / "a.nii.gz").get_fdata().T)
     assert len(np.unique(read)) > 1000
 
 
 def test_a_label_within_an_npz_comes_back(tmp_path):
-    info = _only([_npz(tmp_path / "a.npz", label=LABEL)], tmp_path / "data")
+    info = only([npz(tmp_path / "a.npz", label=LABEL)], tmp_path / "data")
     assert info.label_voxels == LABEL.sum()
     np.testing.assert_array_equal(open_volume(info).label_block(ALL), LABEL)
 
@@ -148,48 +114,46 @@ def test_a_label_within_an_npz_comes_back(tmp_path):
 @pytest.mark.parametrize(
     "write",
     [
-        lambda folder: _nifti(folder / "a_label.nii.gz", LABEL),
-        lambda folder: _tiff(folder / "a_label.tif", LABEL),
-        lambda folder: _slices(folder / "a_label", array=LABEL),
-        lambda folder: _npz(folder / "a_label.npz", label=LABEL),
+        lambda folder: nifti(folder / "a_label.nii.gz", LABEL),
+        lambda folder: tiff(folder / "a_label.tif", LABEL),
+        lambda folder: slices(folder / "a_label", array=LABEL),
+        lambda folder: npz(folder / "a_label.npz", label=LABEL),
     ],
 )
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_label_beside_its_image_is_found_and_is_no_volume(tmp_path, write, whole):
     folder = tmp_path / "in"
     folder.mkdir()
-    image, label = _nifti(folder / "a.nii.gz"), write(folder)
-    info = _only([folder] if whole else [label, image], tmp_path / "data")
+    image, label = nifti(folder / "a.nii.gz"), write(folder)
+    info = only([folder] if whole else [label, image], tmp_path / "data")
     assert info.name == "a"
     np.testing.assert_array_equal(open_volume(info).label_block(ALL), LABEL)
 
 
 def test_two_labels_beside_an_image_are_refused(tmp_path):
-    image = _nifti(tmp_path / "a.nii")
-    _nifti(tmp_path / "a_label.nii", LABEL)
-    _tiff(tmp_path / "a_label.tif", LABEL)
+    image = nifti(tmp_path / "a.nii")
+    nifti(tmp_path / "a_label.nii", LABEL)
+    tiff(tmp_path / "a_label.tif", LABEL)
     with pytest.raises(BadInput, match=r"several labels \(a_label\.nii, a_label\.tif\)"):
         import_volumes([image], tmp_path / "data")
 
 
 @pytest.mark.parametrize("label_above", [None, 0])
 def test_labels_of_0_95_255_need_a_threshold(tmp_path, label_above):
-    source = _npz(
-        tmp_path / "a.npz", label=LABEL * np.uint8(95) + (IMAGE > 55_000) * np.uint8(160)
-    )
+    source = npz(tmp_path / "a.npz", label=LABEL * np.uint8(95) + (IMAGE > 55_000) * np.uint8(160))
     if label_above is None:
         with pytest.raises(BadInput, match=r"a\.npz: .* 0, 95, 255: pass --label-above 0"):
             import_volumes([source], tmp_path / "data")
     else:
-        info = _only([source], tmp_path / "data", label_above=label_above)
+        info = only([source], tmp_path / "data", label_above=label_above)
         np.testing.assert_array_equal(open_volume(info).label_block(ALL), LABEL)
 
 
 def test_slices_are_in_the_order_of_their_numbers(tmp_path):
     """brain_z10 comes after brain_z9, not after brain_z1."""
     array = np.arange(12, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 5), np.uint8)
-    folder = _slices(tmp_path / "s", range(12), array)
-    info = _only([folder], tmp_path / "data", spacing="unknown")
+    folder = slices(tmp_path / "s", range(12), array)
+    info = only([folder], tmp_path / "data", spacing="unknown")
     np.testing.assert_array_equal(open_volume(info).image_block(ALL), array)
 
 
@@ -200,14 +164,14 @@ def test_slices_may_be_numbered_by_place_or_not_at_all(tmp_path, numbers):
     folder.mkdir()
     for letter, number in zip("abcdefg", numbers, strict=True):
         tifffile.imwrite(folder / f"{letter}_{number}.tif", IMAGE[0])
-    assert _only([folder], tmp_path / "data", spacing="unknown").shape == (7, 20, 30)
+    assert only([folder], tmp_path / "data", spacing="unknown").shape == (7, 20, 30)
 
 
 @pytest.mark.parametrize(
     ("names", "pair"),
     [
         (["z1", "z2", "z4", "z5"], r"z2\.tif and z4\.tif"),
-        (["z1_c0", "z1_c1", "z2_c0", "z2_c1"], r"z1_c1\.tif and z2_c0\.tif"),
+        (["z1_c0", "z1_c1", "z2_c0", "z2_c1"], r"z1_c0\.tif and z1_c1\.tif"),
     ],
 )
 def test_missing_slices_and_mixed_channels_are_refused(tmp_path, names, pair):
@@ -218,7 +182,7 @@ def test_missing_slices_and_mixed_channels_are_refused(tmp_path, names, pair):
 
 
 def test_a_slice_unlike_the_first_is_named(tmp_path):
-    folder = _slices(tmp_path / "s")
+    folder = slices(tmp_path / "s")
     tifffile.imwrite(folder / "brain_z4.tif", IMAGE[0, :, :29])
     with pytest.raises(BadInput, match=r"brain_z4\.tif is \(20, 29\) uint16: all slices"):
         import_volumes([folder], tmp_path / "data", spacing="unknown")
@@ -227,9 +191,9 @@ def test_a_slice_unlike_the_first_is_named(tmp_path):
 def test_a_folder_stands_for_all_volumes_in_it(tmp_path):
     folder = tmp_path / "in"
     (folder / "deeper").mkdir(parents=True)
-    _npz(folder / "a.npz")
-    _tiff(folder / "deeper" / "b.tif")
-    _slices(folder / "c")
+    npz(folder / "a.npz")
+    tiff(folder / "deeper" / "b.tif")
+    slices(folder / "c")
     (folder / "notes.txt").write_text("no volume")
     (folder / ".hidden.npz").write_text("no volume")
     infos = import_volumes([folder], tmp_path / "data", spacing="unknown")
@@ -237,19 +201,12 @@ def test_a_folder_stands_for_all_volumes_in_it(tmp_path):
     assert {info.name for info in list_volumes(tmp_path / "data")} == {"a", "b", "c"}
 
 
-def _table(folder, rows, columns=("file", "group", "spacing", "channel", "label")):
-    path = folder / "volumes.csv"
-    with path.open("w", newline="", encoding="utf-8-sig") as file:
-        csv.writer(file).writerows([columns, *rows])
-    return path
-
-
 def test_a_table_goes_before_options_and_options_before_headers(tmp_path):
     for name in ("a", "b", "c"):
-        _npz(tmp_path / f"{name}.npz")
+        npz(tmp_path / f"{name}.npz")
     (tmp_path / "labels").mkdir()
-    _tiff(tmp_path / "labels" / "truth.tif", LABEL)
-    table = _table(
+    tiff(tmp_path / "labels" / "truth.tif", LABEL)
+    rows = table(
         tmp_path,
         [("a.npz", "A", "1 2 3", "WGA", "labels/truth.tif"), ("b.npz", "", "unknown", "", "")],
     )
@@ -259,11 +216,11 @@ def test_a_table_goes_before_options_and_options_before_headers(tmp_path):
         spacing=(9.0, 8.0, 7.0),
         group="G",
         channel="CD31",
-        table=table,
+        table=rows,
     )
     assert [(i.group, i.spacing_um, i.channel, i.labelled) for i in infos] == [
         ("A", (1, 2, 3), "WGA", True),
-        ("G", None, "CD31", False),
+        ("G", SPACING, "CD31", False),
         ("G", (9, 8, 7), "CD31", False),
     ]
 
@@ -282,9 +239,9 @@ def test_a_table_goes_before_options_and_options_before_headers(tmp_path):
     ],
 )
 def test_a_table_that_cannot_be_used(tmp_path, rows, columns, message):
-    source = _npz(tmp_path / "a.npz")
+    source = npz(tmp_path / "a.npz")
     with pytest.raises(BadInput, match=message):
-        import_volumes([source], tmp_path / "data", table=_table(tmp_path, rows or [[]], columns))
+        import_volumes([source], tmp_path / "data", table=table(tmp_path, rows or [[]], columns))
 
 
 def test_a_table_that_is_not_there(tmp_path):
@@ -298,41 +255,47 @@ REFUSED = {
     "unknown format": (lambda p: (p / "a.czi").write_text("") or p / "a.czi", "no known format"),
     "empty folder": (lambda p: (p / "a").mkdir() or p / "a", "holds nothing to import"),
     "npz without image": (
-        lambda p: np.savez(p / "a.npz", raw=IMAGE) or p / "a.npz",
-        "holds raw, but no image",
+        lambda p: np.savez(p / "a.npz", x=IMAGE, y=IMAGE) or p / "a.npz",
+        "holds x, y, but no image",
     ),
-    "npz CZYX": (lambda p: _npz(p / "a.npz", image=RGB), "three axes per channel"),
+    "npz CZYX": (lambda p: npz(p / "a.npz", image=RGB), "three axes per channel"),
     "npz that is none": (
         lambda p: (p / "a.npz").write_text("x") and p / "a.npz",
         "cannot be read",
     ),
-    "npz of complex": (lambda p: _npz(p / "a.npz", image=IMAGE * 1j), "type complex128"),
+    "npz of complex": (lambda p: npz(p / "a.npz", image=IMAGE * 1j), "type complex128"),
     "npz label shape": (
-        lambda p: _npz(p / "a.npz", label=LABEL[1:]),
+        lambda p: npz(p / "a.npz", label=LABEL[1:]),
         r"label has shape \(6, 20, 30\), but the image",
     ),
-    "nifti CZYX": (lambda p: _nifti(p / "a.nii", RGB, (1, 1, 1, 1)), "three axes per channel"),
+    "nifti CZYX": (
+        lambda p: nifti(p / "a.nii", RGB, (1, 1, 1, 1)),
+        "has 5 time points .* by --take t=0 to t=4",
+    ),
     "nifti that is none": (
         lambda p: (p / "a.nii").write_text("x") and p / "a.nii",
         "cannot be read",
     ),
     "nifti RGB": (
-        lambda p: _nifti(p / "a.nii", np.zeros((3, 4, 5), [(c, "u1") for c in "RGB"])),
+        lambda p: nifti(p / "a.nii", np.zeros((3, 4, 5), [(c, "u1") for c in "RGB"])),
         "volume a of type void24",
     ),
     "tiff that is none": (
         lambda p: (p / "a.tif").write_text("x") and p / "a.tif",
         "cannot be read",
     ),
-    "tiff RGB": (lambda p: _tiff(p / "a.tif", RGB, photometric="rgb"), "axes QYXS"),
-    "tiff ZCYX": (
-        lambda p: _tiff(p / "a.tif", RGB.transpose(0, 3, 1, 2), imagej=True),
-        "axes ZCYX .* one grey stack",
+    "tiff RGB": (
+        lambda p: tiff(p / "a.tif", RGB, photometric="rgb"),
+        "axes zyxc.* --take c=0 to c=2",
     ),
-    "tiff 2-D": (lambda p: _tiff(p / "a.tif", IMAGE[0]), "give the folder that holds the slices"),
+    "tiff ZCYX": (
+        lambda p: tiff(p / "a.tif", RGB.transpose(0, 3, 1, 2), imagej=True),
+        "has 3 channels .* --take c=0 to c=2",
+    ),
+    "tiff 2-D": (lambda p: tiff(p / "a.tif", IMAGE[0]), "give the folder that holds the slices"),
     "RGB slices": (
-        lambda p: (p / "s").mkdir() or _tiff(p / "s" / "a.tif", RGB[0]).parent,
-        "axes YXS .* one grey stack",
+        lambda p: (p / "s").mkdir() or tiff(p / "s" / "a.tif", RGB[0]).parent,
+        "axes yxc .* one grey stack",
     ),
 }
 
@@ -348,14 +311,14 @@ def test_what_cannot_be_imported_says_why(tmp_path, kind):
 
 
 def test_a_bad_source_is_found_before_the_first_is_written(tmp_path):
-    sources = [_npz(tmp_path / "a.npz"), _npz(tmp_path / "b.npz", label=LABEL[1:])]
+    sources = [npz(tmp_path / "a.npz"), npz(tmp_path / "b.npz", label=LABEL[1:])]
     with pytest.raises(BadInput, match=r"b\.npz: its label has shape"):
         import_volumes(sources, tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
 def test_two_sources_of_one_name_are_refused(tmp_path):
-    sources = [_npz(tmp_path / "a.npz"), _nifti(tmp_path / "a.nii")]
+    sources = [npz(tmp_path / "a.npz"), nifti(tmp_path / "a.nii")]
     with pytest.raises(BadInput, match="2 sources are named a"):
         import_volumes(sources, tmp_path / "data")
 
@@ -364,29 +327,33 @@ def test_nan_names_the_file_and_the_place(tmp_path):
     image = IMAGE.astype(np.float32)
     image[2, 3, 4] = np.nan
     with pytest.raises(BadInput, match=r"a\.npz: .* its image holds nan first at z=2, y=3, x=4"):
-        import_volumes([_npz(tmp_path / "a.npz", image=image)], tmp_path / "data")
+        import_volumes([npz(tmp_path / "a.npz", image=image)], tmp_path / "data")
     assert os.listdir(tmp_path / "data") == []
 
 
 def test_a_damaged_file_leaves_the_whole_volumes_and_nothing_else(tmp_path):
-    bad = _nifti(tmp_path / "b.nii.gz", np.resize(IMAGE, (40, 200, 300)))
+    bad = nifti(tmp_path / "b.nii.gz", np.resize(IMAGE, (40, 200, 300)))
     content = bad.read_bytes()
     bad.write_bytes(content[: len(content) // 2])
     with pytest.raises(BadInput, match=r"b\.nii\.gz cannot be read"):
-        import_volumes([_npz(tmp_path / "a.npz"), bad], tmp_path / "data")
+        import_volumes([npz(tmp_path / "a.npz"), bad], tmp_path / "data")
     assert os.listdir(tmp_path / "data") == ["a.ome.zarr"]
     assert [info.name for info in list_volumes(tmp_path / "data")] == ["a"]
 
 
 def test_importing_again_finds_them_there(tmp_path, capsys):
-    sources = [_npz(tmp_path / "a.npz", label=LABEL), _nifti(tmp_path / "b.nii")]
+    sources = [npz(tmp_path / "a.npz", label=LABEL), nifti(tmp_path / "b.nii")]
     first = import_volumes(sources[:1], tmp_path / "data")
     assert "already there" not in capsys.readouterr().out
     second = import_volumes(sources, tmp_path / "data")
     assert second[:1] == first
     lines = capsys.readouterr().out.splitlines()
-    assert [line.endswith("already there") for line in lines] == [True, False]
-    assert lines[1].startswith(
+    assert lines[:2] == [
+        "a: image a.npz | label within | group a (by its name)",
+        "b: image b.nii | no label | group b (by its name)",
+    ]
+    assert [line.endswith("already there") for line in lines[2:]] == [True, False]
+    assert lines[3].startswith(
         "2/2 b: 7 x 20 x 30 uint16, 5 x 0.994 x 0.994 um, group b, no label"
     )
 
@@ -396,16 +363,16 @@ def test_memory_does_not_grow_with_the_volume(tmp_path, kind):
     """24 MB of voxels pass through; numpy, Python and the readers never hold half of it."""
     image = np.zeros((96, 360, 360), np.uint16) + np.arange(96, dtype=np.uint16)[:, None, None]
     if kind == "slices":
-        source = _slices(tmp_path / "a", range(96), image)
+        source = slices(tmp_path / "a", range(96), image)
     elif kind.startswith("nii"):
-        source = _nifti(tmp_path / f"a.{kind}", image)
+        source = nifti(tmp_path / f"a.{kind}", image)
     else:
         options = {"tif": {}, "tiled": {"tile": (128, 128)}, "zlib": {"compression": "zlib"}}[kind]
-        source = _tiff(tmp_path / "a.tif", image, **options)
+        source = tiff(tmp_path / "a.tif", image, **options)
     size = image.nbytes
     del image
     tracemalloc.start()
-    info = _only([source], tmp_path / "data", spacing="unknown")
+    info = only([source], tmp_path / "data", spacing="unknown")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert info.shape == (96, 360, 360)
@@ -419,7 +386,7 @@ def _run(*words):
 
 
 def test_the_command_line(tmp_path):
-    source = _npz(tmp_path / "a.npz", label=LABEL * 255)
+    source = npz(tmp_path / "a.npz", label=LABEL * 255)
     dest = tmp_path / "data"
     size = ["--spacing", "3", "1.625", "1.625"]
     _run(source, dest, *size, "--group", "vol013", "--channel", "WGA", "--label-above", "0")
@@ -429,16 +396,27 @@ def test_the_command_line(tmp_path):
 
 
 def test_the_command_line_takes_unknown_and_a_table(tmp_path):
-    _tiff(tmp_path / "a.tif")
-    table = _table(tmp_path, [("a.tif", "A")], ("file", "group"))
-    _run(tmp_path / "a.tif", tmp_path / "data", "--spacing", "unknown", "--table", table)
+    tiff(tmp_path / "a.tif")
+    rows = table(tmp_path, [("a.tif", "A")], ("file", "group"))
+    _run(tmp_path / "a.tif", tmp_path / "data", "--spacing", "unknown", "--table", rows)
     (info,) = list_volumes(tmp_path / "data")
     assert (info.spacing_um, info.group) == (None, "A")
 
 
 def test_a_voxel_size_of_two_numbers_is_refused(tmp_path):
     with pytest.raises(BadInput, match="voxel size '5 1' is not understood: give Z Y X"):
-        _run(_tiff(tmp_path / "a.tif"), tmp_path / "data", "--spacing", "5", "1")
+        _run(tiff(tmp_path / "a.tif"), tmp_path / "data", "--spacing", "5", "1")
+
+
+def test_the_values_of_a_label_have_names(tmp_path):
+    two = LABEL + (IMAGE > 55_000).astype(np.uint8)
+    source = npz(tmp_path / "a.npz", label=two)
+    with pytest.raises(BadInput, match="name the classes of 1, 2, ... by --classes"):
+        import_volumes([source], tmp_path / "data")
+    _run(source, tmp_path / "data", "--classes", "vein,artery")
+    (info,) = list_volumes(tmp_path / "data")
+    assert (info.classes, info.label_voxels) == (("vein", "artery"), LABEL.sum())
+    np.testing.assert_array_equal(open_volume(info).label_block(ALL), two)
 
 
 REAL = os.environ.get("VPBSD_TEST_DATA")

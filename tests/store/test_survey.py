@@ -1,0 +1,49 @@
+"""Many results looked up at once on S3: the same answers, for a fraction of the requests."""
+
+import json
+
+import pytest
+
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.store.survey import MANY, inspect_all
+
+KEYS = [f"{n:064x}" for n in range(MANY + 20)]
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto.server")
+    import s3fs
+
+    from tests.sweeps.s3 import S3Server
+
+    with S3Server() as server:
+        for name, value in server.env.items():
+            monkeypatch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield server
+
+
+def test_a_listing_says_what_each_look_says(s3, tmp_path):
+    """One whole, one with a file of another size, one of another key, one torn, one cut short."""
+    store = Store("s3://results/store")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "rows.json").write_text("[1, 2]")
+    (tmp_path / "deep" / "weights").write_text("1")
+    whole, resized, foreign, torn, lost = KEYS[:5]
+    for key in (whole, resized, lost):
+        manifest = store.commit(key, tmp_path, {"seconds": 1.0})
+    home = f"results/{lost}/{manifest.attempt}"
+    store.files.remove(f"{home}/deep/weights")
+    attempt = json.loads(store.files.read(f"results/{resized}/manifest.json"))["attempt"]
+    store.files.write(f"results/{resized}/{attempt}/rows.json", b"[]")
+    text = store.files.read(f"results/{whole}/manifest.json")
+    store.files.write(f"results/{foreign}/manifest.json", text)
+    store.files.write(f"results/{torn}/manifest.json", text[:20])
+    before = s3.answered
+    found = inspect_all(store, KEYS)
+    assert s3.answered - before == 1 + 5, "a listing, and five manifests"
+    assert found == {key: store.inspect(key) for key in KEYS}
+    assert [found[key][0] for key in KEYS[:6]] == ["stored", *["damaged"] * 4, "absent"]
+    assert found[whole][1].metadata["seconds"] == 1.0

@@ -1,0 +1,96 @@
+"""Whether a label lies on the voxels of its image, and how it must be turned to do so."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vpbsd.data.intake.stack import Stack, turned
+from vpbsd.data.volumes import Spacing
+from vpbsd.errors import BadInput
+
+NEAR = 0.1
+"""Voxels that float32 headers may be apart, at the farthest corner, and still mean one grid."""
+
+
+def on_grid(image: Stack, label: Stack, *, ignore: bool = False) -> Stack:
+    """Returns the label on the voxels of its image: as it is, or flipped and permuted exactly.
+
+    Args:
+        image: Where the label must lie.
+        label: Its label.
+        ignore: Whether what headers say of place and voxel size is to be left aside.
+
+    Raises:
+        BadInput: It lies elsewhere, is turned by an angle, or has voxels of another size.
+    """
+    if not ignore:
+        if image.affine is not None and label.affine is not None and image.frame == label.frame:
+            label = _reoriented(image, label, image.affine, label.affine)
+        else:
+            _same_spacing(image, label)
+    if label.shape != image.shape:
+        raise BadInput(
+            f"{label.path}: its label has shape {label.shape}, but the image {image.path} has "
+            f"{image.shape} (z, y, x): they must cover the same voxels"
+        )
+    return label
+
+
+def _reoriented(
+    image: Stack, label: Stack, there: NDArray[np.float64], here: NDArray[np.float64]
+) -> Stack:
+    """Turns a label by the affines of image (`there`) and label (`here`)."""
+    try:
+        between = np.linalg.inv(there) @ here  # voxels of the label to those of the image
+    except np.linalg.LinAlgError:
+        raise _refused(image, label, "states an affine that is singular") from None
+    axes, offset = np.rint(between[:3, :3]), between[:3, 3]
+    if not _keeps_axes(axes) or _drift(between[:3, :3] - axes, label.shape) > NEAR:
+        raise _refused(image, label, _why(between[:3, :3]))
+    source = tuple(int(axis) for axis in np.abs(axes).argmax(1))
+    flips = tuple(bool(axes[i, axis] < 0) for i, axis in enumerate(source))
+    sides = [label.shape[axis] for axis in source]
+    away = offset - [side - 1 if flip else 0 for side, flip in zip(sides, flips, strict=True)]
+    if np.abs(away).max() > NEAR:
+        moved = ", ".join(f"{voxels:.3g}" for voxels in away)
+        raise _refused(image, label, f"begins ({moved}) voxels away in z, y, x")
+    if source == (0, 1, 2) and not any(flips):
+        return label
+    return turned(label, source, flips)
+
+
+def _keeps_axes(axes: NDArray[np.float64]) -> bool:
+    """Tells whether a matrix only exchanges and mirrors axes."""
+    return bool((np.abs(axes).sum(0) == 1).all() and (np.abs(axes).sum(1) == 1).all())
+
+
+def _drift(error: NDArray[np.float64], shape: tuple[int, ...]) -> float:
+    return float((np.abs(error) @ np.array(shape)).max())
+
+
+def _why(between: NDArray[np.float64]) -> str:
+    sizes = np.linalg.norm(between, axis=0)
+    if np.allclose(sizes, 1, atol=1e-2):
+        return "is rotated or sheared against it"
+    return f"has voxels {' x '.join(f'{size:.4g}' for size in sizes)} times as large"
+
+
+def _same_spacing(image: Stack, label: Stack) -> None:
+    if image.spacing_um is None or label.spacing_um is None:
+        return
+    if not np.allclose(image.spacing_um, label.spacing_um, rtol=1e-2):
+        ours, theirs = (_sides(stack.spacing_um) for stack in (image, label))
+        raise _refused(image, label, f"has voxels of {theirs} um, the image of {ours} um")
+
+
+def _sides(spacing: Spacing | None) -> str:
+    return " x ".join(f"{side:g}" for side in spacing or ())
+
+
+def _refused(image: Stack, label: Stack, why: str) -> BadInput:
+    return BadInput(
+        f"{label.path} does not lie on the voxels of {image.path}: by its header it {why}: "
+        "resample it to the image, or pass --ignore-grids if the headers are wrong and the voxels "
+        "do match"
+    )

@@ -1,0 +1,294 @@
+"""Import: files that hold stacks, and what a user states about them, become a data set."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from vpbsd.data.intake.finding import find
+from vpbsd.data.intake.formats import open_source
+from vpbsd.data.intake.grids import on_grid
+from vpbsd.data.intake.groups import doubts, group_by, group_of_name, same_voxels
+from vpbsd.data.intake.masks import few_values
+from vpbsd.data.intake.pairing import Pair, pair
+from vpbsd.data.intake.stack import Choice, Opened, Planes, Stack, reading
+from vpbsd.data.intake.table import Stated, Unknown, read_table, refuse_unmatched
+from vpbsd.data.volume_checks import VolumeMetadata, check_metadata
+from vpbsd.data.volume_writer import write_volume
+from vpbsd.data.volumes import VESSEL, Spacing, VolumeInfo, list_volumes, volume_path
+from vpbsd.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Source:
+    """A volume ready to be imported: everything was checked that costs no full read.
+
+    Attributes:
+        name: Of the volume.
+        image: Its planes.
+        label: On the voxels of the image.
+        metadata: What goes with them.
+        grouped: Whether the user stated the group; by default the name tells.
+    """
+
+    name: str
+    image: Stack
+    label: Stack | None
+    metadata: VolumeMetadata
+    grouped: bool
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How sources are read, and what is to be done about what is odd.
+
+    Attributes:
+        choice: What is taken of sources that hold several things.
+        group_from: Regular expression that finds the group in names or folders.
+        ignore_grids: Whether headers that place a label elsewhere than its image are wrong.
+        masks_are_images: Whether volumes of two or three values are images all the same.
+        replace: Whether a volume of the same name that differs gives way.
+        classes: Names of the label's values 1, 2, ...
+    """
+
+    choice: Choice = Choice()
+    group_from: str | None = None
+    ignore_grids: bool = False
+    masks_are_images: bool = False
+    replace: bool = False
+    classes: tuple[str, ...] = VESSEL
+
+
+def import_volumes(  # noqa: PLR0913 - the words that users state of their data
+    sources: Sequence[str | Path],
+    dest: str | Path,
+    *,
+    spacing: Spacing | Unknown | None = None,
+    group: str | None = None,
+    channel: str | None = None,
+    table: str | Path | None = None,
+    label_above: float | None = None,
+    rules: Rules = Rules(),
+) -> list[VolumeInfo]:
+    """Adds volumes to a data set in bounded memory; those already there are left alone.
+
+    A table's cell goes before these arguments. A voxel size given goes before what a file states,
+    but "unknown" only fills gaps. The label of ``NAME.tif`` may lie beside it as
+    ``NAME_label.tif`` (or _mask, _seg, _gt), or in a folder of labels, in any format. What goes
+    with what is printed before anything is written.
+
+    Args:
+        sources: Files, folders of slices, or folders of those.
+        dest: The data set's folder; made where missing.
+        spacing: Voxel size z, y, x in micrometres.
+        group: Animal or acquisition; by default the name without channel, tile and processing.
+        channel: The stain.
+        table: CSV with the columns file, group, spacing, channel, label; paths from its folder.
+        label_above: Label voxels above this are vessels; by default labels are 0 or 1.
+        rules: What else the command line may say.
+
+    Raises:
+        BadInput: Naming the file and the remedy. Nothing is written if a header tells it.
+    """
+    dest, rows = Path(dest), {} if table is None else read_table(Path(table))
+    if group is not None and rules.group_from is not None:
+        raise BadInput("--group and --group-from both state the group: give one of them")
+    found = find(sources, dest)
+    if table is not None:
+        refuse_unmatched(Path(table), rows, found)
+    default = Stated(group, spacing, channel)
+    checked = [
+        source
+        for one in pair(found, rows)
+        for source in _sources(one, rows.get(one.image.real, Stated()), default, rules)
+    ]
+    _check(checked)
+    if label_above is not None and not any(source.label for source in checked):
+        raise BadInput(
+            "--label-above is given, but no source has a label: name labels as NAME_label, put "
+            "them in a folder named labels, or name them in a table"
+        )
+    if not rules.masks_are_images:
+        _refuse_masks(checked)
+    print("\n".join(_table(checked)))
+    for line in doubts([s.metadata.group for s in checked], all(s.grouped for s in checked)):
+        _warn(line)
+    infos = [
+        _import(source, dest, label_above, rules.replace, f"{i}/{len(checked)}")
+        for i, source in enumerate(checked, 1)
+    ]
+    for line in _duplicates(dest):
+        _warn(line)
+    return infos
+
+
+def _sources(one: Pair, row: Stated, default: Stated, rules: Rules) -> Iterator[Source]:
+    for opened in open_source(one.image.path, rules.choice):
+        name = one.image.name + opened.position
+        label = _label(one, opened, rules)
+        stated = row.group or default.group
+        if stated is None and rules.group_from is not None:
+            stated = group_by(rules.group_from, name, one.image.path)
+        metadata = VolumeMetadata(
+            shape=_three(opened.image.shape),
+            dtype=opened.image.dtype.name,
+            spacing_um=_spacing(name, opened.image, row.spacing or default.spacing),
+            group=stated or group_of_name(one.channel_of or one.image.name),
+            channel=row.channel or default.channel,
+            classes=rules.classes,
+        )
+        check_metadata(name, metadata)
+        yield Source(name, opened.image, label, metadata, stated is not None)
+
+
+def _label(one: Pair, opened: Opened, rules: Rules) -> Stack | None:
+    """Opens the label of an image and lays it on the image's voxels."""
+    label = opened.label
+    if one.label is not None:
+        if label is not None:
+            raise BadInput(
+                f"{one.image.path} holds a label, and {one.label} is named as its label too: "
+                "take one of them away, or name it otherwise"
+            )
+        held = open_source(one.label, Choice({}, None, rules.choice.label_dataset))
+        same = [h for h in held if h.position == opened.position] if len(held) > 1 else held
+        if len(same) != 1:
+            raise BadInput(f"{one.label} holds {len(held)} volumes: save one label per image")
+        label = same[0].label or same[0].image
+    if label is None:
+        return None
+    if label.dtype.kind not in "buif":
+        raise BadInput(f"{label.path}: a label of type {label.dtype} cannot be used: save 0 and 1")
+    if label.inverted:
+        raise BadInput(
+            f"{label.path} says that white is zero, and programs disagree on what its vessels "
+            "are then: save the label with black as 0 (no inverted lookup table)"
+        )
+    return on_grid(opened.image, label, ignore=rules.ignore_grids)
+
+
+def _spacing(name: str, image: Stack, stated: Spacing | Unknown | None) -> Spacing | None:
+    """Gives the voxel size: as stated, or else as the file has it; unknown only fills gaps."""
+    if isinstance(stated, tuple):
+        return stated
+    if image.spacing_um is not None or stated == "unknown":
+        return image.spacing_um
+    why = image.doubt or "states no voxel size"
+    raise BadInput(
+        f"volume {name} {why}: pass --spacing Z Y X in micrometres, or --spacing unknown"
+    )
+
+
+def _check(sources: Sequence[Source]) -> None:
+    names = Counter(source.name for source in sources)
+    for name, count in names.items():
+        if count > 1:
+            raise BadInput(f"{count} sources are named {name}: rename them, the name is a key")
+
+
+def _refuse_masks(sources: Sequence[Source]) -> None:
+    """Refuses masks in the place of images; a mask is read whole for it."""
+    for source in sources:
+        values = few_values(source.image)
+        if values:
+            held = ", ".join(f"{value:g}" for value in values)
+            raise BadInput(
+                f"{source.image.path} holds only the values {held}, as a mask does, but no image "
+                "goes with it: name it NAME_label beside its image, name both in a table, or pass "
+                "--masks-are-images"
+            )
+
+
+def _table(sources: Sequence[Source]) -> Iterator[str]:
+    """Yields what goes with what, before any work."""
+    for source in sources:
+        label = "no label" if source.label is None else f"label {_place(source, source.label)}"
+        white = ", white is zero: inverted" if source.image.inverted else ""
+        yield (
+            f"{source.name}: image {_place(source, source.image)}{white} | {label} | "
+            f"group {source.metadata.group}{'' if source.grouped else ' (by its name)'}"
+        )
+
+
+def _place(source: Source, stack: Stack) -> str:
+    """Renders where a stack lies: from its image's folder where it lies beside it."""
+    folder, path = source.image.path.parent, stack.path
+    if path == source.image.path and stack is not source.image:
+        return "within"
+    return path.name if path.parent == folder else str(path)
+
+
+def _import(
+    source: Source, dest: Path, label_above: float | None, replace: bool, count: str
+) -> VolumeInfo:
+    known = volume_path(dest, source.name).exists()
+    start = time.perf_counter()
+    image = track(
+        _slabs(source.image),
+        f"{count} {source.name}",
+        source.metadata.shape[0],
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    label = None if source.label is None else _slabs(source.label)
+    try:
+        info = write_volume(
+            dest, source.name, image, source.metadata, label, label_above, replace=replace
+        )
+    except BadInput as error:
+        raise BadInput(f"{source.image.path}: {error}") from error
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise BadInput(f"{dest} cannot be written: {why}: give another folder") from error
+    rate = prod(info.shape) / 1e6 / (time.perf_counter() - start)
+    print(f"{count} {_summary(info)}, {'already there' if known else f'{rate:.1f} M voxels/s'}")
+    return info
+
+
+def _summary(info: VolumeInfo) -> str:
+    shape = " x ".join(map(str, info.shape))
+    spacing = " x ".join(f"{size:g}" for size in info.spacing_um or ())
+    label = "no label"
+    if info.label_voxels is not None:
+        share = 100 * info.label_voxels / prod(info.shape)
+        label = f"{share:.1f} % {' and '.join(info.classes)}"
+    size = f"{spacing} um" if spacing else "voxel size unknown"
+    return f"{info.name}: {shape} {info.dtype}, {size}, group {info.group}, {label}"
+
+
+def _slabs(stack: Stack) -> Planes:
+    with reading(stack.path):
+        for plane in stack.planes():
+            yield plane[np.newaxis]
+
+
+def _duplicates(dest: Path) -> Iterator[str]:
+    """Yields a line per set of volumes that hold the same voxels under different groups."""
+    try:
+        volumes = list_volumes(dest)
+    except BadInput:
+        return  # something else lies there, which whoever uses the data set is told
+    for names in same_voxels((v.name, v.group, v.content) for v in volumes):
+        yield (
+            f"{' and '.join(names)} hold the same voxels under different groups: sweeps refuse "
+            "to train on one and test the other; import them with one --group, or leave one out"
+        )
+
+
+def _three(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    z, y, x = shape
+    return z, y, x
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)

@@ -1,0 +1,75 @@
+"""What is worth knowing of a data set and its folds before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from math import prod
+
+import numpy as np
+
+from vpbsd.data.fold_checks import place
+from vpbsd.data.intake.groups import same_voxels
+from vpbsd.data.parts import Fold
+from vpbsd.data.volumes import VolumeInfo, label_profile
+
+BARE = 0.25
+"""Share of a side without any vessel, at one of its ends, that asks whether it was annotated."""
+FEW_GROUPS = 6
+"""Groups below which no paired test can give a p-value under .05: 2 of 2^5 sign changes."""
+
+
+def remarks(
+    volumes: Sequence[VolumeInfo], folds: Sequence[Fold], patch: Sequence[int]
+) -> Iterator[str]:
+    """Yields a line per thing to know; what no sweep could do is refused elsewhere.
+
+    Args:
+        volumes: The data set.
+        folds: Its folds.
+        patch: Voxels z, y, x that networks are trained on.
+    """
+    if len({v.spacing_um for v in volumes}) > 1:
+        yield "note: the volumes have different voxel sizes, and a sweep does not resample them"
+    for volume in volumes:
+        yield from _of_volume(volume, patch)
+    for names in same_voxels((v.name, v.group, v.content) for v in volumes):
+        yield f"note: {' and '.join(names)} hold the same voxels under different groups"
+    if all(v.labelled for v in volumes):
+        yield "note: no volume is without label: pre-training and L_semi read training images only"
+    groups = {v.group for v in volumes if v.labelled}
+    if len(groups) < FEW_GROUPS:
+        least = 2.0 ** (1 - len(groups))
+        yield (
+            f"note: {len(groups)} labelled groups: no paired test over groups can give a p-value "
+            f"below {least:.2g}"
+        )
+    for fold in folds:
+        for part in fold.untested:
+            yield f"note: fold {fold.index} does not test {place(part)}: it has no labelled voxel"
+
+
+def _of_volume(volume: VolumeInfo, patch: Sequence[int]) -> Iterator[str]:
+    if any(n < p for n, p in zip(volume.shape, patch, strict=True)):
+        yield f"note: {volume.name} is thinner than a patch and will be padded by reflection"
+    if volume.label_voxels and volume.label_voxels > prod(volume.shape) / 2:
+        named = " and ".join(volume.classes)
+        yield f"note: more than half of {volume.name} is labelled as {named}"
+    if volume.label_voxels == 0:
+        yield f"note: the label of {volume.name} is empty: annotated as empty, or not at all?"
+    elif volume.label_voxels:
+        for axis in (1, 2):
+            yield from _bare_ends(volume, axis)
+
+
+def _bare_ends(volume: VolumeInfo, axis: int) -> Iterator[str]:
+    """Yields a line where a label keeps to a part of a volume."""
+    profile = label_profile(volume, axis)
+    if profile is None:
+        return
+    found = np.flatnonzero(profile)
+    first, last, n = int(found[0]), int(found[-1]) + 1, len(profile)
+    if max(first, n - last) >= BARE * n:
+        yield (
+            f"note: the label of {volume.name} lies between {'zyx'[axis]} {first} and {last} of "
+            f"{n}: if the rest is not annotated, crop it, for it counts as background"
+        )
