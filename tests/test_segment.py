@@ -3,20 +3,23 @@
 import json
 import shutil
 
+import nibabel as nib
 import numpy as np
 import pytest
+import tifffile
 import torch
 import zarr
 
 from vpbsd.config import Data, LightNet
-from vpbsd.data.folds import whole_volume
+from vpbsd.data.volume_writer import write_array
 from vpbsd.data.volumes import open_volume
 from vpbsd.errors import BadInput
 from vpbsd.inference import segment as segmenting
+from vpbsd.inference.mask import MaskFile, alone
 from vpbsd.inference.model import SETTINGS, load_model, write_settings
 from vpbsd.inference.segment import segment
-from vpbsd.inference.sliding_window import predict_block, predict_part
-from vpbsd.networks.build import WEIGHTS, build_network, load_network, save_network
+from vpbsd.inference.tiling import Tiling
+from vpbsd.networks.build import NETWORK, WEIGHTS, build_network, load_network, save_network
 
 PATCH = (32, 32, 64)
 DATA = Data(patch=PATCH, clip_percentile=99.0)
@@ -37,32 +40,45 @@ def model(tmp_path_factory):
 @pytest.fixture
 def calls(monkeypatch):
     """Blocks of 32 voxels, and a list of those that were computed."""
-    found = []
+    found, write = [], MaskFile.write
 
-    def counted(network, read, shape, patch, block):
+    def counted(self, block, *voxels):
         found.append(block)
-        return predict_block(network, read, shape, patch, block)
+        write(self, block, *voxels)
 
-    monkeypatch.setattr(segmenting, "SIDE", 32)
-    monkeypatch.setattr(segmenting, "predict_block", counted)
+    monkeypatch.setattr(segmenting, "TILING", Tiling(64, 32))
+    monkeypatch.setattr(MaskFile, "write", counted)
     return found
 
 
-def test_a_segmentation_is_the_prediction_in_memory(model, volumes, tmp_path, calls):
+@pytest.fixture(scope="module")
+def wanted(model, volumes):
+    """The mask of the second volume, in memory."""
+    image = open_volume(volumes[1]).image_block((slice(None),) * 3)
+    mask = load_model(model).predict(image)
+    assert 0.01 < mask.mean() < 0.99
+    return mask
+
+
+def mask_in(out):
+    return zarr.open_array(out / "0", mode="r")[:]
+
+
+def test_a_segmentation_is_the_prediction_in_memory(model, volumes, wanted, tmp_path, calls):
     info = volumes[1]  # (20, 64, 70): blocks of 1 x 2 x 3
     segment(model, info.path, tmp_path / "out")
     assert len(calls) == 6
-    mask = zarr.open_array(tmp_path / "out" / "0", mode="r")
-    wanted = predict_part(load_network(model), whole_volume(info), DATA, "fp32") > 0.5
+    mask = mask_in(tmp_path / "out")
     assert mask.dtype == np.uint8
-    np.testing.assert_array_equal(mask[:], wanted)
-    assert 0.01 < wanted.mean() < 0.99
+    assert np.mean(mask != wanted) < 1e-4  # other tiles round otherwise, where p is one half
 
 
 def test_a_mask_is_an_image_of_its_own(model, volumes, tmp_path, calls):
     info = volumes[0]
     segment(model, info.path, tmp_path / "out")
-    (level,) = zarr.open_group(tmp_path / "out", mode="r").attrs["ome"]["multiscales"]
+    ome = zarr.open_group(tmp_path / "out", mode="r").attrs["ome"]
+    (level,) = ome["multiscales"]
+    assert "image-label" in ome
     assert level["name"] == info.name
     assert [axis["name"] for axis in level["axes"]] == ["z", "y", "x"]
     assert {axis["unit"] for axis in level["axes"]} == {"micrometer"}
@@ -73,39 +89,54 @@ def test_a_mask_is_an_image_of_its_own(model, volumes, tmp_path, calls):
 @pytest.mark.parametrize("stop", [0, 1, 4])
 def test_a_stopped_run_goes_on(stop, model, volumes, tmp_path, calls, monkeypatch, capsys):
     info, out = volumes[1], tmp_path / "out"
-    counted = segmenting.predict_block
+    counted = MaskFile.write
 
     def killed(*args):
         if len(calls) == stop:
             raise KeyboardInterrupt
-        return counted(*args)
+        counted(*args)
 
-    monkeypatch.setattr(segmenting, "predict_block", killed)
+    monkeypatch.setattr(MaskFile, "write", killed)
     with pytest.raises(KeyboardInterrupt):
         segment(model, info.path, out)
     before = list(calls)
-    monkeypatch.setattr(segmenting, "predict_block", counted)
+    monkeypatch.setattr(MaskFile, "write", counted)
     segment(model, info.path, out)
     assert len(calls) == 6
     assert not any(block in before for block in calls[stop:])
-    wanted = predict_part(load_network(model), whole_volume(info), DATA, "fp32") > 0.5
-    np.testing.assert_array_equal(zarr.open_array(out / "0", mode="r")[:], wanted)
+    segment(model, info.path, tmp_path / "again")
+    np.testing.assert_array_equal(mask_in(out), mask_in(tmp_path / "again"))
     segment(model, info.path, out)
-    assert len(calls) == 6  # nothing is left to do
+    assert len(calls) == 12  # nothing is left to do
     assert f"vessels of {info.name} are in {out}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("missing", [["done"], ["0", "done"]])
-def test_a_run_stopped_at_its_very_start_goes_on(missing, model, volumes, tmp_path, calls):
-    """Killed before all that is in the mask was made."""
+@pytest.mark.parametrize("lost", ["done", "0", "0/c/0/0/1"])
+def test_what_was_lost_of_a_mask_is_computed_again(lost, model, volumes, tmp_path, calls):
     info, out = volumes[1], tmp_path / "out"
     segment(model, info.path, out)
-    for name in missing:
-        shutil.rmtree(out / name)
+    before = mask_in(out)
+    path = out / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert before[..., 32:64].any()
     segment(model, info.path, out)
-    assert len(calls) == 12
-    wanted = predict_part(load_network(model), whole_volume(info), DATA, "fp32") > 0.5
-    np.testing.assert_array_equal(zarr.open_array(out / "0", mode="r")[:], wanted)
+    assert len(calls) == (7 if lost[-1] == "1" else 12)
+    np.testing.assert_array_equal(mask_in(out), before)
+
+
+def test_two_at_once_are_one_too_many(model, volumes, tmp_path):
+    with alone(tmp_path / "out"), pytest.raises(BadInput, match="written by another run"):
+        segment(model, volumes[0].path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_probabilities_are_kept_beside_the_mask(model, volumes, wanted, tmp_path):
+    segment(model, volumes[1].path, tmp_path / "out", probability=True)
+    kept = zarr.open_array(tmp_path / "out" / "probability" / "0", mode="r")[:]
+    assert kept.dtype == np.uint8
+    mask = mask_in(tmp_path / "out")
+    assert (kept[mask == 1] >= 127).all()
+    assert (kept[mask == 0] <= 128).all()
 
 
 def test_what_is_no_model_is_refused(volumes, tmp_path):
@@ -141,7 +172,7 @@ def test_a_foreign_out_is_left_alone(make, model, volumes, tmp_path):
     out = tmp_path / "out"
     make(out, volumes, model)
     before = _content(out)
-    with pytest.raises(BadInput, match="exists and is no mask of v1: choose another name"):
+    with pytest.raises(BadInput, match="exists and is no mask of v1 by this model"):
         segment(model, volumes[1].path, out)
     assert _content(out) == before
 
@@ -157,20 +188,120 @@ def test_other_settings_are_another_mask(model, volumes, tmp_path):
         segment(other, volumes[0].path, tmp_path / "out")
 
 
+def test_other_weights_are_another_mask(model, volumes, tmp_path):
+    segment(model, volumes[0].path, tmp_path / "out")
+    other = tmp_path / "model"
+    shutil.copytree(model, other)
+    save_network(other, build_network(LightNet(), 1), LightNet())
+    with pytest.raises(BadInput, match="is no mask of v0"):
+        segment(other, volumes[0].path, tmp_path / "out")
+    with pytest.raises(BadInput, match="is no mask of v0"):
+        segment(model, volumes[0].path, tmp_path / "out", statistics="window")
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, NETWORK, SETTINGS])
+def test_a_damaged_model_is_one_line(name, model, volumes, tmp_path):
+    other = tmp_path / "model"
+    shutil.copytree(model, other)
+    (other / name).write_bytes((other / name).read_bytes()[:-7])
+    with pytest.raises(BadInput, match=f"{name}.* is damaged"):
+        segment(other, volumes[0].path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_voxel_size_is_refused(model, volumes, tmp_path):
+    other = tmp_path / "model"
+    shutil.copytree(model, other)
+    write_settings(other, DATA, volumes)
+    segment(other, volumes[0].path, tmp_path / "out")
+    image = open_volume(volumes[0]).image_block((slice(None),) * 3)
+    coarse = write_array(tmp_path, "coarse", image, spacing_um=(6.0, 1.6, 1.6), group="a")
+    with pytest.raises(BadInput, match="voxels of 6 x 1.6 x 1.6 um, but the model was trained"):
+        segment(other, coarse.path, tmp_path / "out2")
+    assert not (tmp_path / "out2").exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_line(model, volumes, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(BadInput, match="cannot be written: Not a directory"):
+        segment(model, volumes[0].path, tmp_path / "file" / "out")
+
+
+@pytest.mark.parametrize("harm", ["lost", "cut", "flipped"])
+def test_a_harmed_chunk_is_named(harm, model, volumes, tmp_path):
+    copy = tmp_path / "v1.ome.zarr"
+    shutil.copytree(volumes[1].path, copy)
+    chunk = copy / "0" / "c" / "0" / "0" / "1"
+    whole = bytearray(chunk.read_bytes())
+    if harm == "lost":
+        chunk.unlink()
+    elif harm == "cut":
+        chunk.write_bytes(whole[:-9])
+    else:
+        whole[len(whole) // 2] ^= 4
+        chunk.write_bytes(whole)
+    words = "is lost" if harm == "lost" else "is damaged"
+    with pytest.raises(BadInput, match=f"{chunk} {words}.*import volume v1 again"):
+        segment(model, copy, tmp_path / "out")
+
+
+@pytest.mark.parametrize("value", [0, 700])
+def test_a_constant_volume_has_no_vessels(value, model, tmp_path, capsys):
+    image = np.full((40, 64, 70), value, np.uint16)
+    info = write_array(tmp_path, "flat", image, spacing_um=None, group="a")
+    segment(model, info.path, tmp_path / "out")
+    assert not mask_in(tmp_path / "out").any()
+    assert f"all voxels of flat are {value}" in capsys.readouterr().err
+
+
+def test_coarser_levels_keep_every_vessel(tmp_path, volumes):
+    file = MaskFile(tmp_path / "out", volumes[1], {}, 64, probability=False)
+    mask = np.zeros((20, 64, 64), np.uint8)
+    mask[7, 11, 30] = 1
+    file.write(np.s_[0:20, 0:64, 0:64], mask, mask)
+    file.write_levels(smallest=20)
+    (image,) = zarr.open_group(tmp_path / "out", mode="r").attrs["ome"]["multiscales"]
+    assert [d["path"] for d in image["datasets"]] == ["0", "1", "2"]
+    first, moved = image["datasets"][2]["coordinateTransformations"]
+    assert first["scale"] == [4 * s for s in volumes[1].spacing_um]
+    assert moved["translation"] == [1.5 * s for s in volumes[1].spacing_um]
+    coarse = zarr.open_array(tmp_path / "out" / "2", mode="r")[:]
+    assert np.argwhere(coarse).tolist() == [[1, 2, 7]]
+    assert coarse.shape == (5, 16, 18)
+
+
 def _content(path):
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     return {str(p): p.read_bytes() for p in files}
 
 
-def test_a_loaded_model_predicts_in_memory_what_a_training_would_see(model, volumes):
-    info = volumes[1]
-    image = open_volume(info).image_block((slice(None),) * 3)
-    mask = load_model(model).predict(image)
-    wanted = predict_part(load_network(model), whole_volume(info), DATA, "fp32") > 0.5
-    assert mask.dtype == np.uint8
-    np.testing.assert_array_equal(mask, wanted)
-
-
 def test_a_volume_in_memory_has_three_axes(model):
     with pytest.raises(BadInput, match="the axes z, y, x, but this one has 4 axes"):
         load_model(model).predict(np.zeros((1, 8, 8, 8)))
+
+
+def test_input_and_output_as_they_come(model, volumes, wanted, tmp_path):
+    """A TIFF stack in, NIfTI out; a foreign OME-Zarr of version 0.4 in, TIFF out."""
+    info = volumes[1]
+    image = open_volume(info).image_block((slice(None),) * 3)
+    z, y, x = info.spacing_um
+    stack = tmp_path / "v.tif"
+    about = {"axes": "ZYX", "spacing": z, "unit": "um"}
+    tifffile.imwrite(stack, image, imagej=True, resolution=(1 / x, 1 / y), metadata=about)
+    segment(model, stack, tmp_path / "out.nii.gz")
+    found = nib.load(tmp_path / "out.nii.gz")
+    np.testing.assert_array_equal(np.asarray(found.dataobj).T, wanted)
+    np.testing.assert_allclose(found.header.get_zooms(), [x / 1000, y / 1000, z / 1000], rtol=1e-4)
+    group = zarr.create_group(tmp_path / "foreign.zarr", zarr_format=2)
+    group.create_array("s0", data=image[None, None], chunks=(1, 1, 8, 32, 32))
+    axes = [{"name": n, "type": "space", "unit": "millimeter"} for n in "zyx"]
+    axes = [{"name": "t", "type": "time"}, {"name": "c", "type": "channel"}, *axes]
+    scale = {"type": "scale", "scale": [1, 1, z / 1000, y / 1000, x / 1000]}
+    level = {"path": "s0", "coordinateTransformations": [scale]}
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": [level]}]
+    segment(model, tmp_path / "foreign.zarr", tmp_path / "out.tif")
+    with tifffile.TiffFile(tmp_path / "out.tif") as file:
+        np.testing.assert_array_equal(file.asarray(), wanted)
+        assert file.imagej_metadata["spacing"] == pytest.approx(z)
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert left == ["foreign.zarr", "out.nii.gz", "out.tif", "v.tif"]

@@ -1,6 +1,7 @@
-"""Segment a volume with a trained student: its vessels as an OME-Zarr mask of 0 and 1.
+"""Segment a volume with a trained student: its vessels as a mask of 0 and 1.
 
 vpbsd segment MODEL IN.ome.zarr OUT.ome.zarr
+vpbsd segment MODEL brain.tif vessels.nii.gz
 
 The same command goes on where it was stopped.
 """
@@ -17,9 +18,22 @@ def main() -> None:
     parser = command_parser("segment", __doc__)
     wrote = f"folder that `{invocation('final')}` wrote"
     parser.add_argument("model", type=Path, metavar="MODEL", help=wrote.replace("%", "%%"))
-    parser.add_argument("volume", type=Path, metavar="IN", help="an imported volume (.ome.zarr)")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the mask to write (.ome.zarr)")
+    parser.add_argument("volume", type=Path, metavar="IN", help="volume: OME-Zarr, or a file")
+    parser.add_argument("out", type=Path, metavar="OUT", help="mask: .ome.zarr, .tif, .nii.gz")
+    parser.add_argument("--probability", action="store_true", help="keep it beside the mask")
+    parser.add_argument(
+        "--statistics",
+        choices=["volume", "window"],
+        default="volume",
+        help="norms of a GroupNorm network: once per volume (default), or per window, blended",
+    )
     args = parser.parse_args()
     from vpbsd.inference.segment import segment  # torch takes seconds, and --help needs none
 
-    segment(args.model, args.volume, args.out)
+    segment(
+        args.model,
+        args.volume,
+        args.out,
+        statistics=args.statistics,
+        probability=args.probability,
+    )

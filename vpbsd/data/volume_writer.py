@@ -13,11 +13,14 @@ from uuid import uuid4
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from vpbsd.data.intensity import tabulate
+from vpbsd.data.tissue import CELL, Cells, measure_cells
 from vpbsd.data.volume_checks import CheckedPlanes, VolumeMetadata
 from vpbsd.data.volumes import (
     AXES,
+    CELLS,
     CHUNK,
     LABEL,
     PROFILE,
@@ -180,6 +183,11 @@ def _write_voxels(
     if labelled:
         targets.append(_create(draft / LABEL / "0", metadata.shape, "uint8"))
     depth, *plane = metadata.shape
+    grid = [-(-n // CELL) for n in metadata.shape]
+    rows = (len(Cells._fields), CHUNK // CELL, *grid[1:])
+    cells = zarr.create_array(
+        draft / CELLS, shape=(len(Cells._fields), *grid), dtype="float32", chunks=rows
+    )
     waiting = [
         np.memmap(draft / f"waiting{i}", t.dtype, "w+", shape=(min(CHUNK, depth), *plane))
         for i, t in enumerate(targets)
@@ -190,13 +198,21 @@ def _write_voxels(
         if (z + 1) % CHUNK == 0 or z + 1 == depth:
             for target, slab in zip(targets, waiting, strict=True):
                 _flush(slab, target, z + 1)
+            _measure(waiting[0], cells, z + 1)
     for i in range(len(waiting)):
         (draft / f"waiting{i}").unlink()
 
 
 def _create(path: Path, shape: Shape, dtype: str) -> zarr.Array[Any]:
     chunks = tuple(min(CHUNK, n) for n in shape)
-    return zarr.create_array(path, shape=shape, dtype=dtype, chunks=chunks, dimension_names=AXES)
+    return zarr.create_array(
+        path,
+        shape=shape,
+        dtype=dtype,
+        chunks=chunks,
+        compressors=(ZstdCodec(), Crc32cCodec()),  # a bit that flips on disk is found on reading
+        dimension_names=AXES,
+    )
 
 
 def _flush(slab: NDArray[Any], target: zarr.Array[Any], end: int) -> None:
@@ -204,6 +220,16 @@ def _flush(slab: NDArray[Any], target: zarr.Array[Any], end: int) -> None:
     start = (end - 1) // CHUNK * CHUNK
     for y in range(0, target.shape[1], CHUNK):
         target[start:end, y : y + CHUNK] = slab[: end - start, y : y + CHUNK]
+
+
+def _measure(slab: NDArray[Any], cells: zarr.Array[Any], end: int) -> None:
+    """Keeps what `find_tissue` needs of the planes up to ``end``."""
+    start = (end - 1) // CHUNK * CHUNK
+    rows = [
+        np.stack(measure_cells(slab[: end - start, y : y + CHUNK]))
+        for y in range(0, slab.shape[1], CHUNK)
+    ]
+    cells[:, start // CELL : -(-end // CELL)] = np.concatenate(rows, 2)
 
 
 def _write_metadata(draft: Path, name: str, stream: CheckedPlanes) -> None:

@@ -29,6 +29,7 @@ from vpbsd.errors import BadInput
 SUFFIX = ".ome.zarr"
 LABEL = "labels/vessel"
 AXES = ("z", "y", "x")
+CELLS = "cells"  # what is kept of each 16^3 voxels, in volumes that are new enough
 VESSEL = ("vessel",)
 """What a label of 0 and 1 marks if nobody says."""
 PROFILE = "label_profile"
@@ -87,6 +88,13 @@ class Volume:
         self.image = zarr.open_array(f"{info.path}/0", mode="r")
         label = f"{info.path}/{LABEL}/0"
         self.label = zarr.open_array(label, mode="r") if info.labelled else None
+        cells = Path(info.path) / CELLS
+        self.cells = zarr.open_array(cells, mode="r") if cells.exists() else None
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along z, y, x."""
+        return self.info.shape
 
     def image_block(self, slices: Slices) -> NDArray[Any]:
         """Reads raw intensities of a block (z, y, x), in the stored type."""

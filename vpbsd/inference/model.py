@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import nn
 
 from vpbsd.cli import invocation
 from vpbsd.config import Data
-from vpbsd.data.intensity import Histogram
-from vpbsd.data.normalisation import scale
+from vpbsd.data.intensity import Histogram, Table, countable
+from vpbsd.data.tissue import measure_volume
+from vpbsd.data.tissue_scale import count, largest_mass
+from vpbsd.data.volumes import Shape, Slices, Spacing, Volume, VolumeInfo
 from vpbsd.errors import BadInput
-from vpbsd.inference.sliding_window import blocks, label_of, predict_block
+from vpbsd.inference.sliding_window import label_of
+from vpbsd.inference.whole import WholeVolume
 from vpbsd.networks.build import NETWORK, WEIGHTS, load_network
-from vpbsd.section import canonical
+from vpbsd.section import Later, canonical
 
 SETTINGS = "segment.json"
-SIDE = 256  # voxels of a block that is predicted at once, along each axis
+
+
+class Wants(Data):
+    """How a student wants to see a volume: as the volumes were that it was trained on."""
+
+    spacing_um: Annotated[Spacing | None, Later()] = None
+    """Their voxel size; null: not known, or not the same in all."""
+    usual_mass: Annotated[float, Later()] = 0.0
+    """The largest share of dark or saturated voxels in any of them, see `largest_mass`."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +45,11 @@ class SegmentationModel:
 
     Attributes:
         network: In eval mode, on the device where it will run.
-        data: Voxels (z, y, x) of its window, and how intensities are normalised.
+        data: Voxels (z, y, x) of its window, how intensities are normalised, its voxel size.
     """
 
     network: nn.Module
-    data: Data
+    data: Wants
 
     def predict(self, volume: NDArray[Any]) -> NDArray[np.uint8]:
         """Segments a volume in memory.
@@ -52,21 +66,33 @@ class SegmentationModel:
         """
         if volume.ndim != 3:
             raise BadInput(f"a volume has the axes z, y, x, but this one has {volume.ndim} axes")
-        z, y, x = volume.shape
-        counted = Histogram(*np.unique(volume, return_counts=True))
-        scaled = scale(self.data, counted, "in memory")
+        image = _InMemory(volume)
+        cells = measure_volume(image.image_block, image.shape)
+        usual = self.data.usual_mass
+        run = WholeVolume(self.network, self.data, image, cells, "in memory", usual=usual)
         mask = np.zeros(volume.shape, np.uint8)
-        with torch.no_grad():
-            for place in blocks((z, y, x), SIDE):
-                probability = predict_block(
-                    self.network,
-                    lambda box: scaled(volume[box]),
-                    (z, y, x),
-                    self.data.patch,
-                    place,
-                )
-                mask[place] = label_of(probability)
+        for region in run.tiling.regions(image.shape):
+            for block, probability in run.probabilities(region):
+                mask[block] = label_of(probability)
         return mask
+
+
+class _InMemory:
+    """An array as an `Image`."""
+
+    def __init__(self, volume: NDArray[Any]) -> None:
+        self._volume = volume
+        z, y, x = volume.shape
+        self.shape: Shape = (z, y, x)
+        self.intensity: Histogram | Table
+        if countable(volume.dtype):
+            self.intensity = count([volume])
+        else:
+            values, counts = np.unique(volume, return_counts=True)
+            self.intensity = Histogram(values, counts)
+
+    def image_block(self, slices: Slices) -> NDArray[Any]:
+        return self._volume[slices]
 
 
 def load_model(folder: str | Path, device: str | torch.device = "cpu") -> SegmentationModel:
@@ -77,23 +103,44 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> Segmen
         device: Where it will run, such as "cuda".
 
     Raises:
-        BadInput: It is no model folder; the missing file is named.
+        BadInput: It is no model folder, or a file in it is missing or damaged; it is named.
     """
     folder = Path(folder)
-    data = Data.model_validate(read_settings(folder))
-    return SegmentationModel(load_network(folder).to(device), data)
+    wants = read_settings(folder)
+    try:
+        network = load_network(folder)
+    except Exception as error:  # whatever JSON, safetensors, pydantic or torch raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BadInput(
+            f"{folder}: {WEIGHTS} or {NETWORK} is damaged ({reason}): copy the folder again, or "
+            f"run `{invocation('final')}` again"
+        ) from error
+    return SegmentationModel(network.to(device), wants)
 
 
-def write_settings(folder: Path, data: Data) -> None:
-    """Writes beside the weights how the network wants to see a volume."""
-    (folder / SETTINGS).write_text(canonical(data))
+def write_settings(folder: Path, data: Data, volumes: Iterable[VolumeInfo] = ()) -> None:
+    """Writes beside the weights how the network wants to see a volume.
+
+    Args:
+        folder: The model's.
+        data: What it was trained under.
+        volumes: What it was trained on.
+    """
+    volumes = list(volumes)
+    spacings = {v.spacing_um for v in volumes}
+    wants = Wants(
+        **data.model_dump(),
+        spacing_um=spacings.pop() if len(spacings) == 1 else None,
+        usual_mass=max((largest_mass(Volume(v).intensity) for v in volumes), default=0.0),
+    )
+    (folder / SETTINGS).write_text(canonical(wants))
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
+def read_settings(folder: Path) -> Wants:
     """Reads what `write_settings` wrote.
 
     Raises:
-        BadInput: It is no model folder; the missing file is named.
+        BadInput: It is no model folder; the missing or damaged file is named.
     """
     for name in (WEIGHTS, NETWORK, SETTINGS):
         if not (folder / name).is_file():
@@ -101,5 +148,19 @@ def read_settings(folder: Path) -> dict[str, Any]:
                 f"{folder} is no model folder ({name} is missing): give the folder that "
                 f"`{invocation('final')}` wrote"
             )
-    settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
-    return settings
+    try:
+        return Wants.model_validate_json((folder / SETTINGS).read_text())
+    except (ValidationError, ValueError) as error:
+        raise BadInput(
+            f"{folder / SETTINGS} is damaged or of a newer version: copy the folder again"
+        ) from error
+
+
+def identity(folder: Path) -> dict[str, Any]:
+    """Describes a model by its settings and the SHA-256 of its weights."""
+    with (folder / WEIGHTS).open("rb") as file:
+        weights = hashlib.file_digest(file, "sha256").hexdigest()
+    network = json.loads((folder / NETWORK).read_text())
+    return {"settings": json.loads(canonical(read_settings(folder))), "weights": weights} | {
+        "network": network
+    }

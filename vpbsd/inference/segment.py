@@ -1,8 +1,8 @@
-"""Segments a volume of any size, block by block, and goes on where it stopped."""
+"""Segments a volume of any size, region by region, and goes on where it stopped."""
 
 from __future__ import annotations
 
-import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -10,77 +10,151 @@ from typing import Any
 
 import numpy as np
 import torch
-import zarr
 
-from vpbsd.data.folds import whole_volume
-from vpbsd.data.volume_writer import multiscale
-from vpbsd.data.volumes import VolumeInfo, read_info
+from vpbsd.data.chunks import ChunkReader
+from vpbsd.data.tissue import Cells, measure_volume
+from vpbsd.data.volumes import SUFFIX, Spacing, Volume, VolumeInfo
 from vpbsd.errors import BadInput
-from vpbsd.inference.model import SIDE, load_model, read_settings
-from vpbsd.inference.sliding_window import blocks, label_of, predict_block, reader
-from vpbsd.section import canonical
+from vpbsd.inference.mask import MaskFile, alone
+from vpbsd.inference.model import SegmentationModel, identity, load_model
+from vpbsd.inference.sliding_window import Slices, label_of
+from vpbsd.inference.source import NIFTI, TIFF, export, imported
+from vpbsd.inference.tiling import Tiling
+from vpbsd.inference.whole import Statistics, WholeVolume
 
-Stored = zarr.Array[Any]
+NUMERICS = 2
+"""Raised when the same model gives another mask of the same volume."""
+TILING = Tiling()
+SIMILAR = 0.02
+"""Share by which voxel sizes may differ and be called the same."""
 
 
-def segment(model: str | Path, volume: str | Path, out: str | Path) -> None:
-    """Writes the label of an OME-Zarr volume as an OME-Zarr mask (uint8, numbers of classes).
+def segment(
+    model: str | Path,
+    volume: str | Path,
+    out: str | Path,
+    *,
+    statistics: Statistics = "volume",
+    probability: bool = False,
+) -> None:
+    """Writes the label of a volume as a mask (uint8, numbers of classes; 0 is background).
 
     Blocks that an interrupted run has finished are not computed again.
 
     Args:
         model: A folder that `vpbsd final` wrote.
-        volume: An imported volume.
-        out: The mask; made, or continued.
+        volume: An imported volume, another OME-Zarr image, or any file or folder of slices that
+            could be imported.
+        out: The mask, made or continued: OME-Zarr, or TIFF or NIfTI by its name.
+        statistics: Where the norms of a GroupNorm network take theirs: once from the volume's
+            tissue, or in each window, as in training; windows then overlap and are blended.
+        probability: Keeps the probability of any class but background (uint8, 255 = 1) as well.
 
     Raises:
-        BadInput: No such model or volume, or `out` is something else.
+        BadInput: No such model or volume, another voxel size, a lost or damaged chunk, `out` is
+            something else, or it cannot be written.
     """
-    settings, info = read_settings(Path(model)), read_info(volume)
-    out = Path(out)
-    mask, done = _open_out(out, info, settings)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    student = load_model(model, device)
-    read = reader(whole_volume(info), student.data)
-    places = blocks(info.shape, SIDE)
-    began, skipped = time.monotonic(), int(np.count_nonzero(done[:]))
-    for number, place in enumerate(places):
-        if done[number]:
-            continue
-        probability = predict_block(student.network, read, info.shape, student.data.patch, place)
-        # The mask first: a stop between the two lines repeats a block and never skips one.
-        mask[place] = label_of(probability)
-        done[number] = 1
-        _show_progress(number + 1, len(places), skipped, began)
+    model, out = Path(model), Path(out)
+    flat = out.name.endswith((*TIFF, *NIFTI))
+    if flat and out.exists():
+        raise BadInput(f"{out} exists: choose another name, or delete it")
+    mask = out.with_name(f".{out.name}{SUFFIX}") if flat else out
+    student = load_model(model, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        with alone(out), imported(Path(volume), out) as info:
+            check_voxel_size(student.data.spacing_um, info)
+            _segment(student, identity(model), info, mask, statistics, probability)
+            if flat:
+                export(mask, out, info)
+                shutil.rmtree(mask)
+    except OSError as error:
+        raise BadInput(f"{out} cannot be written: {error.strerror or error}") from error
     print(f"vessels of {info.name} are in {out}", file=sys.stderr)
 
 
-def _open_out(out: Path, info: VolumeInfo, settings: object) -> tuple[Stored, Stored]:
-    """Opens the mask and its record of finished blocks; an earlier run's if it was the same work.
+def _segment(  # noqa: PLR0913 (the settings of one mask)
+    student: SegmentationModel,
+    model: dict[str, Any],
+    info: VolumeInfo,
+    out: Path,
+    statistics: Statistics,
+    probability: bool,
+) -> None:
+    """Writes or continues the OME-Zarr mask of an imported volume."""
+    reader = ChunkReader(opened := Volume(info))
+    what = {"fingerprint": info.fingerprint, "statistics": statistics, "numerics": NUMERICS}
+    file = MaskFile(out, info, model | what, TILING.side, probability)
+    cells = _cells(opened, reader)
+    _tell_constant(cells, info)
+    run = WholeVolume(
+        student.network,
+        student.data,
+        reader,
+        cells,
+        info.name,
+        usual=student.data.usual_mass,
+        statistics=statistics,
+        tiling=TILING,
+    )
+    _compute(run, file, info)
+    file.write_levels()
+
+
+def check_voxel_size(wanted: Spacing | None, info: VolumeInfo) -> None:
+    """Refuses a volume of another voxel size than that of the training volumes.
 
     Raises:
-        BadInput: Something else is in its place.
+        BadInput: Both are known and differ by more than a fiftieth on some axis.
     """
-    source = {"fingerprint": info.fingerprint, "settings": json.loads(canonical(settings))}
-    if out.exists() and _source(out) != source:
-        raise BadInput(f"{out} exists and is no mask of {info.name}: choose another name")
-    attributes: Any = {"vpbsd_source": source, "ome": multiscale(info.name, info.spacing_um)}
-    group = zarr.open_group(out, mode="a", attributes=attributes)
-    count = len(blocks(info.shape, SIDE))
-    mask = group.require_array("0", shape=info.shape, chunks=(64, 64, 64), dtype="uint8")
-    done = group.require_array("done", shape=(count,), chunks=(1,), dtype="uint8")
-    return mask, done
+    if wanted is None or info.spacing_um is None:
+        return
+    if any(abs(a / b - 1) > SIMILAR for a, b in zip(info.spacing_um, wanted, strict=True)):
+        there, here = (" x ".join(f"{s:g}" for s in x) for x in (info.spacing_um, wanted))
+        raise BadInput(
+            f"volume {info.name} has voxels of {there} um, but the model was trained at {here} "
+            "um: vessels look different to it; resample the volume, and import it again"
+        )
 
 
-def _source(out: Path) -> object:
-    """Reads what an earlier run noted that it segments; None if `out` is something else."""
-    try:
-        return zarr.open_group(out, mode="r").attrs.get("vpbsd_source")
-    except (OSError, ValueError):
-        return None
+def _cells(volume: Volume, reader: ChunkReader) -> Cells:
+    """Reads what was kept of the volume's cells at import; an older volume is read for it once."""
+    if volume.cells is not None:
+        return Cells(*np.asarray(volume.cells[:], np.float32))
+    print(f"looking for the tissue of {volume.info.name} (an older import)", file=sys.stderr)
+    return measure_volume(reader.image_block, reader.shape)
 
 
-def _show_progress(number: int, count: int, skipped: int, began: float) -> None:
-    spent = time.monotonic() - began
-    left = spent / max(number - skipped, 1) * (count - number)
-    print(f"block {number}/{count}, about {left:.0f} s left", file=sys.stderr)
+def _tell_constant(cells: Cells, info: VolumeInfo) -> None:
+    lowest, highest = float(cells.lowest.min()), float(cells.highest.max())
+    if lowest == highest:
+        print(
+            f"note: all voxels of {info.name} are {lowest:g}: it has no vessels", file=sys.stderr
+        )
+
+
+def _compute(run: WholeVolume, file: MaskFile, info: VolumeInfo) -> None:
+    """Computes all blocks that are not finished."""
+    if not run.tissue.cells.any():
+        print(f"note: {info.name} shows no tissue, but noise at most", file=sys.stderr)
+    regions = run.tiling.regions(info.shape)
+    count = sum(len(run.tiling.blocks(region)) for region in regions)
+    finished = computed = 0
+    began = time.monotonic()
+    for region in regions:
+        left = {_first(b): b for b in run.tiling.blocks(region) if not file.finished(b)}
+        finished += len(run.tiling.blocks(region)) - len(left)
+        for key in [key for key, block in left.items() if not run.occupied(block)]:
+            empty = np.zeros([b.stop - b.start for b in left[key]], np.uint8)
+            file.write(left.pop(key), empty, empty)
+            finished += 1
+        for block, probability in run.probabilities(region, lambda b: _first(b) in left):  # noqa: B023
+            anything = probability if probability.ndim == 3 else probability.sum(0)
+            file.write(block, label_of(probability), anything)
+            finished, computed = finished + 1, computed + 1
+            rest = (time.monotonic() - began) / computed * (count - finished)
+            print(f"block {finished}/{count}, about {rest:.0f} s left", file=sys.stderr)
+
+
+def _first(block: Slices) -> tuple[int, int, int]:
+    z, y, x = (b.start for b in block)
+    return z, y, x

@@ -89,6 +89,7 @@ def predict_block(
     patch: Grid,
     block: Slices,
     precision: Precision = "fp32",
+    batch: int = 1,
 ) -> NDArray[np.float32]:
     """Predicts the foreground probability of one block from every window that touches it, blended.
 
@@ -99,6 +100,7 @@ def predict_block(
         patch: The window.
         block: Where.
         precision: bf16 runs the network under autocast.
+        batch: Windows that go through it together.
 
     Returns:
         float32 in [0, 1], of the block's shape; where there are K > 1 foreground classes, a
@@ -109,21 +111,21 @@ def predict_block(
     size = tuple(b.stop - b.start for b in block)
     total, weight = np.zeros((1, *size), np.float32), np.zeros(size, np.float32)
     autocast: Any = torch.autocast(device.type, torch.bfloat16)
-    for start in _windows_touching(block, shape, patch):
-        window = tuple(
-            slice(s, min(s + p, n)) for s, p, n in zip(start, patch, shape, strict=True)
-        )
-        image = padded(read((window[0], window[1], window[2])), patch)
-        x = torch.from_numpy(np.ascontiguousarray(image))[None, None].to(device)
+    windows = list(_windows_touching(block, shape, patch))
+    for first in range(0, len(windows), batch):
+        some = windows[first : first + batch]
+        images = np.stack([padded(read(window), patch) for window in some])
+        x = torch.from_numpy(images)[:, None].to(device)
         with autocast if precision == "bf16" else nullcontext():
             logits = network(x).logits
-        probability = vessel_probability(logits)[0].float().cpu().numpy()
-        if len(total) < len(probability):
-            total = np.zeros((len(probability), *size), np.float32)
-        here, there = _overlap(window, block)
-        # One order of windows for every block: sums of floats must not depend on the block.
-        total[:, *there] += importance[here] * probability[:, *here]
-        weight[there] += importance[here]
+        found = vessel_probability(logits).float().cpu().numpy()
+        if len(total) < found.shape[1]:
+            total = np.zeros((found.shape[1], *size), np.float32)
+        for window, probability in zip(some, found, strict=True):
+            here, there = _overlap(window, block)
+            # One order of windows for every block: sums of floats must not depend on the block.
+            total[:, *there] += importance[here] * probability[:, *here]
+            weight[there] += importance[here]
     blended = (total / weight).astype(np.float32, copy=False)
     return blended[0] if len(blended) == 1 else blended
 
@@ -170,9 +172,9 @@ def reader(part: Part, data: Data) -> Read:
     return read
 
 
-def _windows_touching(block: Slices, shape: Grid, patch: Grid) -> Iterator[Grid]:
+def _windows_touching(block: Slices, shape: Grid, patch: Grid) -> Iterator[Slices]:
     touching = [
-        [s for s in window_starts(n, p) if s < b.stop and s + p > b.start]
+        [slice(s, min(s + p, n)) for s in window_starts(n, p) if s < b.stop and s + p > b.start]
         for b, n, p in zip(block, shape, patch, strict=True)
     ]
     yield from ((z, y, x) for z, y, x in product(*touching))

@@ -46,7 +46,8 @@ def export_student(student: Stage, last: Stage, store: Store, choice: Choice, ou
     folder, data = store.open(student.key), choice.settings.data
     for name in ("weights.safetensors", "network.json", "stage.json"):
         shutil.copyfile(folder / name, out / name)
-    write_settings(out, data)
+    trained_on = {p.volume for p in student.parts["labelled"]}
+    write_settings(out, data, trained_on)
     (out / "card.md").write_text(card(out.name, choice, student))
     if last is not student:
         rows = (store.open(last.key) / "rows.json").read_text()

@@ -1,0 +1,165 @@
+"""The mask on disk: an OME-Zarr label image that grows block by block and knows whose it is."""
+
+from __future__ import annotations
+
+import fcntl
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from vpbsd.config import Grid
+from vpbsd.data.volume_writer import multiscale
+from vpbsd.data.volumes import AXES, VolumeInfo
+from vpbsd.errors import BadInput
+from vpbsd.inference.sliding_window import Slices
+
+CHUNK = 64
+Stored = zarr.Array[Any]
+
+
+class MaskFile:
+    """A mask (uint8, 0 or 1) and, if wanted, probabilities (uint8, 255 = 1), block by block.
+
+    A block counts once its checksum is stored, which happens after its voxels are: who is killed
+    between the two repeats a block, and a block that was lost or changed since is found.
+
+    Args:
+        out: The OME-Zarr to make, or to continue.
+        info: What is segmented.
+        source: All that the mask depends on; the mask of anything else is not continued.
+        side: Of a block.
+        probability: Whether probabilities are kept beside the mask.
+
+    Raises:
+        BadInput: Something else lies there.
+    """
+
+    def __init__(
+        self, out: Path, info: VolumeInfo, source: dict[str, Any], side: int, probability: bool
+    ) -> None:
+        if out.exists() and _source(out) != source:
+            raise BadInput(
+                f"{out} exists and is no mask of {info.name} by this model and these settings: "
+                "choose another name, or delete it"
+            )
+        about = multiscale(info.name, info.spacing_um)
+        about["image-label"] = {"colors": [{"label-value": 1, "rgba": [255, 64, 64, 255]}]}
+        attributes: Any = {"vpbsd_source": source, "ome": about}
+        self.path, self._side, self._shape = out, side, info.shape
+        self._group = zarr.open_group(out, mode="a", attributes=attributes)
+        self._mask = self._array(self._group, "0")
+        self._probability: Stored | None = None
+        if probability:
+            described: Any = {"ome": multiscale(f"{info.name} vessels", info.spacing_um)}
+            child = self._group.require_group("probability")
+            child.attrs.update(described)
+            self._probability = self._array(child, "0")
+        grid = tuple(-(-n // side) for n in info.shape)
+        self._done = self._group.require_array(
+            "done", shape=grid, chunks=(1, *grid[1:]), dtype="uint32"
+        )
+
+    def finished(self, block: Slices) -> bool:
+        """Tells whether a block was stored, and is still what was stored."""
+        wanted = int(np.asarray(self._done[self._place(block)]))
+        try:
+            return wanted != 0 and wanted == _checksum(np.asarray(self._mask[block]))
+        except Exception:  # noqa: BLE001 (whatever a codec raises: it is computed again)
+            return False
+
+    def write(self, block: Slices, mask: NDArray[np.uint8], probability: NDArray[Any]) -> None:
+        """Stores a block; its checksum last."""
+        if self._probability is not None:
+            self._probability[block] = np.rint(255 * probability).astype(np.uint8)
+        self._mask[block] = mask
+        self._done[self._place(block)] = _checksum(mask)
+
+    def write_levels(self, smallest: int = 256) -> None:
+        """Adds coarser levels, in which a voxel is vessel if any of its eight is."""
+        level, path = self._mask, 0
+        ome: Any = self._group.attrs["ome"]
+        (image,) = ome["multiscales"]
+        (first, *_) = image["datasets"]
+        datasets = [first]
+        while max(level.shape) > smallest:
+            path += 1
+            shape = tuple(-(-n // 2) for n in level.shape)
+            coarse = self._array(self._group, str(path), (shape[0], shape[1], shape[2]))
+            for z in range(0, shape[0], CHUNK):
+                for y in range(0, shape[1], self._side):
+                    block = np.asarray(
+                        level[2 * z : 2 * (z + CHUNK), 2 * y : 2 * (y + self._side)]
+                    )
+                    coarse[z : z + CHUNK, y : y + self._side] = _halved(block)
+            (scale,) = first["coordinateTransformations"]
+            wider = {"type": "scale", "scale": [s * 2**path for s in scale["scale"]]}
+            moved = [s * (2**path - 1) / 2 for s in scale["scale"]]
+            shifted = {"type": "translation", "translation": moved}
+            datasets.append({"path": str(path), "coordinateTransformations": [wider, shifted]})
+            level = coarse
+        self._group.attrs["ome"] = {**ome, "multiscales": [{**image, "datasets": datasets}]}
+
+    def _array(self, group: zarr.Group, name: str, shape: Grid | None = None) -> Stored:
+        chunk = min(CHUNK, self._side)
+        shards = tuple(min(self._side, -(-n // chunk) * chunk) for n in shape or self._shape)
+        return group.require_array(
+            name,
+            shape=shape or self._shape,
+            chunks=(chunk,) * 3,
+            shards=shards,
+            dtype="uint8",
+            compressors=(ZstdCodec(), Crc32cCodec()),
+            dimension_names=AXES,
+        )
+
+    def _place(self, block: Slices) -> tuple[int, int, int]:
+        z, y, x = (b.start // self._side for b in block)
+        return z, y, x
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keeps others from writing the same mask meanwhile.
+
+    Raises:
+        BadInput: Another process is at it.
+    """
+    lock = out.with_name(f".{out.name}.lock")
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInput(
+                f"{out} is being written by another run: wait for it, or give another name"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _source(out: Path) -> object:
+    """Reads what an earlier run noted that it segments; None if `out` is something else."""
+    try:
+        return zarr.open_group(out, mode="r").attrs.get("vpbsd_source")
+    except (OSError, ValueError):
+        return None
+
+
+def _checksum(block: NDArray[np.uint8]) -> int:
+    return zlib.crc32(np.ascontiguousarray(block).data) or 1  # 0: not there
+
+
+def _halved(block: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    x = np.pad(block, [(0, n % 2) for n in block.shape])
+    for axis in range(3):
+        even, odd = (np.take(x, range(i, x.shape[axis], 2), axis) for i in (0, 1))
+        x = np.maximum(even, odd)
+    return x

@@ -1,0 +1,149 @@
+"""A trained student on a whole volume: what is tissue, how it is seen, and how it is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import expit
+from torch import nn
+
+from vpbsd.config import Data
+from vpbsd.data.lattice import padded
+from vpbsd.data.sight import FADE, Image, Sight
+from vpbsd.data.tissue import CELL, Cells, find_tissue
+from vpbsd.data.tissue_scale import masses
+from vpbsd.inference.folded import FoldedUNet
+from vpbsd.inference.sliding_window import Slices, predict_block, window_starts
+from vpbsd.inference.statistics import with_running_statistics
+from vpbsd.inference.tiling import TiledNetwork, Tiling
+from vpbsd.networks.light_unet import LightUNet
+
+Statistics = Literal["volume", "window"]
+"""Where a GroupNorm network takes them: once, or in each window; windows are then blended."""
+WINDOWS = 64
+"""Windows that a volume's statistics are taken from."""
+FULL = 0.9
+"""Share of tissue in such a window, if there are any."""
+BATCH = 4
+"""Windows that go through a network together where they are blended."""
+
+
+class WholeVolume:
+    """A student and the volume that it segments.
+
+    Args:
+        network: In eval mode, on the device where it will run.
+        data: How it was trained to see.
+        image: The volume.
+        cells: Measured on it.
+        name: Of the volume, for messages.
+        usual: See `masses`.
+        statistics: See `Statistics`.
+        tiling: How the volume is cut.
+
+    Attributes:
+        tissue: What of the volume is.
+
+    Raises:
+        BadInput: The tissue cannot be normalised as the student wants it.
+    """
+
+    def __init__(  # noqa: PLR0913 (all of it is one volume under one student)
+        self,
+        network: nn.Module,
+        data: Data,
+        image: Image,
+        cells: Cells,
+        name: str,
+        *,
+        usual: float = 0.0,
+        statistics: Statistics = "volume",
+        tiling: Tiling | None = None,
+    ) -> None:
+        self._network, self._data = network, data
+        self._shape, self.tiling = image.shape, tiling or Tiling()
+        self.tissue = find_tissue(cells, image.shape, masses(image.intensity, usual))
+        self._tiled: TiledNetwork | None = None
+        if not self.tissue.cells.any():
+            return
+        self._sight = Sight(image, self.tissue, data, name)
+        # `local` compares a voxel with its window, so windows must be those of training.
+        tiled = isinstance(network, LightUNet) and network.head.out_channels == 2
+        if statistics == "volume" and data.intensity != "local" and tiled:
+            assert isinstance(network, LightUNet)
+            device = next(network.parameters()).device
+            fixed = with_running_statistics(network, self._typical_windows().to(device))
+            self._tiled = TiledNetwork(
+                FoldedUNet(fixed),
+                self._sight.read,
+                self._shape,
+                self.occupied,
+                self.tiling,
+                empty=self._sight.level,
+            )
+
+    def occupied(self, box: Slices) -> bool:
+        """Tells whether a box holds tissue, or lies so near that it is filled by it."""
+        z, y, x = (
+            slice(max(b.start - FADE, 0), min(b.stop + FADE, n))
+            for b, n in zip(box, self._shape, strict=True)
+        )
+        return self.tissue.touches((z, y, x))
+
+    def probabilities(
+        self, region: Slices, wanted: Callable[[Slices], bool] = lambda block: True
+    ) -> Iterator[tuple[Slices, NDArray[np.float32]]]:
+        """Computes the foreground probability in one region of `Tiling.regions`.
+
+        Args:
+            region: Where.
+            wanted: Tells whether a block (of the tiling's side) is to be computed.
+
+        Yields:
+            (block, what `predict_block` gives of it): all wanted blocks with tissue.
+        """
+        if self._tiled is not None:
+            for block, logits in self._tiled.logits(region, wanted):
+                yield block, self._of_tissue(block, expit(logits))
+        elif self.tissue.cells.any():
+            for block in self.tiling.blocks(region):
+                if wanted(block) and self.tissue.touches(block):
+                    yield block, self._of_tissue(block, self._blended(block))
+
+    def _blended(self, block: Slices) -> NDArray[np.float32]:
+        patch = self._data.patch
+        return predict_block(
+            self._network, self._sight.read, self._shape, patch, block, batch=BATCH
+        )
+
+    def _of_tissue(self, block: Slices, probability: NDArray[np.float32]) -> NDArray[np.float32]:
+        background = self._sight.background(block)
+        if background is not None:
+            probability[..., background] = 0
+        return probability
+
+    def _typical_windows(self) -> torch.Tensor:
+        """Reads windows (N, 1, D, H, W) that are spread evenly over the tissue."""
+        patch, tissue = self._data.patch, self.tissue.cells
+        axes = []
+        for axis, (n, p) in enumerate(zip(self._shape, patch, strict=True)):
+            held = np.flatnonzero(tissue.any(tuple({0, 1, 2} - {axis})))
+            first, last = int(held[0]) * CELL, min(int(held[-1] + 1) * CELL, n)
+            starts = window_starts(last - first, p)
+            axes.append([slice(first + s, min(first + s + p, last)) for s in starts])
+        places: list[Slices] = [(z, y, x) for z, y, x in product(*axes)]
+        share = np.array([self._share(place) for place in places])
+        full = np.flatnonzero(share >= min(FULL, share.max()))
+        chosen = full[:: -(-len(full) // WINDOWS)]
+        images = [padded(self._sight.read(places[i]), patch) for i in chosen]
+        return torch.from_numpy(np.stack(images))[:, None]
+
+    def _share(self, place: Slices) -> float:
+        """Computes the share of tissue in a window, in cells."""
+        z, y, x = (slice(b.start // CELL, -(-b.stop // CELL)) for b in place)
+        return float(self.tissue.cells[z, y, x].mean())
