@@ -297,7 +297,7 @@ def test_who_stops_students_is_part_of_a_search_only_where_it_is_another(volumes
     known = searched(volumes, space).identity
     assert "scheduler" not in known, "searches that began before go on"
     assert searched(volumes, space, scheduler="median").identity == known | {"scheduler": "median"}
-    assert scheduler_of("tpe", None) == "asha"
+    assert scheduler_of("tpe", None) == "median"
     assert scheduler_of("nsga2", None) == scheduler_of("tpe", "none") == "none"
     assert "scheduler" not in searched(volumes, space, sampler="nsga2", scheduler="none").identity
     with pytest.raises(BadInput, match="--scheduler asha ranks students by DSC alone"):

@@ -89,7 +89,8 @@ def write_volume(
     planes = stream.checked(image_slabs, label_slabs)
     if there is not None and not replace:
         deque(planes, maxlen=0)
-        if (there.fingerprint, there.channel) != (stream.fingerprint(), metadata.channel):
+        known = (there.fingerprint, there.channel, there.classes)
+        if known != (stream.fingerprint(), metadata.channel, metadata.classes):
             raise BadInput(
                 f"{final} exists and differs in {', '.join(_differences(there, stream))}: rename "
                 "one of them, or pass --replace to put this one in its place"

@@ -71,7 +71,7 @@ def arguments() -> argparse.Namespace:
         "--scheduler",
         choices=SCHEDULERS,
         help="who stops students early, on the first fold: Ray Tune's ASHA, its median rule, or "
-        "nobody (default asha; none with --sampler nsga2)",
+        "nobody (default median; none with --sampler nsga2)",
     )
     parser.add_argument("--trials", type=int, default=40, metavar="N", help="in all (default 40)")
     parser.add_argument(
