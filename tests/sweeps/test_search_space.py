@@ -296,7 +296,7 @@ def test_a_search_takes_what_each_of_its_folds_chose(volumes, space):
 def test_who_stops_students_is_part_of_a_search_only_where_it_is_another(volumes, space):
     known = searched(volumes, space).identity
     assert "scheduler" not in known, "searches that began before go on"
-    assert searched(volumes, space, scheduler="median").identity == known | {"scheduler": "median"}
+    assert searched(volumes, space, scheduler="asha").identity == known | {"scheduler": "asha"}
     assert scheduler_of("tpe", None) == "median"
     assert scheduler_of("nsga2", None) == scheduler_of("tpe", "none") == "none"
     assert "scheduler" not in searched(volumes, space, sampler="nsga2", scheduler="none").identity
