@@ -51,7 +51,8 @@ _SIMCVD: dict[str, tuple[str, dict[str, object]]] = {
         for p in (0.0, 0.05, 0.2, 0.5)
     },
     **{f"pool_{side}": (f"slices of {side}^2", {"pool": side}) for side in (16, 32)},
-    "max_pool": ("maxima of slices", {"pooling": "max"}),
+    # slices are 64^2 as it is, where maxima and means are one and the same
+    "max_pool": ("maxima to 32^2", {"pooling": "max", "pool": 32}),
     "inpainting": ("in-painting, no dropout", {"views": "inpainting"}),
     **{
         f"tau_{_without_dots(tau)}": (f"temperature {tau:g}", {"temperature": tau})
