@@ -223,13 +223,13 @@ def _flush(slab: NDArray[Any], target: zarr.Array[Any], end: int) -> None:
 
 
 def _measure(slab: NDArray[Any], cells: zarr.Array[Any], end: int) -> None:
-    """Keeps what `find_tissue` needs of the planes up to ``end``."""
+    """Keeps what `find_tissue` needs of the planes up to ``end``, a layer of cells at a time."""
     start = (end - 1) // CHUNK * CHUNK
-    rows = [
-        np.stack(measure_cells(slab[: end - start, y : y + CHUNK]))
-        for y in range(0, slab.shape[1], CHUNK)
-    ]
-    cells[:, start // CELL : -(-end // CELL)] = np.concatenate(rows, 2)
+    for z in range(0, end - start, CELL):
+        layer = slab[z : min(z + CELL, end - start)]
+        rows = [layer[:, y : y + CHUNK] for y in range(0, slab.shape[1], CHUNK)]
+        measured = [np.stack(measure_cells(row)) for row in rows]
+        cells[:, (start + z) // CELL : (start + z) // CELL + 1] = np.concatenate(measured, 2)
 
 
 def _write_metadata(draft: Path, name: str, stream: CheckedPlanes) -> None:
