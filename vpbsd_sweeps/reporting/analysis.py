@@ -191,9 +191,17 @@ def threshold_floor(trials: Sequence[TrialResult]) -> Spread | None:
 
 def pair(row: Row, other: Row, metric: str) -> Paired | None:
     """Pairs two arms by volume and seed; a threshold, which knows no seed, with every seed."""
-    pairs = ((row, other), (other, row))
-    mine, theirs = (scores(_seeded(one, another), metric) for one, another in pairs)
-    return significance.compare(mine, theirs)
+    return significance.compare(*_both(row, other, metric))
+
+
+def differences(row: Row, other: Row, metric: str) -> significance.Array:
+    """Averages the same pairs within each group that both arms have: (groups,)."""
+    return significance.group_differences(*_both(row, other, metric))
+
+
+def _both(row: Row, other: Row, metric: str) -> tuple[Scores, Scores]:
+    mine, theirs = _seeded(row, other), _seeded(other, row)
+    return scores(mine, metric), scores(theirs, metric)
 
 
 def _seeded(row: Row, other: Row) -> list[TrialResult]:

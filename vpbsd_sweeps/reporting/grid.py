@@ -109,6 +109,24 @@ def escaped(text: str) -> str:
     return "".join(TEX.get(c, c) for c in text)
 
 
+def signed(value: float) -> str:
+    """Writes a difference with its sign.
+
+    >>> signed(-0.01234)
+    '−0.0123'
+    """
+    return f"{value:+.4f}".replace("-", "−")
+
+
+def p_value(p: float) -> str:
+    """Writes a p-value to three digits.
+
+    >>> p_value(0.0004)
+    '<0.001'
+    """
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def _piped(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 

@@ -30,15 +30,18 @@ from vpbsd_sweeps.reporting.grid import (
     Item,
     Link,
     markdown,
+    p_value,
+    signed,
 )
 from vpbsd_sweeps.reporting.pretraining_table import pretraining_table
 from vpbsd_sweeps.reporting.significance import ALPHA, Spread
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.reporting.threshold import against_threshold
+from vpbsd_sweeps.reporting.verdict import verdict
 
 
 def document(analysis: StudyAnalysis) -> str:
-    """Writes all tables of a study as Markdown; of codes and costs where they were measured."""
+    """Writes all tables of a study as Markdown, those that it has data for, and its verdict."""
     titled = [
         (heading, main_table(analysis, arms)) for heading, arms in sections(analysis.records.arms)
     ]
@@ -50,7 +53,8 @@ def document(analysis: StudyAnalysis) -> str:
         "Size and time (the paper's Table 2)": cost_table(analysis),
     }
     titled += [(heading, grid) for heading, grid in others.items() if grid.rows]
-    return "\n".join(f"## {heading}\n\n{markdown(grid)}" for heading, grid in titled)
+    found = [f"## {heading}\n\n{markdown(grid)}" for heading, grid in titled]
+    return "\n".join([*found, f"## Verdict\n\n{verdict(analysis).sentence}"])
 
 
 def sections(arms: Sequence[str]) -> list[tuple[str, list[str]]]:
@@ -218,8 +222,8 @@ def _rule_for_marks(analysis: StudyAnalysis) -> str:
     verdict = "" if possible < ALPHA else ", so that no mark can appear"
     return (
         f"* p < 0.05, ** p < 0.01 against {title}: exact sign-flip test over {fewest} groups, "
-        f"Holm-corrected over the {count} comparisons of the study. No p below {_p(least)} is "
-        f"possible with so few, {_p(possible)} once corrected{verdict}."
+        f"Holm-corrected over the {count} comparisons of the study. No p below {p_value(least)} is "
+        f"possible with so few, {p_value(possible)} once corrected{verdict}."
     )
 
 
@@ -249,25 +253,17 @@ def _compared(analysis: StudyAnalysis, c: Comparison) -> list[Item]:
         for row in pair
         for link in links(row, c.metric)
     )
-    texts = [f"[{_signed(p.low)}, {_signed(p.high)}]", str(p.groups), _p(p.p_least)]
-    texts += [f"{_p(p.p_flip)} ({_p(c.p_flip_holm)})"]
-    texts += [f"{_p(p.p_wilcoxon)} ({_p(c.p_wilcoxon_holm)})"]
+    texts = [f"[{signed(p.low)}, {signed(p.high)}]", str(p.groups), p_value(p.p_least)]
+    texts += [f"{p_value(p.p_flip)} ({p_value(c.p_flip_holm)})"]
+    texts += [f"{p_value(p.p_wilcoxon)} ({p_value(c.p_wilcoxon_holm)})"]
     texts += [_number(p.effect, 2), _number(p.detectable, 4)]
     head = [Item(analysis.row(c.arm).title), Item(analysis.columns[c.metric])]
-    return [*head, Item(_signed(p.difference), mark=c.mark, links=runs), *map(Item, texts)]
+    return [*head, Item(signed(p.difference), mark=c.mark, links=runs), *map(Item, texts)]
 
 
 def _spread(row: Row, spread: Spread) -> Item:
     return Item(f"{spread} ({spread.n})", links=links(row, PRIMARY))
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "−")
-
-
 def _number(value: float, digits: int) -> str:
     return NOTHING if math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
-
-
-def _p(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
