@@ -15,7 +15,7 @@ from vpbsd.data.normalisation import Linear, Local, Matched, otsu, scale, tissue
 from vpbsd.data.volume_writer import write_array
 from vpbsd.data.volumes import check_intensity, open_volume
 from vpbsd.errors import BadInput
-from vpbsd.inference.model import SETTINGS, SegmentationModel, write_settings
+from vpbsd.inference.model import SETTINGS, SegmentationModel, Wants, write_settings
 from vpbsd.inference.sliding_window import reader
 from vpbsd.networks.output import SegOutput
 
@@ -122,12 +122,15 @@ class Sees(nn.Module):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_deployed_model_sees_what_it_was_trained_on(stored, kind, tmp_path):
+def test_a_deployed_model_sees_what_it_was_trained_on(kind, tmp_path):
+    """Bright and dark by turns of 8 voxels: noise alone is no tissue, and would not be looked at."""
     data = Data(patch=PATCH, intensity=kind, clip_percentile=99.0)
+    tissue = image() + 800 * (np.indices((20, 40, 70)) // 8 % 2).prod(0).astype(np.uint16)
+    stored = write_array(tmp_path, "v", tissue, spacing_um=None, group="g")
     write_settings(tmp_path, data)
-    deployed = Data.model_validate(json.loads((tmp_path / SETTINGS).read_text()))
+    deployed = Wants.model_validate(json.loads((tmp_path / SETTINGS).read_text()))
     model = SegmentationModel(Sees(), deployed)
-    model.predict(image())
+    model.predict(tissue)
     np.testing.assert_array_equal(
         model.network.windows[0], PatchSet([whole_volume(stored)], data).image(0)
     )
