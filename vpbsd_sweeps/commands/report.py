@@ -28,6 +28,7 @@ from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency, label_effic
 from vpbsd_sweeps.reporting.pretraining_table import pretraining_table
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
+from vpbsd_sweeps.reporting.verdict import verdict
 from vpbsd_sweeps.study.label_studies import siblings
 from vpbsd_sweeps.tracking.tracker import open_tracker, study_names
 
@@ -65,6 +66,7 @@ def main() -> None:
     print((out / "table.md").read_text())
     if together:
         print((out / "labels.md").read_text())
+    print(verdict(analysis).sentence)
     print(f"report   {out / 'report.html'}")
 
 

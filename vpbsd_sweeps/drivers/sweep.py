@@ -9,12 +9,14 @@ from vpbsd_sweeps.drivers.session import failures, join, logged
 from vpbsd_sweeps.execution import cluster
 from vpbsd_sweeps.execution.jobs import JobChain, job_of
 from vpbsd_sweeps.monitor.accounting import Tally
+from vpbsd_sweeps.monitor.status import VERDICT
 from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
 from vpbsd_sweeps.patience import insisting
 from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.tables import document
+from vpbsd_sweeps.reporting.verdict import verdict
 from vpbsd_sweeps.store.lease import Hold
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
@@ -67,7 +69,7 @@ def _drive(
         failed = _run(plan, store, cpus)
     for trial, reason in failed.items():
         print(f"trial {trial} failed: {reason}", file=sys.stderr)
-    return retrying.retry(lambda: _conclude(logger, failed)), not failed
+    return retrying.retry(lambda: _conclude(logger, failed, store)), not failed
 
 
 def _record(plan: Plan, store: Store) -> None:
@@ -81,13 +83,16 @@ def _record(plan: Plan, store: Store) -> None:
     store.studies.write_json(f"{name}/{IDENTITY}", plan.study.identity)
 
 
-def _conclude(logger: SweepLogger, failed: dict[str, str]) -> str:
-    """Logs how all of it ended; returns the tables, read back from MLflow."""
+def _conclude(logger: SweepLogger, failed: dict[str, str], store: Store) -> str:
+    """Logs how all of it ended, and notes the verdict; returns the tables, read from MLflow."""
     logger.catch_up()
     for trial, reason in failed.items():
         logger.fail(trial, reason)
     records = load_records(logger.tracker, logger.study.name)
-    tables = document(analyse(records, choose_baseline(records, None)))
+    analysis = analyse(records, choose_baseline(records, None))
+    tables = document(analysis)
+    noted = {"trials": len(logger.study.trials), **verdict(analysis).plain()}
+    store.studies.write_json(f"{logger.study.name}/{VERDICT}", noted)
     texts = {"table.md": tables, "plan.txt": "\n".join(logger.plan.lines())}
     logger.conclude(texts, complete=not failed)
     return tables

@@ -23,6 +23,8 @@ from vpbsd_sweeps.units import hours
 
 STANDING = "standing.json"
 """What a search's driver notes for other terminals."""
+VERDICT = "verdict.json"
+"""What a sweep's driver notes when it has ended: the verdict, and over how many trials."""
 
 
 def standing(name: str, store: Store) -> Iterator[str]:
@@ -43,6 +45,9 @@ def standing(name: str, store: Store) -> Iterator[str]:
     if outline is not None:
         yield f"study {name}: {who}"
         yield from _stages(outline, store)
+        found = None if driver else store.studies.read_json(f"{name}/{VERDICT}")
+        if found is not None and found["trials"] == len(outline["trials"]):  # it may have grown
+            yield found["sentence"]
     else:
         yield f"search {name}: {who}"
         note = store.studies.read_json(f"{name}/{STANDING}") if driver else None

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, Formatter, StrMethodFormatter
 from scipy.stats import friedmanchisquare
 
+from vpbsd.pipeline.recipes import REFERENCES
 from vpbsd_sweeps.reporting import significance
 from vpbsd_sweeps.reporting.analysis import (
     HIGHER_IS_BETTER,
@@ -99,16 +100,16 @@ def volumes(analysis: StudyAnalysis) -> Figure | None:
 
 
 def ranks(analysis: StudyAnalysis) -> Figure | None:
-    """Draws a panel per metric: mean rank of each arm over groups.
+    """Draws a panel per metric: mean rank of each student over groups; references never compete.
 
     From 6 groups up a zone of Nemenyi's critical difference shows who may be best.
     """
-    rows = analysis.valid[::-1]
+    rows = [row for row in analysis.valid[::-1] if row.arm not in REFERENCES]
     if len(rows) < 2:
         return None
     figure, axes = panels(len(analysis.columns), 3, (3.6, 0.3 * len(rows) + 1.3), share=True)
     for at, (metric, title) in zip(axes, analysis.columns.items(), strict=True):
-        table = _by_group(analysis, metric)[:, ::-1]
+        table = _by_group(rows, metric)
         ranked = significance.mean_ranks(table, higher_is_better=metric in HIGHER_IS_BETTER)
         means = ranked.mean(0)
         if len(table) >= ENOUGH_GROUPS:
@@ -201,8 +202,8 @@ FIGURES: dict[str, tuple[Callable[[StudyAnalysis], Figure | None], str]] = {
     ),
     "ranks": (
         ranks,
-        "Mean rank of each arm over groups (dot) between its best and worst rank (line). From 6 "
-        "groups up the shaded zone holds arms that Nemenyi's test does not tell from the best.",
+        "Mean rank of each student over groups (dot) between its best and worst rank (line). From "
+        "6 groups up the shaded zone holds arms that Nemenyi's test does not tell from the best.",
     ),
     "pareto": (
         pareto,
@@ -236,9 +237,9 @@ def _curves(analysis: StudyAnalysis, arm: str) -> dict[str, tuple[list[int], sig
     return found
 
 
-def _by_group(analysis: StudyAnalysis, metric: str) -> significance.Array:
+def _by_group(rows: list[Row], metric: str) -> significance.Array:
     """Returns (groups, arms) means over the groups that every arm has."""
-    every = [significance.group_scores(scores(row.trials, metric)) for row in analysis.valid]
+    every = [significance.group_scores(scores(row.trials, metric)) for row in rows]
     groups = sorted(set.intersection(*(set(of_arm) for of_arm in every)))
     return np.array([[of_arm[g] for of_arm in every] for g in groups])
 

@@ -25,6 +25,7 @@ from vpbsd_sweeps.reporting.pretraining_table import pretraining_table
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.reporting.threshold import against_threshold
+from vpbsd_sweeps.reporting.verdict import verdict
 from vpbsd_sweeps.tracking.tracker import flat
 from vpbsd_sweeps.units import hours
 
@@ -101,26 +102,13 @@ def page(
 
 
 def summary(analysis: StudyAnalysis) -> Iterator[str]:
-    """Says in sentences what was found; nothing that the tables do not say."""
+    """Says in sentences what was found, the verdict first."""
+    yield verdict(analysis).sentence
     if analysis.winner is None:
         yield "No student arm has a valid result in every trial: there is nothing to rank."
         return
-    best, base = analysis.row(analysis.winner), analysis.row(analysis.baseline)
+    best = analysis.row(analysis.winner)
     yield f"Best student by mean DSC over folds: {best.title}, {best.mean(PRIMARY):.3f}."
-    compared = analysis.comparison(best.arm, PRIMARY)
-    if compared:
-        p = compared.paired
-        holm = compared.p_flip_holm
-        yield (
-            f"Against {base.title}: {p.difference:+.4f} (95 % interval {p.low:+.4f} to "
-            f"{p.high:+.4f}, {p.groups} groups, sign-flip p {p.p_flip:.3f}, {holm:.3f} after "
-            f"Holm): {'shown' if holm < 0.05 else 'not shown'} at 5 %."
-        )
-        if p.detectable > 0:  # NaN where the groups' differences do not spread
-            yield (
-                f"A true difference under {p.detectable:.4f} had less than four chances in five "
-                "to be seen here, even before correction."
-            )
     yield from against_threshold(analysis)
     references = [row for row in analysis.valid if row.arm in REFERENCES]
     for row in references:

@@ -219,11 +219,11 @@ def _rule_for_marks(analysis: StudyAnalysis) -> str:
     fewest = min(c.paired.groups for c in analysis.comparisons)
     least = min(c.paired.p_least for c in analysis.comparisons)
     possible = min(1.0, least * count)
-    verdict = "" if possible < ALPHA else ", so that no mark can appear"
+    hopeless = "" if possible < ALPHA else ", so that no mark can appear"
     return (
         f"* p < 0.05, ** p < 0.01 against {title}: exact sign-flip test over {fewest} groups, "
-        f"Holm-corrected over the {count} comparisons of the study. No p below {p_value(least)} is "
-        f"possible with so few, {p_value(possible)} once corrected{verdict}."
+        f"Holm-corrected over the {count} comparisons of the study. No p below "
+        f"{p_value(least)} is possible with so few, {p_value(possible)} once corrected{hopeless}."
     )
 
 
