@@ -95,8 +95,8 @@ def test_one_group_only():
     assert found.outcome == "cannot tell"
     assert found.sentence == (
         "Cannot tell whether VpbSD is better than Light UNet (baseline) on DSC: +0.0200 in the "
-        "one group there is, which has no spread. How many more would tell is not known before there "
-        "are two."
+        "one group there is, which has no spread. How many more would tell is not known before "
+        "there are two."
     )
     assert found.plain()["test"]["low"] is None
     json.dumps(found.plain(), allow_nan=False)
