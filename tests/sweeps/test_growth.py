@@ -88,6 +88,7 @@ def test_more_arms_and_seeds_add_trials_and_keep_those_there_are(place):
     assert records.tags["arms"] == "teacher light_unet kd"
     assert records.missing == ()
     assert "10 of 10 trials" in list(standing("s", store))
+    assert table.endswith(list(standing("s", store))[-1]), "the verdict"
 
 
 def test_what_a_study_trained_before_it_grew_stays_its_own_work(place):

@@ -13,9 +13,12 @@ from tests.sweeps.test_tables import analysed, trial
 from vpbsd.cli import run_main
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.commands import verdict as command
+from vpbsd_sweeps.monitor.status import standing
 from vpbsd_sweeps.reporting.paired_t import groups_needed, paired_t, power
 from vpbsd_sweeps.reporting.tables import document
 from vpbsd_sweeps.reporting.verdict import verdict
+from vpbsd_sweeps.store.lock import study_lock
+from vpbsd_sweeps.store.results import Store
 
 GAINS = (0.02, 0.03, 0.04, 0.03, 0.02, 0.04)
 """Mean .03; squares about it sum to 4e-4, so sd sqrt(8e-5) and error sqrt(8e-5 / 6) = .0036515;
@@ -165,6 +168,17 @@ def test_a_metric_that_is_not_there_is_refused():
 def test_tables_end_with_it():
     analysis = study({"vpbsd": GAINS})
     assert document(analysis).endswith(verdict(analysis).sentence)
+
+
+def test_status_says_it_of_an_ended_study_until_it_grows(tmp_path):
+    store, trial = Store(str(tmp_path)), {"arm": "kd", "key": "k" * 64, "voided_by": []}
+    store.studies.write_json("s/outline.json", {"stages": [], "trials": [trial]})
+    store.studies.write_json("s/verdict.json", {"trials": 1, "sentence": "KD is better."})
+    assert list(standing("s", store))[-1] == "KD is better."
+    with study_lock("s", store):
+        assert "KD is better." not in list(standing("s", store))
+    store.studies.write_json("s/outline.json", {"stages": [], "trials": [trial, trial]})
+    assert "KD is better." not in list(standing("s", store))
 
 
 @pytest.fixture(scope="module")
