@@ -1,6 +1,7 @@
 """A data set, settings and one whole trial, all as small as the networks allow."""
 
 import json
+import os
 from typing import NamedTuple
 from urllib.request import Request, urlopen
 
@@ -19,6 +20,7 @@ from vpbsd.pipeline import recipes, run, run_targets
 from vpbsd.pipeline.stage_config import Train
 from vpbsd.training import loop as train
 
+os.environ.setdefault("RAY_worker_niceness", "0")  # at 15 a busy machine starves its workers
 SHAPES = {0: (32, 64, 64), 1: (20, 64, 70), 2: (32, 64, 64), 3: (32, 64, 64), 4: (20, 64, 70)}
 """Volume of each animal; those of 1 and 4 are thinner than any patch."""
 LABELLED = 3

@@ -123,7 +123,7 @@ class Sees(nn.Module):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_deployed_model_sees_what_it_was_trained_on(kind, tmp_path):
-    """Bright and dark by turns of 8 voxels: noise alone is no tissue, and would not be looked at."""
+    """Bright and dark by turns of 8 voxels: noise alone is no tissue, and is not looked at."""
     data = Data(patch=PATCH, intensity=kind, clip_percentile=99.0)
     tissue = image() + 800 * (np.indices((20, 40, 70)) // 8 % 2).prod(0).astype(np.uint16)
     stored = write_array(tmp_path, "v", tissue, spacing_um=None, group="g")
