@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,3 +126,11 @@ def test_output_that_nobody_reads_ends_quietly(tmp_path):
         )
         assert run.stderr == ""
         assert run.stdout == "141\n"
+
+
+def test_what_holds_of_many_volumes_is_counted(tmp_path):
+    one = write(tmp_path, "a", x=(0, 180))
+    volumes = [replace(one, name=f"v{i}") for i in range(7)]
+    said = list(remarks(volumes, (), (64, 32, 32)))
+    assert [line[:8] for line in said if "thinner" in line] == [f"note: v{i}" for i in range(4)]
+    assert said.count("note: the like holds 3 times more") == 2  # thin, and bare along y

@@ -171,9 +171,8 @@ def test_a_refusal_that_reading_anew_mends_is_none(retrying):
     assert retrying.retry(Refusing(1)) == 7
 
 
-def test_too_many_characters_of_a_server_are_refused_for_real(tmp_path):
-    tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", "s", (tmp_path / "a").as_uri())
-    run = tracker.get_or_create_run("sweep", "s", None, {}, {})
+def test_too_many_characters_are_refused_for_real(tracker):
+    run = tracker.get_or_create_run("other", "other", None, {}, {})
     with pytest.raises(MlflowException) as refused:
         tracker.log_metrics(run, {"x" * 300: 1.0}, 0)
     assert refused.value.error_code == "INVALID_PARAMETER_VALUE"

@@ -14,6 +14,8 @@ from vpbsd.data.volumes import VolumeInfo, label_profile
 
 BARE = 0.25
 """Share of a side without any vessel, at one of its ends, that asks whether it was annotated."""
+SHOWN = 4
+"""Lines of one kind that are shown; more are counted."""
 FEW_GROUPS = 6
 """Groups below which no paired test can give a p-value under .05: 2 of 2^5 sign changes."""
 
@@ -30,8 +32,8 @@ def remarks(
     """
     if len({v.spacing_um for v in volumes}) > 1:
         yield "note: the volumes have different voxel sizes, and a sweep does not resample them"
-    for volume in volumes:
-        yield from _of_volume(volume, patch)
+    for found in (_thin(volumes, patch), _full(volumes), _empty(volumes), _bare(volumes)):
+        yield from _few(list(found))
     for names in same_voxels((v.name, v.group, v.content) for v in volumes):
         yield f"note: {' and '.join(names)} hold the same voxels under different groups"
     if all(v.labelled for v in volumes):
@@ -48,17 +50,37 @@ def remarks(
             yield f"note: fold {fold.index} does not test {place(part)}: it has no labelled voxel"
 
 
-def _of_volume(volume: VolumeInfo, patch: Sequence[int]) -> Iterator[str]:
-    if any(n < p for n, p in zip(volume.shape, patch, strict=True)):
-        yield f"note: {volume.name} is thinner than a patch and will be padded by reflection"
-    if volume.label_voxels and volume.label_voxels > prod(volume.shape) / 2:
-        named = " and ".join(volume.classes)
-        yield f"note: more than half of {volume.name} is labelled as {named}"
-    if volume.label_voxels == 0:
-        yield f"note: the label of {volume.name} is empty: annotated as empty, or not at all?"
-    elif volume.label_voxels:
-        for axis in (1, 2):
-            yield from _bare_ends(volume, axis)
+def _few(lines: Sequence[str]) -> Iterator[str]:
+    """Yields lines of one kind, only the first of many."""
+    yield from lines[:SHOWN]
+    if len(lines) > SHOWN:
+        yield f"note: the like holds {len(lines) - SHOWN} times more"
+
+
+def _thin(volumes: Sequence[VolumeInfo], patch: Sequence[int]) -> Iterator[str]:
+    for volume in volumes:
+        if any(n < p for n, p in zip(volume.shape, patch, strict=True)):
+            yield f"note: {volume.name} is thinner than a patch and will be padded by reflection"
+
+
+def _full(volumes: Sequence[VolumeInfo]) -> Iterator[str]:
+    for volume in volumes:
+        if volume.label_voxels and volume.label_voxels > prod(volume.shape) / 2:
+            named = " and ".join(volume.classes)
+            yield f"note: more than half of {volume.name} is labelled as {named}"
+
+
+def _empty(volumes: Sequence[VolumeInfo]) -> Iterator[str]:
+    for volume in volumes:
+        if volume.label_voxels == 0:
+            yield f"note: the label of {volume.name} is empty: annotated as empty, or not at all?"
+
+
+def _bare(volumes: Sequence[VolumeInfo]) -> Iterator[str]:
+    for volume in volumes:
+        if volume.label_voxels:
+            for axis in (1, 2):
+                yield from _bare_ends(volume, axis)
 
 
 def _bare_ends(volume: VolumeInfo, axis: int) -> Iterator[str]:
