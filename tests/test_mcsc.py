@@ -180,3 +180,9 @@ def test_a_draw_is_half_vessel_where_it_can_be():
         assert kept[chosen].all()
     few = stratified(1 - labels, kept, 50, generator(0, "x"))
     assert (1 - labels)[few].sum() == 44, "all six zeros that may be drawn, the rest ones"
+
+
+def test_what_only_the_contrast_uses_is_in_no_key_without_it():
+    same = {"temperature": 0.5, "scales": (4,), "anchors": "all", "voxels": 16}
+    assert Mcsc(contrast=0, **same).in_use() == Mcsc(contrast=0)
+    assert Mcsc(**same).in_use() == Mcsc(**same)
