@@ -48,7 +48,7 @@ def test_a_change_reaches_its_field_and_no_other():
         ("studnt.gamma", "setting 'studnt.gamma' has no field 'studnt'; did you mean 'student'?"),
         (
             "data.zzz",
-            "setting 'data.zzz' has no field 'zzz'; known are classes, clip_percentile, intensity",
+            "known are classes, clip_percentile, intensity, patch",
         ),
         ("augment.share", "setting 'augment.share' has no field 'share'"),
         ("student.gamma.x", "setting 'student.gamma.x' has no field 'x'"),

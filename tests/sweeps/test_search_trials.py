@@ -32,6 +32,7 @@ def tuned(search, store, trials, at_once=4, program=run_trial):
     return journal
 
 
+@pytest.mark.slow
 def test_many_trials_at_once_on_ray(two_cores, tmp_path, diary):
     """Four trials alive on two cores share teachers; those stopped let go of their student.
 
