@@ -77,6 +77,16 @@ class Sweep:
         path = self.home / "stderr"
         return path.read_text() if path.exists() else ""
 
+    def committed(self) -> dict[str, str]:
+        """Returns key -> attempt of every committed stage."""
+        found = self.home.glob("store/results/*/manifest.json")
+        return {path.parent.name: json.loads(path.read_text())["attempt"] for path in found}
+
+    def runs(self) -> Counter[tuple[str, str]]:
+        """Counts MLflow's runs by kind and status."""
+        tracker = open_tracker(self.tracking, "chaos")
+        return Counter((r.tags["vpbsd.kind"], r.status) for r in tracker.runs())
+
 
 def rehearse(home: Path, faults: int, seed: int, longest: float = 25.0) -> list[str]:
     """Runs the whole rehearsal; returns its log.
