@@ -3,10 +3,18 @@
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from vpbsd.config import Codebook, Data, SwinNet, UnetrNet
 from vpbsd.data.lattice import PatchSet
-from vpbsd.data.patches import PatchesWithTargets, Pool
+from vpbsd.data.patches import (
+    Labelled,
+    PatchesWithTargets,
+    Pool,
+    Semi,
+    TeacherTargets,
+    Unlabelled,
+)
 from vpbsd.overrides import override
 from vpbsd.settings import laptop
 
@@ -79,3 +87,12 @@ class Kept(NamedTuple):
             seed=seed,
             augment=augment,
         )
+
+
+def semi_batch(shape):
+    """Random patches (B, 1, D, H, W) of both kinds; the last planes from 20 on are padding."""
+    draw = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
+    valid = torch.ones(shape)
+    valid[:, :, 20:] = 0
+    labelled = Labelled(draw[0], (draw[0] > 0.8).float(), valid, TeacherTargets())
+    return Semi(labelled, Unlabelled(draw[1], valid, TeacherTargets()))

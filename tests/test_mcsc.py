@@ -8,7 +8,6 @@ from tests import small
 from tests.references import losses as reference
 from tests.references import rivals
 from vpbsd.config import LightNet, SwinNet
-from vpbsd.data.patches import Labelled, Semi, TeacherTargets, Unlabelled
 from vpbsd.losses.cross_teaching import hard_labels
 from vpbsd.methods import mcsc as under_test
 from vpbsd.methods.local_groups import blocks_of, draw_blocks, groups_of, stratified
@@ -25,11 +24,7 @@ TRANSFORMER = small.NETWORK.model_copy(update={"codebook": None})
 
 @pytest.fixture(scope="module")
 def batch():
-    draw = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(0))
-    valid = torch.ones(SHAPE)
-    valid[:, :, 20:] = 0
-    labelled = Labelled(draw[0], (draw[0] > 0.8).float(), valid, TeacherTargets())
-    return Semi(labelled, Unlabelled(draw[1], valid, TeacherTargets()))
+    return small.semi_batch(SHAPE)
 
 
 def made(**changes):

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from tests import small
 from tests.references import losses as reference
 from tests.references import rivals
 from vpbsd.config import LightNet
-from vpbsd.data.patches import Labelled, Semi, TeacherTargets, Unlabelled
 from vpbsd.losses.boundary import signed_distance
 from vpbsd.methods.method import Clock
 from vpbsd.methods.rival_configs import SimCVD, SimCVDConfig
@@ -23,11 +23,7 @@ NAMES = {"sup", "sdm", "contrast", "pairwise", "cons"}
 
 @pytest.fixture(scope="module")
 def batch():
-    draw = torch.rand(2, *SHAPE, generator=torch.Generator().manual_seed(0))
-    valid = torch.ones(SHAPE)
-    valid[:, :, 20:] = 0
-    labelled = Labelled(draw[0], (draw[0] > 0.8).float(), valid, TeacherTargets())
-    return Semi(labelled, Unlabelled(draw[1], valid, TeacherTargets()))
+    return small.semi_batch(SHAPE)
 
 
 def made(**changes):

@@ -2,27 +2,10 @@
 
 import json
 
-import pytest
-
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.store.survey import MANY, inspect_all
 
 KEYS = [f"{n:064x}" for n in range(MANY + 20)]
-
-
-@pytest.fixture
-def s3(monkeypatch):
-    pytest.importorskip("s3fs")
-    pytest.importorskip("moto.server")
-    import s3fs
-
-    from tests.sweeps.s3 import S3Server
-
-    with S3Server() as server:
-        for name, value in server.env.items():
-            monkeypatch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()
-        yield server
 
 
 def test_a_listing_says_what_each_look_says(s3, tmp_path):

@@ -26,6 +26,7 @@ class S3Server:
     Attributes:
         away: While true, each request is answered with 503.
         full: While true, those that write are.
+        blinks: So many requests to come are.
         seconds: That each answer takes.
         refused: Requests that were refused so far.
         answered: All others.
@@ -33,6 +34,7 @@ class S3Server:
 
     def __init__(self):
         self.away = self.full = False
+        self.blinks = 0
         self.seconds, self.refused, self.answered = 0.0, 0, 0
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line per request
         self._app = DomainDispatcherApplication(create_backend_app)
@@ -46,7 +48,12 @@ class S3Server:
         }
 
     def __call__(self, environ, start_response):
-        if self.away or (self.full and environ["REQUEST_METHOD"] in ("PUT", "POST")):
+        self.blinks -= 1
+        if (
+            self.away
+            or self.blinks >= 0
+            or (self.full and environ["REQUEST_METHOD"] in ("PUT", "POST"))
+        ):
             self.refused += 1
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response("503 Service Unavailable", [("Content-Type", "application/xml")])

@@ -43,40 +43,41 @@ class PretrainingSection(MethodSection):
         return data.model_copy(update={"patch": (z, y, x)})
 
 
-class Slices(Section):
-    """Comparative pre-training, and the contrastive one that S4 sets beside it."""
+class SliceTerms(Section):
+    """How slices are drawn, and for how long the encoder is trained alone."""
 
     partitions: Partitions = 4
     encoder_share: EncoderShare = 0.5
+
+
+class Slices(SliceTerms):
+    """Comparative pre-training, and the contrastive one that S4 sets beside it."""
+
     tau: SliceTau = 1.0
     lr: Rate = 1e-4
     weight_decay: WeightDecay = 0.01
     """The paper names AdamW and its rate alone; this is AdamW's customary one."""
 
 
-class ComparativeConfig(PretrainingSection):
+class ComparativeConfig(PretrainingSection, SliceTerms):
     """S4: triplets of slices under the Bradley-Terry model (eq. 2)."""
 
     numerics: ClassVar[int] = 1
     name: Literal["comparative"] = "comparative"
     network: SwinNet | UnetrNet = Field(discriminator="name")
-    partitions: Partitions = 4
-    encoder_share: EncoderShare = 0.5
 
 
-class ContrastiveConfig(PretrainingSection):
+class ContrastiveConfig(PretrainingSection, SliceTerms):
     """S4's rival: a slice against those of all other slabs (eq. 3)."""
 
     numerics: ClassVar[int] = 1
     name: Literal["contrastive"] = "contrastive"
     network: SwinNet | UnetrNet = Field(discriminator="name")
-    partitions: Partitions = 4
-    encoder_share: EncoderShare = 0.5
     tau: SliceTau = 1.0
 
 
-class Chaitanya(Section):
-    """Global contrast by slabs as Chaitanya et al. 2020 have it (their G^D)."""
+class ChaitanyaTerms(Section):
+    """Slabs, and the projection head."""
 
     partitions: Partitions = 4
     tau: SliceTau = 0.1
@@ -84,10 +85,15 @@ class Chaitanya(Section):
     """Channels within the projection head."""
     width: int = Field(128, ge=1)
     """Channels that it ends with."""
+
+
+class Chaitanya(ChaitanyaTerms):
+    """Global contrast by slabs as Chaitanya et al. 2020 have it (their G^D)."""
+
     lr: Rate = 1e-3
 
 
-class ChaitanyaConfig(PretrainingSection):
+class ChaitanyaConfig(PretrainingSection, ChaitanyaTerms):
     """G^D: the encoder, a projection head, slabs along z."""
 
     numerics: ClassVar[int] = 1
@@ -95,14 +101,10 @@ class ChaitanyaConfig(PretrainingSection):
     network: SwinNet
     patch: Grid
     """Of the data; recipes give it."""
-    partitions: Partitions = 4
-    tau: SliceTau = 0.1
-    hidden: int = Field(1024, ge=1)
-    width: int = Field(128, ge=1)
 
 
-class S2dc(Section):
-    """S2DC: consistency of crops, of their patches, and of structures."""
+class S2dcTerms(Section):
+    """Losses and heads of S2DC."""
 
     global_weight: TermWeight = 1.0
     p2p_weight: TermWeight = 1.0
@@ -118,28 +120,22 @@ class S2dc(Section):
     """Channels within the two heads."""
     width: int = Field(512, ge=1)
     """Channels that they end with."""
+
+
+class S2dc(S2dcTerms):
+    """S2DC: consistency of crops, of their patches, and of structures."""
+
     lr: Rate = 3e-4
     weight_decay: WeightDecay = 0.1
 
 
-class S2dcConfig(PretrainingSection):
+class S2dcConfig(PretrainingSection, S2dcTerms):
     """S2: a region of 2 x 2 patches in y and x, seen twice, once moved by a known affine map."""
 
     numerics: ClassVar[int] = 1
     piece: ClassVar[Grid] = (1, 2, 2)
     name: Literal["s2dc"] = "s2dc"
     network: SwinNet
-    global_weight: TermWeight = 1.0
-    p2p_weight: TermWeight = 1.0
-    p2s_weight: TermWeight = 1.0
-    tau: GlobalTau = 0.2
-    tau_match: MatchTau = 0.1
-    decay: TeacherDecay = 0.999
-    keys: Keys = 360
-    matcher: Matcher = "dual"
-    form: Literal["paper", "code"] = "paper"
-    hidden: int = Field(2048, ge=1)
-    width: int = Field(512, ge=1)
 
     @property
     def matches(self) -> bool:
