@@ -42,15 +42,16 @@ cluster=$!
 all_there='
 import sys, time, ray
 from vpbsd_sweeps.execution import cluster
+last = ""
 for _ in range(150):
     try:
         cluster.connect()
         if sum(node["Alive"] for node in ray.nodes()) >= int(sys.argv[1]):
             sys.exit()
     except Exception as error:
-        last = error
+        last = f": {error}"
     time.sleep(2)
-sys.exit("error: not all nodes joined Ray within five minutes")'
+sys.exit(f"error: not all nodes joined Ray within five minutes{last}")'
 
 signalled=
 stop() { signalled=$1; [ -z "${work:-}" ] || kill -TERM "$work" 2>/dev/null; }
@@ -58,7 +59,12 @@ trap 'stop USR1' USR1
 trap 'stop TERM' TERM
 
 # A trap interrupts wait, not what is waited for.
-finish() { while kill -0 "$1" 2>/dev/null; do wait "$1"; ended=$?; done; return "${ended:-0}"; }
+finish() {
+  local ended
+  wait "$1"; ended=$?
+  while kill -0 "$1" 2>/dev/null; do wait "$1"; ended=$?; done
+  return "$ended"
+}
 
 python -c "$all_there" "$nodes" & work=$!
 finish "$work"; code=$?

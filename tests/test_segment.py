@@ -108,7 +108,7 @@ def test_a_stopped_run_goes_on(stop, model, volumes, tmp_path, calls, monkeypatc
     np.testing.assert_array_equal(mask_in(out), mask_in(tmp_path / "again"))
     segment(model, info.path, out)
     assert len(calls) == 12  # nothing is left to do
-    assert f"vessels of {info.name} are in {out}" in capsys.readouterr().err
+    assert f"the mask of {info.name} is in {out}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("lost", ["done", "0", "0/c/0/0/1"])
@@ -137,6 +137,40 @@ def test_probabilities_are_kept_beside_the_mask(model, volumes, wanted, tmp_path
     mask = mask_in(tmp_path / "out")
     assert (kept[mask == 1] >= 127).all()
     assert (kept[mask == 0] <= 128).all()
+
+
+def test_a_mask_that_was_begun_without_probabilities_is_another(model, volumes, tmp_path):
+    """Its finished blocks have none."""
+    segment(model, volumes[1].path, tmp_path / "out")
+    with pytest.raises(BadInput, match="is no mask of .* by this model and these settings"):
+        segment(model, volumes[1].path, tmp_path / "out", probability=True)
+
+
+def test_a_file_that_holds_a_mask_alone_keeps_no_probabilities(model, volumes, tmp_path):
+    with pytest.raises(BadInput, match=r"holds the mask alone: give an output that ends with"):
+        segment(model, volumes[1].path, tmp_path / "out.tif", probability=True)
+
+
+def test_a_label_beside_a_file_is_not_looked_at(model, volumes, wanted, tmp_path):
+    """Of any values, on any grid: nothing is learned here."""
+    image = open_volume(volumes[1]).image_block((slice(None),) * 3)
+    tifffile.imwrite(tmp_path / "v.tif", image)
+    np.savez(tmp_path / "v_label.npz", image=np.full((6, 7, 8), 255, np.uint8))
+    segment(model, tmp_path / "v.tif", tmp_path / "out")
+    assert np.mean(mask_in(tmp_path / "out") != wanted) < 1e-4
+
+
+@pytest.mark.parametrize("statistics", ["volume", "window"])
+def test_blocks_beside_tissue_are_finished_too(statistics, model, volumes, tmp_path, calls):
+    """Tissue in a corner: blocks near it hold none, and are written as background."""
+    tissue = open_volume(volumes[0]).image_block((slice(None),) * 3)
+    image = np.zeros((64, 96, 128), np.uint16)
+    image[:32, :64, :64] = tissue
+    info = write_array(tmp_path, "v", image, spacing_um=None, group="g")
+    segment(model, info.path, tmp_path / "out", statistics=statistics)
+    done = zarr.open_array(tmp_path / "out" / "done", mode="r")[:]
+    assert done.all()
+    assert len(calls) == done.size
 
 
 def test_what_is_no_model_is_refused(volumes, tmp_path):
@@ -291,6 +325,7 @@ def test_input_and_output_as_they_come(model, volumes, wanted, tmp_path):
     segment(model, stack, tmp_path / "out.nii.gz")
     found = nib.load(tmp_path / "out.nii.gz")
     np.testing.assert_array_equal(np.asarray(found.dataobj).T, wanted)
+    assert (found.header["sform_code"], found.header["qform_code"]) == (0, 0), "no place is known"
     np.testing.assert_allclose(found.header.get_zooms(), [x / 1000, y / 1000, z / 1000], rtol=1e-4)
     group = zarr.create_group(tmp_path / "foreign.zarr", zarr_format=2)
     group.create_array("s0", data=image[None, None], chunks=(1, 1, 8, 32, 32))

@@ -30,7 +30,7 @@ class Array:
 def tissue_of(voxels):
     image = Array(voxels)
     cells = measure_volume(image.image_block, image.shape)
-    return image, find_tissue(cells, image.shape, masses(image.intensity))
+    return image, find_tissue(cells, masses(image.intensity))
 
 
 def everything(shape):
@@ -74,7 +74,7 @@ def test_what_shows_nothing_is_no_tissue(kind):
 def test_volumes_of_tissue_are_all_tissue_and_normalised_as_ever(volumes):
     for info in volumes:
         volume = Volume(info)
-        tissue = find_tissue(Cells(*volume.cells[:]), info.shape, masses(volume.intensity))
+        tissue = find_tissue(Cells(*volume.cells[:]), masses(volume.intensity))
         assert tissue.whole
         box = everything(info.shape)
         seen = Sight(volume, tissue, DATA, info.name).read(box)
@@ -170,3 +170,11 @@ def test_masses_by_hand():
     assert masses(zeros, usual=0.5) == [], "training volumes had as many"
     bright = Histogram(np.array([*range(100, 200), 4095]), np.array([*[10] * 100, 500]))
     assert masses(bright) == [(4095, 4095)]
+
+
+def test_real_numbers_are_never_taken_for_counts():
+    """Two values of many are no mass of saturated voxels where values were not counted."""
+    half = np.array([0.0, 0.4, 0.5, 1.0])
+    stored = Histogram(half, np.array([10, 40, 40, 10]))
+    assert masses(stored) == []
+    assert masses(Histogram((half * 10).astype(np.int64), stored.counts)) == [(10.0, 10.0)]

@@ -96,6 +96,23 @@ def test_headers_in_other_units_say_one_place(tmp_path):
     assert only([image], tmp_path / "data").labelled
 
 
+@pytest.mark.parametrize("unit", ["micron", "unknown"])
+def test_a_label_is_turned_though_one_of_the_two_states_no_unit(tmp_path, unit):
+    image = placed(tmp_path / "m.nii.gz", IMAGE, shift(3), unit=unit)
+    other = "unknown" if unit == "micron" else "micron"
+    turned, affine = moved(LABEL, shift(3), (0, 1, 2), (1, 0, 0))
+    placed(tmp_path / "m_label.nii.gz", turned, affine, unit=other)
+    info = only([image], tmp_path / "data", spacing="unknown")
+    assert dice(open_volume(info).label_block(ALL), LABEL) == 1.0
+
+
+def test_a_label_elsewhere_is_refused_though_it_states_no_unit(tmp_path):
+    image = placed(tmp_path / "m.nii.gz", IMAGE, AFFINE)
+    placed(tmp_path / "m_label.nii.gz", LABEL, shift(-1), unit="unknown")
+    with pytest.raises(BadInput, match=r"begins \(0, 0, -1\) voxels away"):
+        import_volumes([image], tmp_path / "data")
+
+
 def test_a_label_without_a_place_is_taken_voxel_for_voxel(tmp_path):
     image = placed(tmp_path / "m.nii.gz", IMAGE, shift(7))
     tiff(tmp_path / "m_label.tif", LABEL)

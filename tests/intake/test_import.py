@@ -419,6 +419,21 @@ def test_the_values_of_a_label_have_names(tmp_path):
     np.testing.assert_array_equal(open_volume(info).label_block(ALL), two)
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--classes", "vein,artery", "--label-above", "0"), "names several: leave one out"),
+        (("--classes", "vein,,artery"), "give each class a name of its own"),
+        (("--classes", "vein,vein"), "give each class a name of its own"),
+    ],
+)
+def test_classes_that_cannot_be_told_apart_are_refused(tmp_path, words, why):
+    source = npz(tmp_path / "a.npz", label=LABEL)
+    with pytest.raises(BadInput, match=why):
+        _run(source, tmp_path / "data", *words)
+    assert not (tmp_path / "data").exists()
+
+
 REAL = os.environ.get("VPBSD_TEST_DATA")
 
 

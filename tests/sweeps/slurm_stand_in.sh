@@ -5,9 +5,13 @@ case $(basename "$0") in
     nodes=1
     while [[ $1 == --* ]]; do [[ $1 == --nodes=* ]] && nodes=${1#*=}; shift; done
     set -m # Slurm signals all processes of a task
-    tasks=()
-    for ((n = 0; n < nodes; n++)); do SLURM_NODEID=$n "$@" & tasks+=("-$!"); done
-    trap 'kill -TERM -- "${tasks[@]}"' TERM
+    tasks=() ended=
+    stop() { ended=1; for task in "${tasks[@]}"; do kill -TERM -- "$task" 2>/dev/null; done; }
+    trap stop TERM
+    for ((n = 0; n < nodes; n++)); do
+      [ -n "$ended" ] || { SLURM_NODEID=$n "$@" & tasks+=("-$!"); }
+    done
+    [ -z "$ended" ] || stop
     for task in "${tasks[@]}"; do while kill -0 "${task#-}" 2>/dev/null; do wait "${task#-}"; done; done ;;
   scontrol)
     echo "$*" >> "$SLURM_LOG"

@@ -97,6 +97,15 @@ def test_a_signal_ends_the_command_in_good_order_and_queues_the_job_again(slurm,
     assert f"start --head --port={slurm.port} " in starts
 
 
+def test_a_command_that_cannot_begin_ends_the_job_as_failed(slurm):
+    slurm.program("ray", "exec sleep 100")
+    slurm.program("python", "exit 0")
+    batch = slurm.batch("no-such-sweep")
+    batch.communicate(timeout=60)
+    assert batch.returncode == 127
+    assert slurm.requeued() == []
+
+
 def test_what_ends_by_itself_is_not_queued_again(slurm):
     slurm.program("ray", "exec sleep 100")
     slurm.program("python", "exit 0")

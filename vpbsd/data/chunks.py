@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from functools import lru_cache
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -35,8 +35,8 @@ class ChunkReader:
     def __init__(self, volume: Volume, kept: int = KEPT) -> None:
         self._volume, self.decoded = volume, 0
         self._sides = volume.image.chunks
-        self._most = max(1, kept // (prod(self._sides) * volume.image.dtype.itemsize))
-        self._chunks: OrderedDict[Index, NDArray[Any]] = OrderedDict()
+        most = max(1, kept // (prod(self._sides) * volume.image.dtype.itemsize))
+        self._chunk = lru_cache(most)(self._decode)
 
     @property
     def shape(self) -> Shape:
@@ -67,16 +67,6 @@ class ChunkReader:
                 there.append(slice(first - s.start, last - s.start))
             block[tuple(there)] = chunk[tuple(here)]
         return block
-
-    def _chunk(self, index: Index) -> NDArray[Any]:
-        if index in self._chunks:
-            self._chunks.move_to_end(index)
-            return self._chunks[index]
-        chunk = self._decode(index)
-        self._chunks[index] = chunk
-        if len(self._chunks) > self._most:
-            self._chunks.popitem(last=False)
-        return chunk
 
     def _decode(self, index: Index) -> NDArray[Any]:
         z, y, x = (

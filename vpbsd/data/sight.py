@@ -1,8 +1,8 @@
 """A volume as a network sees it: normalised by its tissue, whatever lies around that filled.
 
 A network that was trained on tissue alone takes its edge for vessels. So it never sees one:
-background is filled by the mean of the tissue beside it, which fades into the median of all tissue
-within a few voxels.
+background shows the mirror image of the tissue beside it, and the median of all tissue farther
+out (0 where intensities are too many to be counted).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NEAR = 5
 """Side of the box in which most voxels look like background about one that is."""
 MOST = 0.8
 FADE = 24
-"""Side of the box that a voxel of background is filled from."""
+"""Voxels into background that mirror the tissue beside them."""
 MARGIN = NEAR // 2 * 2 + 2 * FADE
 """Voxels around a box on which what is seen within it depends."""
 SAMPLE = 256

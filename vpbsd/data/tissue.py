@@ -95,13 +95,11 @@ class Tissue:
     """Which cells of a volume are tissue, and how the rest looks.
 
     Attributes:
-        shape: The volume's voxels.
         cells: True in tissue, (z, y, x) of cells.
         inner: True where neither a cell nor those beside it hold any background.
         looks: Intensities, from one to another, that background has: zeros, noise, saturation.
     """
 
-    shape: Shape
     cells: Bools
     inner: Bools
     looks: tuple[Range, ...]
@@ -128,7 +126,7 @@ class Tissue:
         return bool(self.cells[z, y, x].any())
 
 
-def find_tissue(cells: Cells, shape: Shape, masses: Sequence[Range] = ()) -> Tissue:
+def find_tissue(cells: Cells, masses: Sequence[Range] = ()) -> Tissue:
     """Tells tissue from background by its structure.
 
     Tissue are cells of structure, with what lies among them, what they enclose, and what is as
@@ -137,7 +135,6 @@ def find_tissue(cells: Cells, shape: Shape, masses: Sequence[Range] = ()) -> Tis
 
     Args:
         cells: What was measured of them.
-        shape: The volume's.
         masses: Intensities, from one to another, of so many voxels that they are no tissue.
     """
     from scipy.ndimage import binary_dilation, binary_fill_holes, convolve, median_filter
@@ -167,7 +164,7 @@ def find_tissue(cells: Cells, shape: Shape, masses: Sequence[Range] = ()) -> Tis
     for first, last in looks:
         held |= (lowest <= last) & (highest >= first)
     inner = ~binary_dilation(held, np.ones((3, 3, 3), bool))
-    return Tissue(shape, tissue, inner, tuple(looks))
+    return Tissue(tissue, inner, tuple(looks))
 
 
 def _sizeable(background: Bools) -> Bools:

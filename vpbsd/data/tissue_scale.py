@@ -8,7 +8,7 @@ changes, but for voxels that are dead.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ def scale_of(stored: Histogram | Table, data: Data, name: str) -> Scale:
     Raises:
         BadInput: See `normalisation.scale`.
     """
-    return scale(data, without_dead(stored) if isinstance(stored, Histogram) else stored, name)
+    return scale(data, without_dead(stored) if _is_counted(stored) else stored, name)
 
 
 def count(pieces: Sequence[NDArray[Any]]) -> Histogram | Table:
@@ -77,7 +77,7 @@ def masses(stored: Histogram | Table, usual: float = 0.0) -> list[tuple[float, f
         stored: Of all voxels of a volume.
         usual: The largest share of voxels in such a mass in training volumes, see `largest_mass`.
     """
-    found = _masses(stored) if isinstance(stored, Histogram) else {}
+    found = _masses(stored) if _is_counted(stored) else {}
     return [place for place, share in found.items() if share > MASS + 2 * usual]
 
 
@@ -87,7 +87,12 @@ def largest_mass(stored: Histogram | Table) -> float:
     >>> largest_mass(Histogram(np.array([1, 20, 25, 90, 255]), np.array([9, 50, 20, 1, 20])))
     0.2
     """
-    return max(_masses(stored).values(), default=0.0) if isinstance(stored, Histogram) else 0.0
+    return max(_masses(stored).values(), default=0.0) if _is_counted(stored) else 0.0
+
+
+def _is_counted(stored: Histogram | Table) -> TypeGuard[Histogram]:
+    """Tells counts of small integers from all else, which a volume on disk has no counts of."""
+    return isinstance(stored, Histogram) and stored.values.dtype.kind in "iu"
 
 
 def _masses(histogram: Histogram) -> dict[tuple[float, float], float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +13,19 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from skimage.measure import block_reduce
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from vpbsd.config import Grid
 from vpbsd.data.volume_writer import multiscale
-from vpbsd.data.volumes import AXES, VolumeInfo
+from vpbsd.data.volumes import AXES, CHUNK, Slices, VolumeInfo
 from vpbsd.errors import BadInput
-from vpbsd.inference.sliding_window import Slices
 
-CHUNK = 64
 Stored = zarr.Array[Any]
 
 
 class MaskFile:
-    """A mask (uint8, 0 or 1) and, if wanted, probabilities (uint8, 255 = 1), block by block.
+    """A mask (uint8, numbers of classes) and, if wanted, probabilities (255 = 1), block by block.
 
     A block counts once its checksum is stored, which happens after its voxels are: who is killed
     between the two repeats a block, and a block that was lost or changed since is found.
@@ -57,7 +57,7 @@ class MaskFile:
         self._mask = self._array(self._group, "0")
         self._probability: Stored | None = None
         if probability:
-            described: Any = {"ome": multiscale(f"{info.name} vessels", info.spacing_um)}
+            described: Any = {"ome": multiscale(f"{info.name} probability", info.spacing_um)}
             child = self._group.require_group("probability")
             child.attrs.update(described)
             self._probability = self._array(child, "0")
@@ -82,7 +82,7 @@ class MaskFile:
         self._done[self._place(block)] = _checksum(mask)
 
     def write_levels(self, smallest: int = 256) -> None:
-        """Adds coarser levels, in which a voxel is vessel if any of its eight is."""
+        """Adds coarser levels, in which a voxel is of the highest class of its eight."""
         level, path = self._mask, 0
         ome: Any = self._group.attrs["ome"]
         (image,) = ome["multiscales"]
@@ -97,7 +97,9 @@ class MaskFile:
                     block = np.asarray(
                         level[2 * z : 2 * (z + CHUNK), 2 * y : 2 * (y + self._side)]
                     )
-                    coarse[z : z + CHUNK, y : y + self._side] = _halved(block)
+                    coarse[z : z + CHUNK, y : y + self._side] = block_reduce(
+                        block, (2, 2, 2), np.max
+                    )
             (scale,) = first["coordinateTransformations"]
             wider = {"type": "scale", "scale": [s * 2**path for s in scale["scale"]]}
             moved = [s * (2**path - 1) / 2 for s in scale["scale"]]
@@ -132,13 +134,14 @@ def alone(out: Path) -> Iterator[None]:
         BadInput: Another process is at it.
     """
     lock = out.with_name(f".{out.name}.lock")
+    taken = BadInput(f"{out} is being written by another run: wait for it, or give another name")
     with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file.fileno()).st_nlink == 0:  # whoever held it has just ended
+                raise taken
         except BlockingIOError:
-            raise BadInput(
-                f"{out} is being written by another run: wait for it, or give another name"
-            ) from None
+            raise taken from None
         try:
             yield
         finally:
@@ -155,11 +158,3 @@ def _source(out: Path) -> object:
 
 def _checksum(block: NDArray[np.uint8]) -> int:
     return zlib.crc32(np.ascontiguousarray(block).data) or 1  # 0: not there
-
-
-def _halved(block: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    x = np.pad(block, [(0, n % 2) for n in block.shape])
-    for axis in range(3):
-        even, odd = (np.take(x, range(i, x.shape[axis], 2), axis) for i in (0, 1))
-        x = np.maximum(even, odd)
-    return x

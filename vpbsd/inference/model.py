@@ -89,7 +89,7 @@ class _InMemory:
             self.intensity = count([volume])
         else:
             values, counts = np.unique(volume, return_counts=True)
-            self.intensity = Histogram(values, counts)
+            self.intensity = Histogram(values.astype(np.float64), counts)
 
     def image_block(self, slices: Slices) -> NDArray[Any]:
         return self._volume[slices]

@@ -13,11 +13,11 @@ import torch
 
 from vpbsd.data.chunks import ChunkReader
 from vpbsd.data.tissue import Cells, measure_volume
-from vpbsd.data.volumes import SUFFIX, Spacing, Volume, VolumeInfo
+from vpbsd.data.volumes import SUFFIX, Slices, Spacing, Volume, VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.inference.mask import MaskFile, alone
 from vpbsd.inference.model import SegmentationModel, identity, load_model
-from vpbsd.inference.sliding_window import Slices, label_of
+from vpbsd.inference.sliding_window import label_of
 from vpbsd.inference.source import NIFTI, TIFF, export, imported
 from vpbsd.inference.tiling import Tiling
 from vpbsd.inference.whole import Statistics, WholeVolume
@@ -56,6 +56,10 @@ def segment(
     """
     model, out = Path(model), Path(out)
     flat = out.name.endswith((*TIFF, *NIFTI))
+    if flat and probability:
+        raise BadInput(
+            f"--probability: {out} holds the mask alone: give an output that ends with {SUFFIX}"
+        )
     if flat and out.exists():
         raise BadInput(f"{out} exists: choose another name, or delete it")
     mask = out.with_name(f".{out.name}{SUFFIX}") if flat else out
@@ -69,10 +73,10 @@ def segment(
                 shutil.rmtree(mask)
     except OSError as error:
         raise BadInput(f"{out} cannot be written: {error.strerror or error}") from error
-    print(f"vessels of {info.name} are in {out}", file=sys.stderr)
+    print(f"the mask of {info.name} is in {out}", file=sys.stderr)
 
 
-def _segment(  # noqa: PLR0913 (the settings of one mask)
+def _segment(
     student: SegmentationModel,
     model: dict[str, Any],
     info: VolumeInfo,
@@ -83,6 +87,7 @@ def _segment(  # noqa: PLR0913 (the settings of one mask)
     """Writes or continues the OME-Zarr mask of an imported volume."""
     reader = ChunkReader(opened := Volume(info))
     what = {"fingerprint": info.fingerprint, "statistics": statistics, "numerics": NUMERICS}
+    what |= {"probability": probability}  # else one begun without would have none in its blocks
     file = MaskFile(out, info, model | what, TILING.side, probability)
     cells = _cells(opened, reader)
     _tell_constant(cells, info)
@@ -112,7 +117,7 @@ def check_voxel_size(wanted: Spacing | None, info: VolumeInfo) -> None:
         there, here = (" x ".join(f"{s:g}" for s in x) for x in (info.spacing_um, wanted))
         raise BadInput(
             f"volume {info.name} has voxels of {there} um, but the model was trained at {here} "
-            "um: vessels look different to it; resample the volume, and import it again"
+            "um: things look different to it; resample the volume, and import it again"
         )
 
 
@@ -127,9 +132,7 @@ def _cells(volume: Volume, reader: ChunkReader) -> Cells:
 def _tell_constant(cells: Cells, info: VolumeInfo) -> None:
     lowest, highest = float(cells.lowest.min()), float(cells.highest.max())
     if lowest == highest:
-        print(
-            f"note: all voxels of {info.name} are {lowest:g}: it has no vessels", file=sys.stderr
-        )
+        print(f"note: all voxels of {info.name} are {lowest:g}: it is empty", file=sys.stderr)
 
 
 def _compute(run: WholeVolume, file: MaskFile, info: VolumeInfo) -> None:
@@ -143,7 +146,7 @@ def _compute(run: WholeVolume, file: MaskFile, info: VolumeInfo) -> None:
     for region in regions:
         left = {_first(b): b for b in run.tiling.blocks(region) if not file.finished(b)}
         finished += len(run.tiling.blocks(region)) - len(left)
-        for key in [key for key, block in left.items() if not run.occupied(block)]:
+        for key in [key for key, block in left.items() if not run.tissue.touches(block)]:
             empty = np.zeros([b.stop - b.start for b in left[key]], np.uint8)
             file.write(left.pop(key), empty, empty)
             finished += 1

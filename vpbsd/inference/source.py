@@ -14,8 +14,11 @@ import tifffile
 import zarr
 from numpy.typing import NDArray
 
-from vpbsd.data.intake.importing import import_volumes
-from vpbsd.data.volumes import CHUNK, SUFFIX, VolumeInfo, read_info
+from vpbsd.data.intake.formats import open_source
+from vpbsd.data.intake.stack import Choice, slabs
+from vpbsd.data.volume_checks import VolumeMetadata, check_metadata
+from vpbsd.data.volume_writer import write_volume
+from vpbsd.data.volumes import CHUNK, SUFFIX, VolumeInfo, is_ours, read_info, triple
 from vpbsd.errors import BadInput
 
 TIFF, NIFTI = (".tif", ".tiff"), (".nii.gz", ".nii")
@@ -25,7 +28,7 @@ TIFF, NIFTI = (".tif", ".tiff"), (".nii.gz", ".nii")
 def imported(path: Path, out: Path) -> Iterator[VolumeInfo]:
     """Finds an imported volume, or imports what else lies there, beside the output, until the end.
 
-    A run that is stopped leaves the import, and goes on from it.
+    A run that is stopped leaves the import; labels that lie beside the source are not looked for.
 
     Args:
         path: A volume that `vpbsd import` wrote, any other OME-Zarr image, or what it can import.
@@ -34,15 +37,16 @@ def imported(path: Path, out: Path) -> Iterator[VolumeInfo]:
     Raises:
         BadInput: It is nothing that could be imported.
     """
-    if path.name.endswith(SUFFIX) and _is_ours(path) or not path.exists():
+    if path.name.endswith(SUFFIX) and is_ours(path) or not path.exists():
         yield read_info(path)
         return
-    place = out.with_name(f".{out.name}.input")
-    found = import_volumes([path], place, spacing="unknown")  # where the file states none
-    if len(found) != 1:
-        raise BadInput(f"{path} holds {len(found)} volumes: give one of them")
-    (info,) = found
-    yield info
+    held = open_source(path, Choice())
+    if len(held) != 1:
+        raise BadInput(f"{path} holds {len(held)} volumes: give one of them")
+    image, place = held[0].image, out.with_name(f".{out.name}.input")
+    metadata = VolumeMetadata(triple(image.shape), image.dtype.name, image.spacing_um, path.name)
+    check_metadata(path.name, metadata)
+    yield write_volume(place, path.name, slabs(image), metadata, replace=True)
     shutil.rmtree(place, ignore_errors=True)
 
 
@@ -55,15 +59,14 @@ def export(mask: Path, out: Path, info: VolumeInfo) -> None:
         info: What was segmented; its voxel size is written, too.
     """
     array = zarr.open_array(mask / "0", mode="r")
-    draft = out.with_name(f".{out.name}.partial{out.suffix}")
+    draft = out.with_name(f".partial.{out.name}")
     if out.name.endswith(TIFF):
         _write_tiff(draft, array, info)
     else:
-        spacing = info.spacing_um or (1.0, 1.0, 1.0)
-        affine = np.diag([*(s / 1000 for s in spacing[::-1]), 1])
-        image = nib.Nifti1Image(np.asarray(array[:]).T, affine)
-        image.header.set_xyzt_units("mm")
-        draft = out.with_name(f".partial.{out.name}")
+        image = nib.Nifti1Image(np.asarray(array[:]).T, None)  # of its place nothing is known
+        if info.spacing_um is not None:
+            image.header.set_zooms([side / 1000 for side in info.spacing_um[::-1]])
+            image.header.set_xyzt_units("mm")
         nib.save(image, draft)
     draft.rename(out)
 
@@ -89,10 +92,3 @@ def _write_tiff(path: Path, array: zarr.Array[Any], info: VolumeInfo) -> None:
         resolution=resolution,
         metadata=about,
     )
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        return "vpbsd" in zarr.open_group(path, mode="r").attrs
-    except (OSError, ValueError):
-        return True  # `read_info` says what is wrong with it

@@ -2,8 +2,7 @@
 
 In a window, GroupNorm measures what it subtracts and divides by: the answer at a voxel depends on
 the window it was seen in. Here the means over windows that are spread over the tissue take the
-place of every window's own. On four generated volumes the Dice was .836 with each window's own
-statistics, blended, and .838 so.
+place of every window's own (`benchmarks/embedded_tissue.py` compares the two).
 """
 
 from __future__ import annotations
@@ -17,12 +16,17 @@ from torch import Tensor, nn
 from vpbsd.networks.light_unet import LightUNet
 
 
+def takes_statistics(network: LightUNet) -> bool:
+    """Tells whether the norms of a network measure each window anew."""
+    return any(isinstance(module, nn.GroupNorm) for module in network.modules())
+
+
 @torch.no_grad()
 def with_running_statistics(network: LightUNet, windows: Tensor) -> LightUNet:
     """Makes a network with BatchNorm for GroupNorm, its running statistics those of some windows.
 
     Each norm gets the means over windows of the mean and the variance of each group, while all
-    norms before it are already so. A network whose norms are BatchNorm is returned as it is.
+    norms before it are already so.
 
     Args:
         network: In eval mode; it is not changed.
@@ -37,8 +41,7 @@ def with_running_statistics(network: LightUNet, windows: Tensor) -> LightUNet:
     ]
     for parent, name in norms:
         setattr(parent, name, _Measuring(cast("nn.GroupNorm", getattr(parent, name))))
-    if norms:
-        made(windows)
+    made(windows)
     for parent, name in norms:
         setattr(parent, name, cast("_Measuring", getattr(parent, name)).norm)
     return made.eval()

@@ -17,9 +17,10 @@ from vpbsd.data.lattice import padded
 from vpbsd.data.sight import FADE, Image, Sight
 from vpbsd.data.tissue import CELL, Cells, find_tissue
 from vpbsd.data.tissue_scale import masses
+from vpbsd.data.volumes import Slices
 from vpbsd.inference.folded import FoldedUNet
-from vpbsd.inference.sliding_window import Slices, predict_block, window_starts
-from vpbsd.inference.statistics import with_running_statistics
+from vpbsd.inference.sliding_window import predict_block, window_starts
+from vpbsd.inference.statistics import takes_statistics, with_running_statistics
 from vpbsd.inference.tiling import TiledNetwork, Tiling
 from vpbsd.networks.light_unet import LightUNet
 
@@ -67,7 +68,7 @@ class WholeVolume:
     ) -> None:
         self._network, self._data = network, data
         self._shape, self.tiling = image.shape, tiling or Tiling()
-        self.tissue = find_tissue(cells, image.shape, masses(image.intensity, usual))
+        self.tissue = find_tissue(cells, masses(image.intensity, usual))
         self._tiled: TiledNetwork | None = None
         if not self.tissue.cells.any():
             return
@@ -76,8 +77,10 @@ class WholeVolume:
         tiled = isinstance(network, LightUNet) and network.head.out_channels == 2
         if statistics == "volume" and data.intensity != "local" and tiled:
             assert isinstance(network, LightUNet)
-            device = next(network.parameters()).device
-            fixed = with_running_statistics(network, self._typical_windows().to(device))
+            fixed = network
+            if takes_statistics(network):
+                windows = self._typical_windows().to(next(network.parameters()).device)
+                fixed = with_running_statistics(network, windows)
             self._tiled = TiledNetwork(
                 FoldedUNet(fixed),
                 self._sight.read,
@@ -108,7 +111,8 @@ class WholeVolume:
             (block, what `predict_block` gives of it): all wanted blocks with tissue.
         """
         if self._tiled is not None:
-            for block, logits in self._tiled.logits(region, wanted):
+            touched = self.tissue.touches
+            for block, logits in self._tiled.logits(region, lambda b: touched(b) and wanted(b)):
                 yield block, self._of_tissue(block, expit(logits))
         elif self.tissue.cells.any():
             for block in self.tiling.blocks(region):

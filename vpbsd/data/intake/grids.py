@@ -26,7 +26,7 @@ def on_grid(image: Stack, label: Stack, *, ignore: bool = False) -> Stack:
     """
     if not ignore:
         if image.affine is not None and label.affine is not None and image.frame == label.frame:
-            label = _reoriented(image, label, image.affine, label.affine)
+            label = _reoriented(image, label, image.affine, _in_unit_of(image, label))
         else:
             _same_spacing(image, label)
     if label.shape != image.shape:
@@ -35,6 +35,18 @@ def on_grid(image: Stack, label: Stack, *, ignore: bool = False) -> Stack:
             f"{image.shape} (z, y, x): they must cover the same voxels"
         )
     return label
+
+
+def _in_unit_of(image: Stack, label: Stack) -> NDArray[np.float64]:
+    """Gives the label's affine; where one of the two states no unit, in that which fits best."""
+    there, here = image.affine, label.affine
+    assert there is not None
+    assert here is not None
+    if image.in_um == label.in_um:
+        return here
+    wanted, stated = (abs(np.linalg.det(affine[:3, :3])) for affine in (there, here))
+    scale = (wanted / stated) ** (1 / 3) if stated else 1.0
+    return np.asarray(np.diag([scale] * 3 + [1.0]) @ here)
 
 
 def _reoriented(

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.progress import track
 
@@ -20,11 +19,11 @@ from vpbsd.data.intake.grids import on_grid
 from vpbsd.data.intake.groups import doubts, group_by, group_of_name, same_voxels
 from vpbsd.data.intake.masks import few_values
 from vpbsd.data.intake.pairing import Pair, pair
-from vpbsd.data.intake.stack import Choice, Opened, Planes, Stack, reading
+from vpbsd.data.intake.stack import Choice, Opened, Stack, slabs
 from vpbsd.data.intake.table import Stated, Unknown, read_table, refuse_unmatched
 from vpbsd.data.volume_checks import VolumeMetadata, check_metadata
 from vpbsd.data.volume_writer import write_volume
-from vpbsd.data.volumes import VESSEL, Spacing, VolumeInfo, list_volumes, volume_path
+from vpbsd.data.volumes import VESSEL, Spacing, VolumeInfo, list_volumes, triple, volume_path
 from vpbsd.errors import BadInput
 
 
@@ -93,7 +92,7 @@ def import_volumes(  # noqa: PLR0913 - the words that users state of their data
         group: Animal or acquisition; by default the name without channel, tile and processing.
         channel: The stain.
         table: CSV with the columns file, group, spacing, channel, label; paths from its folder.
-        label_above: Label voxels above this are vessels; by default labels are 0 or 1.
+        label_above: Label voxels above this are the one class; by default labels hold its number.
         rules: What else the command line may say.
 
     Raises:
@@ -102,6 +101,7 @@ def import_volumes(  # noqa: PLR0913 - the words that users state of their data
     dest, rows = Path(dest), {} if table is None else read_table(Path(table))
     if group is not None and rules.group_from is not None:
         raise BadInput("--group and --group-from both state the group: give one of them")
+    _check_classes(rules.classes, label_above)
     found = find(sources, dest)
     if table is not None:
         refuse_unmatched(Path(table), rows, found)
@@ -139,7 +139,7 @@ def _sources(one: Pair, row: Stated, default: Stated, rules: Rules) -> Iterator[
         if stated is None and rules.group_from is not None:
             stated = group_by(rules.group_from, name, one.image.path)
         metadata = VolumeMetadata(
-            shape=_three(opened.image.shape),
+            shape=triple(opened.image.shape),
             dtype=opened.image.dtype.name,
             spacing_um=_spacing(name, opened.image, row.spacing or default.spacing),
             group=stated or group_of_name(one.channel_of or one.image.name),
@@ -195,6 +195,13 @@ def _check(sources: Sequence[Source]) -> None:
             raise BadInput(f"{count} sources are named {name}: rename them, the name is a key")
 
 
+def _check_classes(names: Sequence[str], label_above: float | None) -> None:
+    if not all(names) or len(set(names)) < len(names):
+        raise BadInput(f"--classes {','.join(names)}: give each class a name of its own")
+    if label_above is not None and len(names) > 1:
+        raise BadInput("--label-above makes one class, but --classes names several: leave one out")
+
+
 def _refuse_masks(sources: Sequence[Source]) -> None:
     """Refuses masks in the place of images; a mask is read whole for it."""
     for source in sources:
@@ -233,14 +240,14 @@ def _import(
     known = volume_path(dest, source.name).exists()
     start = time.perf_counter()
     image = track(
-        _slabs(source.image),
+        slabs(source.image),
         f"{count} {source.name}",
         source.metadata.shape[0],
         console=Console(stderr=True),
         transient=True,
         disable=not sys.stderr.isatty(),
     )
-    label = None if source.label is None else _slabs(source.label)
+    label = None if source.label is None else slabs(source.label)
     try:
         info = write_volume(
             dest, source.name, image, source.metadata, label, label_above, replace=replace
@@ -266,12 +273,6 @@ def _summary(info: VolumeInfo) -> str:
     return f"{info.name}: {shape} {info.dtype}, {size}, group {info.group}, {label}"
 
 
-def _slabs(stack: Stack) -> Planes:
-    with reading(stack.path):
-        for plane in stack.planes():
-            yield plane[np.newaxis]
-
-
 def _duplicates(dest: Path) -> Iterator[str]:
     """Yields a line per set of volumes that hold the same voxels under different groups."""
     try:
@@ -283,11 +284,6 @@ def _duplicates(dest: Path) -> Iterator[str]:
             f"{' and '.join(names)} hold the same voxels under different groups: sweeps refuse "
             "to train on one and test the other; import them with one --group, or leave one out"
         )
-
-
-def _three(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    z, y, x = shape
-    return z, y, x
 
 
 def _warn(line: str) -> None:

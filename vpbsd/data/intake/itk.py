@@ -73,7 +73,7 @@ def open_itk(path: Path, take: Mapping[str, int]) -> Stack:
         for k in range(z):
             yield from volume(k, 1)
 
-    head = path.read_bytes()[:HEADER] if path.stat().st_size < HEADER else _head(path)
+    head = _head(path)
     unit = UNITS.search(head)
     scale = UM.get(unit[1].decode(errors="replace")) if unit else None
     spacing = reader.GetSpacing()[2::-1]
@@ -85,7 +85,8 @@ def open_itk(path: Path, take: Mapping[str, int]) -> Stack:
         positive([side * scale for side in spacing]) if scale else None,
         planes,
         affine=_affine(reader, scale or 1.0),
-        frame="anatomical, um" if scale else "anatomical",
+        frame="anatomical",
+        in_um=bool(scale),
     )
 
 

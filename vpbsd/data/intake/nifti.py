@@ -50,7 +50,8 @@ def open_nifti(path: Path, take: Mapping[str, int]) -> Stack:
         None if conflict else spacing,
         planes,
         affine=None if affine is None else np.diag([scale] * 3 + [1.0]) @ affine,
-        frame="anatomical, um" if unit in UM else "anatomical",
+        frame="anatomical",
+        in_um=unit in UM,
         doubt=conflict,
     )
 

@@ -96,7 +96,8 @@ def _stack(path: Path, take: Mapping[str, int]) -> Stack:
         _spacing(scale[space], unit),
         planes,
         affine=np.diag([factor] * 3 + [1.0]) @ affine,
-        frame="zarr, um" if unit in UM else "zarr",
+        frame="zarr",
+        in_um=unit in UM,
     )
 
 

@@ -29,7 +29,8 @@ class Stack:
         spacing_um: Voxel size z, y, x that the file states; None where it states none.
         planes: Starts reading the planes (y, x), z = 0 first.
         affine: (4, 4), from voxel (z, y, x) to a place in `frame`; None where none is stated.
-        frame: Space and unit that the affine leads to; two affines are compared within one only.
+        frame: Space that the affine leads to; two affines are compared within one only.
+        in_um: Whether the affine leads to micrometres; else the file states no unit.
         doubt: Why a voxel size that is stated was not taken; empty where there is no doubt.
         inverted: Whether the file says that white is zero; its planes are turned round.
     """
@@ -41,6 +42,7 @@ class Stack:
     planes: Callable[[], Planes]
     affine: NDArray[np.float64] | None = None
     frame: str = ""
+    in_um: bool = True
     doubt: str = ""
     inverted: bool = False
 
@@ -182,3 +184,10 @@ def turned(stack: Stack, axes: tuple[int, ...], flips: tuple[bool, ...]) -> Stac
                 yield np.asarray(plane)
 
     return replace(stack, shape=shape, planes=planes, affine=None)
+
+
+def slabs(stack: Stack) -> Planes:
+    """Yields the planes of a stack as slabs (1, y, x); what cannot be read is named."""
+    with reading(stack.path):
+        for plane in stack.planes():
+            yield plane[np.newaxis]
