@@ -82,6 +82,13 @@ def cheap(monkeypatch):
     _cheapen(monkeypatch)
 
 
+@pytest.fixture
+def small_steps(monkeypatch, cheap):
+    """Steps as small as those of `trial`."""
+    monkeypatch.setattr(train, "MOST_SECONDS_BETWEEN_YIELDS", -1.0)
+    monkeypatch.setattr(run_targets, "PATCHES_PER_STEP", 2)
+
+
 @pytest.fixture(scope="session")
 def trial(tiny, folds, tmp_path_factory):
     """Every stage of one VpbSD trial, run: label -> Done."""

@@ -3,37 +3,26 @@
 import json
 import os
 import shutil
-import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 
+from tests.volumes import SPACING, random_image, write
 from vpbsd.data.volume_checks import VolumeMetadata
-from vpbsd.data.volume_writer import write_array, write_volume
+from vpbsd.data.volume_writer import write_volume
 from vpbsd.data.volumes import VolumeInfo, list_volumes, open_volume, read_info
 from vpbsd.errors import BadInput
 
 ALL = np.s_[:, :, :]
-SPACING = (3.0, 1.625, 1.625)
-
-
-def _image(shape=(70, 30, 40), dtype=np.uint16, seed=0):
-    return np.random.default_rng(seed).integers(0, 250, shape).astype(dtype)
-
-
-def _write(folder, name="a", image=None, label=None, **metadata):
-    image = _image() if image is None else image
-    stated = {"spacing_um": SPACING, "group": "g"} | metadata
-    return write_array(folder, name, image, label, **stated)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", ">u2", "float32", "float64"])
 def test_a_volume_comes_back(tmp_path, dtype):
-    image = _image(dtype=dtype)
+    image = random_image(dtype=dtype)
     label = image > 200
-    info = _write(tmp_path, "mouse", image, label, channel="WGA")
+    info = write(tmp_path, "mouse", image, label, channel="WGA")
     assert info == VolumeInfo(
         name="mouse",
         path=str(tmp_path / "mouse.ome.zarr"),
@@ -59,8 +48,8 @@ def test_a_volume_comes_back(tmp_path, dtype):
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
 @pytest.mark.parametrize("percentile", [95, 99.5])
 def test_limits_are_the_minimum_and_numpys_percentile(tmp_path, dtype, percentile):
-    image = _image(dtype=dtype)
-    limits = open_volume(_write(tmp_path, image=image)).limits(percentile)
+    image = random_image(dtype=dtype)
+    limits = open_volume(write(tmp_path, image=image)).limits(percentile)
     exact = image.astype(np.float64)
     assert limits == (exact.min(), np.percentile(exact, percentile))
 
@@ -69,19 +58,19 @@ def test_a_clip_that_would_erase_a_volume_is_refused(tmp_path):
     """97 of 100 voxels are 0, so the 95th percentile is 0 too; the 98th is not."""
     image = np.zeros((1, 10, 10), np.uint8)
     image[0, 0, :3] = 50
-    volume = open_volume(_write(tmp_path, image=image))
+    volume = open_volume(write(tmp_path, image=image))
     with pytest.raises(BadInput, match=r"volume a: percentile 95 .* clip at 98 or above"):
         volume.limits(95)
     assert volume.limits(98) == (0, pytest.approx(50))
 
 
 def test_limits_of_a_constant_volume_meet(tmp_path):
-    volume = open_volume(_write(tmp_path, image=np.full((2, 3, 4), 9, np.uint8)))
+    volume = open_volume(write(tmp_path, image=np.full((2, 3, 4), 9, np.uint8)))
     assert volume.limits(95) == (9, 9)
 
 
 def test_without_label_and_spacing(tmp_path):
-    info = _write(tmp_path, spacing_um=None)
+    info = write(tmp_path, spacing_um=None)
     assert (info.labelled, info.label_voxels, info.spacing_um) == (False, None, None)
     volume = open_volume(info)
     assert volume.label is None
@@ -90,13 +79,13 @@ def test_without_label_and_spacing(tmp_path):
 
 
 def test_an_empty_label_is_known_without_reading_it(tmp_path):
-    info = _write(tmp_path, label=np.zeros((70, 30, 40), np.uint8))
+    info = write(tmp_path, label=np.zeros((70, 30, 40), np.uint8))
     assert info.labelled
     assert info.label_voxels == 0
 
 
 def test_metadata_is_ome_zarr(tmp_path):
-    path = Path(_write(tmp_path, label=_image() > 200).path)
+    path = Path(write(tmp_path, label=random_image() > 200).path)
     about = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]
     scale = about["multiscales"][0]
     assert about["version"] == "0.5"
@@ -112,14 +101,14 @@ def test_metadata_is_ome_zarr(tmp_path):
 
 
 def test_an_unknown_voxel_size_has_no_unit(tmp_path):
-    path = Path(_write(tmp_path, spacing_um=None).path)
+    path = Path(write(tmp_path, spacing_um=None).path)
     scale = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0]
     assert not any("unit" in axis for axis in scale["axes"])
 
 
 def test_the_fingerprint_ignores_name_place_channel_and_slabs(tmp_path):
-    image, label = _image(), _image() > 200
-    first = _write(tmp_path / "one", "a", image, label)
+    image, label = random_image(), random_image() > 200
+    first = write(tmp_path / "one", "a", image, label)
     metadata = VolumeMetadata(image.shape, "uint16", (3, 1.625, 1.625), "g", "WGA")
     slabs = (image[z : z + 7] for z in range(0, 70, 7))
     second = write_volume(tmp_path / "two", "b", slabs, metadata, [label[:33], label[33:]])
@@ -127,8 +116,8 @@ def test_the_fingerprint_ignores_name_place_channel_and_slabs(tmp_path):
 
 
 def test_the_fingerprint_ignores_byte_order(tmp_path):
-    first = _write(tmp_path, "a", _image(dtype="<u2"))
-    assert _write(tmp_path, "b", _image(dtype=">u2")).fingerprint == first.fingerprint
+    first = write(tmp_path, "a", random_image(dtype="<u2"))
+    assert write(tmp_path, "b", random_image(dtype=">u2")).fingerprint == first.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -136,9 +125,9 @@ def test_the_fingerprint_ignores_byte_order(tmp_path):
     ["voxel", "label voxel", "no label", "spacing", "unknown spacing", "group", "dtype", "shape"],
 )
 def test_the_fingerprint_knows(tmp_path, change):
-    image, label = _image(), (_image() > 200).astype(np.uint8)
+    image, label = random_image(), (random_image() > 200).astype(np.uint8)
     metadata = {"spacing_um": SPACING, "group": "g"}
-    first = _write(tmp_path, "a", image, label, **metadata)
+    first = write(tmp_path, "a", image, label, **metadata)
     if change == "voxel":
         image[69, 29, 39] += 1
     elif change == "label voxel":
@@ -153,119 +142,38 @@ def test_the_fingerprint_knows(tmp_path, change):
         metadata |= {"spacing": {"spacing_um": (3.0, 1.625, 1.6)}, "group": {"group": "h"}}.get(
             change, {"spacing_um": None}
         )
-    assert _write(tmp_path, "b", image, label, **metadata).fingerprint != first.fingerprint
+    assert write(tmp_path, "b", image, label, **metadata).fingerprint != first.fingerprint
 
 
 def test_an_all_zero_label_is_not_no_label(tmp_path):
     """Annotated as empty and not annotated are two things."""
     zeros = np.zeros((70, 30, 40), np.uint8)
-    assert _write(tmp_path, "a", label=zeros).fingerprint != _write(tmp_path, "b").fingerprint
-
-
-def test_slabs_are_drawn_one_by_one_and_let_go(tmp_path):
-    """At no time do more than two slabs of either stream live (the one in use and the next)."""
-    alive, most = {"image": set(), "label": set()}, {"image": 0, "label": 0}
-
-    def slabs(kind, dtype):
-        for z in range(0, 150, 3):
-            slab = np.full((3, 20, 10), z % 2, dtype)
-            alive[kind].add(z)
-            weakref.finalize(slab, alive[kind].discard, z)
-            most[kind] = max(most[kind], len(alive[kind]))
-            yield slab
-
-    metadata = VolumeMetadata((150, 20, 10), "uint8", None, "g")
-    write_volume(tmp_path, "a", slabs("image", np.uint8), metadata, slabs("label", np.uint8))
-    assert max(most.values()) <= 2
-
-
-def test_a_slab_of_another_type_is_not_cut_down(tmp_path):
-    metadata = VolumeMetadata((2, 3, 4), "uint8", None, "g")
-    with pytest.raises(TypeError):
-        write_volume(tmp_path, "a", [np.full((2, 3, 4), 300, np.uint16)], metadata)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_the_first_voxel_that_is_not_finite_is_named(tmp_path, dtype, bad):
-    image = _image(dtype=dtype)
-    image[65, 2, 3] = image[66, 0, 0] = bad
-    with pytest.raises(BadInput, match=rf"volume a: its image holds {bad} .* z=65, y=2, x=3"):
-        _write(tmp_path, image=image)
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_nan_in_a_label_is_refused(tmp_path):
-    label = np.zeros((70, 30, 40), np.float32)
-    label[1, 1, 1] = np.nan
-    metadata = VolumeMetadata(label.shape, "uint16", None, "g")
-    with pytest.raises(BadInput, match="its label holds nan first at z=1, y=1, x=1"):
-        write_volume(tmp_path, "a", [_image()], metadata, [label], label_above=0)
-
-
-@pytest.mark.parametrize("shape", [(69, 30, 40), (71, 30, 40), (70, 40, 30)])
-def test_a_label_of_another_shape_is_refused(tmp_path, shape):
-    with pytest.raises(BadInput, match=r"volume a: its label has .* instead of 70 x 30 x 40"):
-        _write(tmp_path, label=np.zeros(shape, np.uint8))
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_label_that_is_not_binary_names_its_values_and_the_remedy(tmp_path):
-    label = np.zeros((70, 30, 40), np.uint8)
-    label[4, :2] = [[95], [255]]
-    with pytest.raises(BadInput, match=r"slice z=4 .* 0, 95, 255: pass --label-above 0"):
-        _write(tmp_path, label=label)
-
-
-@pytest.mark.parametrize(("above", "vessel"), [(0, 3), (95, 1), (94.5, 3), (255, 0)])
-def test_label_above_binarises(tmp_path, above, vessel):
-    image, label = _image((1, 1, 4)), np.array([[[0, 95, 95, 255]]], np.uint8)
-    metadata = VolumeMetadata(image.shape, "uint16", None, "g")
-    info = write_volume(tmp_path, "a", [image], metadata, [label], label_above=above)
-    assert info.label_voxels == vessel
-    np.testing.assert_array_equal(open_volume(info).label_block(ALL), label > above)
-
-
-@pytest.mark.parametrize("dtype", ["bool", "complex64"])
-def test_a_type_that_is_no_image_is_refused(tmp_path, dtype):
-    with pytest.raises(BadInput, match=f"volume a of type {dtype}"):
-        _write(tmp_path, image=np.ones((2, 3, 4), dtype))
-
-
-def test_an_empty_volume_is_refused(tmp_path):
-    with pytest.raises(BadInput, match=r"shape \(0, 3, 4\) cannot be used"):
-        _write(tmp_path, image=np.ones((0, 3, 4), np.uint8))
-
-
-@pytest.mark.parametrize("spacing", [(0, 1, 1), (1, -1, 1), (1, 1, np.nan), (np.inf, 1, 1)])
-def test_a_voxel_size_that_is_not_positive_is_refused(tmp_path, spacing):
-    with pytest.raises(BadInput, match="volume a: voxel size .* is not positive"):
-        _write(tmp_path, spacing_um=spacing)
+    assert write(tmp_path, "a", label=zeros).fingerprint != write(tmp_path, "b").fingerprint
 
 
 def test_the_same_volume_again_is_left_alone(tmp_path):
-    first = _write(tmp_path, label=_image() > 200)
+    first = write(tmp_path, label=random_image() > 200)
     written = (Path(first.path) / "zarr.json").stat().st_mtime_ns
-    assert _write(tmp_path, label=_image() > 200) == first
+    assert write(tmp_path, label=random_image() > 200) == first
     assert (Path(first.path) / "zarr.json").stat().st_mtime_ns == written
 
 
 @pytest.mark.parametrize(
-    "changed", [{"group": "h"}, {"channel": "WGA"}, {"image": _image(seed=1)}]
+    "changed", [{"group": "h"}, {"channel": "WGA"}, {"image": random_image(seed=1)}]
 )
 def test_another_volume_of_the_same_name_is_refused(tmp_path, changed):
-    first = _write(tmp_path)
+    first = write(tmp_path)
     with pytest.raises(BadInput, match=r"a\.ome\.zarr exists and differs"):
-        _write(tmp_path, **changed)
+        write(tmp_path, **changed)
     assert list_volumes(tmp_path) == (first,)
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
 def test_an_interrupted_write_leaves_nothing(tmp_path, stop):
-    first = _write(tmp_path, "whole")
+    first = write(tmp_path, "whole")
 
     def slabs():
-        yield _image()[:68]
+        yield random_image()[:68]
         assert [p for p in tmp_path.iterdir() if p.name.startswith(".")]
         assert list_volumes(tmp_path) == (first,)
         raise stop
@@ -276,7 +184,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path, stop):
 
 
 def test_what_a_killed_write_leaves_is_not_listed(tmp_path):
-    first = _write(tmp_path)
+    first = write(tmp_path)
     shutil.copytree(first.path, tmp_path / ".b.0a1b2c3d.partial")
     shutil.copytree(first.path, tmp_path / ".c.ome.zarr")
     assert list_volumes(tmp_path) == (first,)
@@ -284,58 +192,12 @@ def test_what_a_killed_write_leaves_is_not_listed(tmp_path):
 
 def test_volumes_are_listed_by_name(tmp_path):
     for name in ("b", "c", "a"):
-        _write(tmp_path, name, group=name)
+        write(tmp_path, name, group=name)
     assert [info.name for info in list_volumes(str(tmp_path))] == ["a", "b", "c"]
 
 
 def test_listing_reads_no_voxels(tmp_path):
-    info = _write(tmp_path, label=_image() > 200)
+    info = write(tmp_path, label=random_image() > 200)
     for chunks in ("0/c", "labels/vessel/0/c", "intensity/c"):
         shutil.rmtree(Path(info.path) / chunks)
     assert list_volumes(tmp_path) == (info,)
-
-
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(BadInput, match=r"data folder .*/nowhere does not exist"):
-        list_volumes(tmp_path / "nowhere")
-
-
-def test_an_empty_folder_names_the_command(tmp_path):
-    with pytest.raises(BadInput, match=r"holds no volumes: .* -m vpbsd import SRC\.\.\. "):
-        list_volumes(tmp_path)
-
-
-@pytest.mark.parametrize("lost", ["zarr.json", "0/zarr.json", "labels/vessel/0/zarr.json"])
-def test_a_volume_that_lost_a_part_is_named(tmp_path, lost):
-    info = _write(tmp_path, label=_image() > 200)
-    (Path(info.path) / lost).unlink()
-    with pytest.raises(BadInput, match=r"a\.ome\.zarr is not a whole volume"):
-        list_volumes(tmp_path)
-
-
-def test_a_foreign_volume_is_named(tmp_path):
-    info = _write(tmp_path)
-    del zarr.open_group(info.path, mode="a").attrs["vpbsd"]
-    with pytest.raises(BadInput, match=r"a\.ome\.zarr is not a whole volume that vpbsd wrote"):
-        list_volumes(tmp_path)
-
-
-def test_a_file_in_the_place_of_a_volume_is_named(tmp_path):
-    (tmp_path / "a.ome.zarr").write_text("")
-    with pytest.raises(BadInput, match=r"a\.ome\.zarr is not a whole volume"):
-        list_volumes(tmp_path)
-
-
-def test_a_volume_that_changed_since_it_was_listed_is_refused(tmp_path):
-    info = _write(tmp_path)
-    shutil.rmtree(info.path)
-    _write(tmp_path, group="other")
-    with pytest.raises(BadInput, match="has changed since it was listed"):
-        open_volume(info)
-
-
-def test_a_volume_that_is_not_on_this_node_is_named(tmp_path):
-    info = _write(tmp_path)
-    shutil.rmtree(info.path)
-    with pytest.raises(BadInput, match=f"{info.path} is not on node .* same path"):
-        open_volume(info)

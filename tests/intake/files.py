@@ -1,11 +1,13 @@
 """Small files of every format, made by code."""
 
+import argparse
 import csv
 
 import nibabel as nib
 import numpy as np
 import tifffile
 
+from vpbsd.commands.importing import add_import_arguments, run_import
 from vpbsd.data.intake.importing import import_volumes
 
 ALL = np.s_[:, :, :]
@@ -62,3 +64,10 @@ def table(folder, rows, columns=("file", "group", "spacing", "channel", "label")
     with path.open("w", newline="", encoding="utf-8-sig") as file:
         csv.writer(file).writerows([columns, *rows])
     return path
+
+
+def run(*words):
+    """Import as the command line does."""
+    parser = argparse.ArgumentParser()
+    add_import_arguments(parser)
+    run_import(parser.parse_args([str(word) for word in words]))

@@ -3,130 +3,23 @@
 import errno
 import hashlib
 import json
-import logging
 import math
 import multiprocessing
 import os
-import pickle
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from uuid import uuid4
 
-import fsspec
 import pytest
 
 import vpbsd_sweeps.store.results
-from tests.store.looking import below
+from tests.store.looking import below, content
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.store.files import FileStore
 from vpbsd_sweeps.store.results import Damaged, Store
 
 KEY = "0123abcdef"
-
-
-def content(folder):
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-def spoil(store, manifest, content, name="a.bin"):
-    """Overwrites a committed file in the store itself."""
-    path = f"{store.url}/results/{KEY}/{manifest.attempt}/{name}"
-    files, path = fsspec.core.url_to_fs(path)
-    files.rm_file(path)
-    if content is not None:
-        files.pipe_file(path, content)
-
-
-# where it is
-
-
-def test_local_urls_become_one_absolute_path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for url in ["runs/x", "./runs/x/", "~/runs/x", f"file://{tmp_path}/runs/../runs/x"]:
-        assert Store(url).url == f"{tmp_path}/runs/x"
-        assert Store(url).files.is_local
-
-
-def test_remote_urls_and_pickled_stores_keep_their_place():
-    store = Store("memory://bucket/runs/")
-    assert not store.files.is_local
-    again = pickle.loads(pickle.dumps(store))
-    assert (type(again), again.url) == (Store, store.url)
-    store.studies.write_json("s/a.json", {"a": 1})
-    assert again.studies.read_json("s/a.json") == {"a": 1}
-    assert fsspec.filesystem("memory").exists("/bucket/runs/studies/s/a.json")
-
-
-@pytest.mark.parametrize("url", ["", "nosuch://bucket/runs"])
-def test_a_url_that_means_nothing_is_bad_input(url):
-    with pytest.raises(BadInput, match=r"^the store .*: give a folder[^\n]*$"):
-        Store(url)
-
-
-def test_check_writable_leaves_nothing_behind(store, tmp_path):
-    before = below(store), sorted(tmp_path.rglob("*"))
-    store.files.check_writable()
-    assert (below(store), sorted(tmp_path.rglob("*"))) == before
-    store.studies.write_json("s/a.json", {})
-    store.files.check_writable()
-    assert below(store) == ["studies/s/a.json"]
-
-
-@pytest.mark.parametrize("tail", ["", "/x/y"])
-def test_a_store_below_a_file_is_not_writable(tmp_path, tail):
-    (tmp_path / "file").touch()
-    store = Store(f"{tmp_path}/file{tail}")
-    with pytest.raises(BadInput, match=rf"^the store {store.url} [^\n]*: give a folder[^\n]*$"):
-        store.files.check_writable()
-    assert store.state(KEY) == "absent"
-
-
-def test_other_errors_of_a_store_are_told_in_one_line(monkeypatch):
-    store = Store(f"memory://{uuid4().hex}")
-
-    def refuse(*_, **__):
-        raise RuntimeError("no credentials\nat all")
-
-    monkeypatch.setattr(store.files.fs, "pipe_file", refuse)
-    with pytest.raises(BadInput, match=r"\(no credentials\): give[^\n]*$"):
-        store.files.check_writable()
-
-
-@pytest.mark.parametrize("key", ["", "ABC", "xyz", "../ab", "ab/cd", "0x1", "ab\n"])
-def test_keys_are_lowercase_hexadecimal(store, folder, key):
-    calls = [
-        lambda: store.state(key),
-        lambda: store.manifest(key),
-        lambda: store.open(key),
-        lambda: store.set_aside(key),
-        lambda: store.commit(key, folder, {}),
-        lambda: store.checkpoints.load(key, "a"),
-        lambda: store.checkpoints.clear(key),
-    ]
-    for call in calls:
-        with pytest.raises(ValueError, match="lowercase hexadecimal"):
-            call()
-    assert below(store) == []
-
-
-@pytest.mark.parametrize("name", ["", "/etc/x", "../x", "a/../../x", "a//b", "./a"])
-def test_names_stay_inside_their_folder(store, name):
-    with pytest.raises(ValueError, match="does not name a file"):
-        store.studies.write_json(name, {})
-    if name:
-        with pytest.raises(ValueError, match="does not name a file"):
-            store.checkpoints.save(KEY, {name: b""})
-    assert below(store) == []
-
-
-# results
 
 
 def test_a_commit_is_all_files_and_a_manifest(store, folder):
@@ -209,121 +102,6 @@ def test_a_crash_before_the_manifest_leaves_no_result(store, folder, monkeypatch
     assert store.state(KEY) == "absent"
     store.commit(KEY, folder, {})
     assert content(store.open(KEY)) == content(folder)
-
-
-@pytest.mark.parametrize("left", [b"ab", b"abcd", b"", None], ids=["cut", "long", "empty", "gone"])
-def test_a_file_of_the_wrong_size_is_seen_without_reading(store, folder, monkeypatch, left):
-    manifest = store.commit(KEY, folder, {})
-    spoil(store, manifest, left)
-    with monkeypatch.context() as patch:
-        patch.setattr(vpbsd_sweeps.store.results, "measure", lambda _: pytest.fail("read a file"))
-        assert store.state(KEY) == "damaged"
-        assert store.manifest(KEY) is None
-    with pytest.raises(Damaged, match=r"a\.bin"):
-        store.open(KEY)
-    assert store.state(KEY) == "absent"
-
-
-def test_a_flipped_byte_is_seen_on_opening_and_set_aside(store, folder, caplog):
-    for n in [1, 2]:
-        manifest = store.commit(KEY, folder, {})
-        spoil(store, manifest, b"abd")
-        assert store.state(KEY) == "stored"
-        caplog.clear()
-        with pytest.raises(Damaged, match=r"a\.bin"):
-            store.open(KEY)
-        (warning,) = caplog.records
-        assert warning.levelno == logging.WARNING
-        for named in [KEY, store.url, f"manifest.damaged-{n}.json", "a.bin"]:
-            assert named in warning.getMessage()
-        assert store.state(KEY) == "absent"
-        assert store.files.is_local or not store._place(manifest).exists()
-        assert f"manifest.damaged-{n}.json" in below(store, f"results/{KEY}")
-    (folder / "a.bin").write_bytes(b"new")
-    store.commit(KEY, folder, {})
-    assert content(store.open(KEY))["a.bin"] == b"new"
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda text: text[:-9],
-        lambda text: b"",
-        lambda text: b"\xff\x00",
-        lambda text: text.replace(b'"version": 1', b'"version": 2'),
-        lambda text: text.replace(KEY.encode(), b"ff"),
-        lambda text: text.replace(b"zarr/c/0", b"../../x"),
-        lambda text: text.replace(b'"attempt": "', b'"attempt": "./'),
-    ],
-    ids=["torn", "empty", "bytes", "version", "key", "file", "attempt"],
-)
-def test_a_manifest_that_cannot_be_trusted_is_damage(store, folder, change):
-    store.commit(KEY, folder, {})
-    where = store.files.path(f"results/{KEY}/manifest.json")
-    store.files.fs.pipe_file(where, change(store.files.fs.cat_file(where)))
-    assert store.state(KEY) == "damaged"
-    assert store.manifest(KEY) is None
-    assert store.commit(KEY, folder, {"again": True}).metadata == {"again": True}
-    assert store.state(KEY) == "stored"
-    assert "manifest.damaged-1.json" in below(store, f"results/{KEY}")
-
-
-def test_the_manifest_of_another_key_is_damage(store, folder):
-    store.commit(KEY, folder, {})
-    root = store.files.path("results")
-    store.files.fs.makedirs(f"{root}/ff")
-    store.files.fs.cp_file(f"{root}/{KEY}/manifest.json", f"{root}/ff/manifest.json")
-    assert store.state("ff") == "damaged"
-    assert store.state(KEY) == "stored"
-
-
-def test_checksums_are_verified_once_per_process(store, folder, monkeypatch):
-    manifest = store.commit(KEY, folder, {})
-    store.open(KEY)
-    with monkeypatch.context() as patch:
-        patch.setattr(vpbsd_sweeps.store.results, "measure", lambda _: pytest.fail("read again"))
-        assert content(Store(store.url).open(KEY)) == content(folder)
-    vpbsd_sweeps.store.results._verified.clear()  # another process
-    spoil(store, manifest, b"abd")
-    if store.files.is_local:
-        with pytest.raises(Damaged):
-            store.open(KEY)
-    else:  # its copy is still what was committed
-        assert content(store.open(KEY)) == content(folder)
-
-
-def test_a_second_process_that_finds_the_damage_first_is_no_error(store, folder, monkeypatch):
-    spoil(store, store.commit(KEY, folder, {}), b"abd")
-    check = vpbsd_sweeps.store.results.differing
-
-    def overtaken(*args):
-        Store.set_aside(store, KEY)
-        return check(*args)
-
-    monkeypatch.setattr(vpbsd_sweeps.store.results, "differing", overtaken)
-    with pytest.raises(Damaged):
-        store.open(KEY)
-    assert [name for name in below(store) if "damaged" in name] == [
-        f"results/{KEY}/manifest.damaged-1.json"
-    ]
-
-
-def test_a_remote_result_is_downloaded_once_and_its_copy_mended(folder, monkeypatch):
-    store = Store(f"memory://{uuid4().hex}")
-    store.commit(KEY, folder, {})
-    fetched = []
-    get = store.files.fs.get
-    monkeypatch.setattr(store.files.fs, "get", lambda *args: (fetched.append(args), get(*args)))
-    opened = store.open(KEY)
-    vpbsd_sweeps.store.results._verified.clear()
-    assert store.open(KEY) == opened
-    assert len(fetched) == 1
-    (opened / "a.bin").write_bytes(b"abd")
-    vpbsd_sweeps.store.results._verified.clear()
-    assert content(store.open(KEY)) == content(folder)
-    assert len(fetched) == 2
-    assert store.state(KEY) == "stored"
-    assert sorted(path.name for path in opened.parent.iterdir()) == [opened.name]
 
 
 def test_a_local_commit_links_and_copies_where_it_must(tmp_path, folder, monkeypatch):
@@ -426,9 +204,6 @@ def test_a_url_is_the_same_on_every_node():
     store = Store("memory://bucket/name")
     assert store.files.mark() == ""
     store.files.check_mark("")
-
-
-# an object store
 
 
 @pytest.mark.slow
