@@ -1,6 +1,8 @@
-"""A real local Ray with two cores for all tests of the engine."""
+"""A real local Ray with two cores for all tests of the engine; databases that MLflow laid out."""
 
 import os
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -18,3 +20,31 @@ def two_cores():
 
     ray.shutdown()
     del os.environ["VPBSD_CHECKPOINT_SECONDS"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _databases_begin_as_copies(tmp_path_factory):
+    """MLflow takes seconds to lay out a database: here it does so once, and others are copies."""
+    from mlflow.store.db import utils
+    from sqlalchemy import create_engine
+
+    lay_out = utils._initialize_tables
+    empty = tmp_path_factory.mktemp("mlflow") / "empty.db"
+
+    def copy(engine):
+        if engine.dialect.name != "sqlite" or not engine.url.database:
+            lay_out(engine)
+            return
+        if not empty.exists():
+            first = create_engine(f"sqlite:///{empty}")
+            lay_out(first)
+            first.dispose()
+        with (
+            closing(sqlite3.connect(empty)) as source,
+            closing(sqlite3.connect(engine.url.database)) as target,
+        ):
+            source.backup(target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "_initialize_tables", copy)
+        yield
