@@ -112,11 +112,11 @@ def test_a_row_has_the_mean_and_each_class_by_hand(volumes, settings):
     ]
 
 
-SLOWER = ("kd", "uamt", "me", "vpbsd_cldice", "unetr", "cps", "simcvd", "mcsc", "dico")
+SLOWER = ("vpbsd", "kd", "uamt", "me", "vpbsd_cldice", "unetr", "cps", "simcvd", "mcsc", "dico")
 
 
 @pytest.mark.parametrize(
-    "arm", ["vpbsd", *(pytest.param(arm, marks=pytest.mark.slow) for arm in SLOWER)]
+    "arm", ["light_unet", *(pytest.param(arm, marks=pytest.mark.slow) for arm in SLOWER)]
 )
 def test_every_kind_of_arm_ends_with_a_score_per_class(arm, volumes, settings, done, cheap):
     fold = make_folds(volumes, settings.protocol)[0]

@@ -90,6 +90,7 @@ def told(home):
     return [json.loads((home / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(seen):
     alone, *pair = (json.loads((seen / f"{name}.rows").read_text()) for name in ("alone", 0, 1))
     assert pair[0] == pair[1], "both tell the same"
@@ -102,6 +103,7 @@ def test_two_processes_train_as_one(seen):
         torch.testing.assert_close(pair[0][name], tensor, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_sums_over_the_batch_and_their_gradients_by_hand(seen):
     """With scale s: s^4 * 30 + s * (1 + 3 + 5) / 3, of which the derivative at 2 is 960 + 3."""
     for one in told(seen):
@@ -111,6 +113,7 @@ def test_sums_over_the_batch_and_their_gradients_by_hand(seen):
     assert [one["own"] for one in told(seen)] == [[0, 3], [3, 6]]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_dealt_out_is_refused(seen):
     for one in told(seen):
         assert one["refused"] == [

@@ -152,7 +152,7 @@ def test_a_training_that_diverges_names_step_and_term(lr, tiny, folds, cheap, tm
     assert not (tmp_path / "rows.json").exists()
 
 
-@pytest.mark.parametrize("pretrained", [True, False])
+@pytest.mark.parametrize("pretrained", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_an_examination_measures_a_teacher_on_its_own_patches(pretrained, trial, cheap, tmp_path):
     """Two steps of fine-tuning teach no decoder to read codes: there is a verdict, and why."""
     stage = recipes.examination(trial[FINE].stage)

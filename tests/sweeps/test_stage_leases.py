@@ -91,7 +91,9 @@ def test_two_clusters_train_each_stage_once_and_both_hear_of_it(home, start, sto
     assert not [path for path in (home / "store" / "leases").rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize(
+    "how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGSTOP]
+)
 def test_what_a_lost_cluster_trained_is_taken_over_from_its_checkpoint(home, start, store, how):
     first = start("a")
     wait_for(home, 4)

@@ -60,10 +60,8 @@ def hit(home, how, after):
     return out
 
 
-SOME = (HOW[0], HOW[-1])
-
-
-@pytest.mark.parametrize("ways", [SOME, pytest.param(tuple(HOW), marks=pytest.mark.slow)], ids=len)
+@pytest.mark.slow
+@pytest.mark.parametrize("ways", [(HOW[0], HOW[-1]), tuple(HOW)], ids=len)
 def test_killed_in_several_ways_it_trains_nothing_twice_and_loses_nothing(home, ways):
     rng, known = random.Random(1), {}
     for how in ways:
