@@ -10,7 +10,6 @@ from tests.sweeps.search_toys import FACTS, STUDENTS, TEACHER, ToySearch
 from tests.sweeps.tuneless import LocalFollower, searched
 from vpbsd.errors import BadInput
 from vpbsd.search_ranges import Range
-from vpbsd.settings import laptop
 from vpbsd_sweeps.commands import search as script
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.search_tables import report
@@ -20,10 +19,8 @@ from vpbsd_sweeps.tracking.search_runs import STATUS, SearchLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.tuning.journal import Journal, TrialOutcome
 from vpbsd_sweeps.tuning.listing import StageLister
-from vpbsd_sweeps.tuning.ranking import best, pareto_front
-from vpbsd_sweeps.tuning.sampler import ConfigSampler, importances
+from vpbsd_sweeps.tuning.ranking import best
 from vpbsd_sweeps.tuning.searcher import missing, rebuilt
-from vpbsd_sweeps.tuning.space import Space
 
 
 @pytest.fixture
@@ -248,22 +245,6 @@ def test_a_trial_without_a_score_fails_and_the_search_goes_on(row, said, tmp_pat
     assert sum(t.outcome != "infeasible" for t in journal.outcomes.values()) == 12
 
 
-def test_importances_need_enough_trials_and_find_what_matters():
-    space = Space(laptop(), (TEACHER,), (STUDENTS,))
-    one = ConfigSampler(space, "random", 0, 1)
-    drawn = [one.ask(number) for number in range(40)]
-    assert importances(space, [(p, p["student.gamma"]) for p in drawn[:9]]) is None
-    assert importances(space, [(p, 0.5) for p in drawn]) is None
-    shares = importances(space, [(p, p["student.gamma"]) for p in drawn])
-    assert shares["student.gamma"] > 0.7
-    assert sum(shares.values()) == pytest.approx(1)
-
-
-def test_the_front_of_dsc_against_cost():
-    points = [(5.0, 0.9), (1.0, 0.8), (2.0, 0.7), (1.0, 0.8), (5.0, 0.8)]
-    assert pareto_front(points) == [(1.0, 0.8), (5.0, 0.9)]
-
-
 def test_finished_searches_warm_another_but_are_not_its_results(ended, capsys, tmp_path, diary):
     search, journal, _, _ = ended
     other = ToySearch(
@@ -297,19 +278,3 @@ def test_an_interrupted_search_leaves_no_run_behind_and_goes_on(tmp_path, diary)
     for number, told in journal.outcomes.items():
         assert by[f"trial:{number}"] == STATUS[told.outcome]
     assert "RUNNING" not in by.values()
-
-
-def test_shares_that_rest_on_few_teachers_say_so():
-    """Twelve students of two teachers or of twelve; a search of students alone says nothing."""
-    for teachers, line in ((2, "They had 2 teachers: "), (12, ""), (0, "")):
-        levels = ((TEACHER,), (STUDENTS,)) if teachers else ((), (STUDENTS,))
-        asked = {n: {"student.gamma": n / 12} for n in range(12)}
-        for n, params in asked.items():
-            params |= {"pretrain.alpha": n % teachers / 12} if teachers else {}
-        told = {n: TrialOutcome(n, "complete", (n / 12,)) for n in asked}
-        search = ToySearch(None, space=Space(laptop(), *levels), folds=(0,))
-        text = report(search, SimpleNamespace(asked=asked, outcomes=told))
-        assert "PED-ANOVA over the 12 complete trials." in text
-        assert line in text
-        assert ("They had" in text) == bool(line)
-        assert "gamma=0.917" in text, "eleven twelfths, in three digits"

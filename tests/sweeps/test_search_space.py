@@ -20,14 +20,20 @@ from vpbsd.search_ranges import Choice, Range
 from vpbsd.settings import PRESETS, laptop, paper
 from vpbsd_sweeps.reporting.search_tables import command
 from vpbsd_sweeps.study.study import check_arms
-from vpbsd_sweeps.tuning.default_space import SPACE, WIDTHS, space_of, touched
+from vpbsd_sweeps.tuning.default_space import SPACE, space_of, touched
 from vpbsd_sweeps.tuning.sampler import ConfigSampler
 from vpbsd_sweeps.tuning.search_spec import Search, scheduler_of, stage_of
-from vpbsd_sweeps.tuning.space import Parameter, Space, parse_parameter
+from vpbsd_sweeps.tuning.space import Parameter, Space
 
 BOOK = "pretrain.network.codebook"
+
+
 ALL = {"pre-training", "fine-tuning", "targets", "student", "evaluation"}
+
+
 LATER = ALL - {"pre-training"}
+
+
 STUDENT = {"student", "evaluation"}
 
 
@@ -45,9 +51,6 @@ def made_space(settings, volumes, arm, asked=(), students=False):
 def searched(volumes, space, **changes):
     facts = {"arm": "vpbsd", "seeds": (0,), "sampler": "tpe", "seed": 0, "students_per_teacher": 4}
     return Search(name="s", volumes=volumes, space=space, **(facts | changes))
-
-
-# --- the space
 
 
 def test_every_parameter_changes_exactly_the_stages_it_should(volumes):
@@ -99,15 +102,6 @@ def test_conditions(space):
     assert replace(fixed, teacher=(tau,)).draw(lambda p: 0.5) == {}, "by what is set, too"
 
 
-PARAMETERS = [
-    ("student.gamma=0.1:10:log", Range(0.1, 10, log=True)),
-    ("student.optim.batch=1:4", Range(1, 4, whole=True)),
-    ("student.beta=0,0.5", Choice((0, 0.5))),
-    ("student.distil_on=both,labelled", Choice(("both", "labelled"))),
-    (WIDTHS, Choice(tuple(json.loads(f"[{WIDTHS.partition('=')[2]}]")))),
-]
-
-
 RIVALS = {
     "cps": "cps.weight",
     "simcvd": "simcvd.contrast simcvd.pairwise simcvd.consistency simcvd.temperature "
@@ -126,26 +120,6 @@ def test_a_rival_is_searched_by_what_is_its_own(arm, volumes):
     own = {p.path for p in found.student if p.path.startswith("rivals.")}
     assert own == {f"rivals.{path}" for path in RIVALS[arm].split()}
     assert {p.path.split(".")[0] for p in found.teacher} <= {"data"}
-
-
-@pytest.mark.parametrize(("text", "values"), PARAMETERS)
-def test_parameters_are_read(text, values):
-    assert parse_parameter(text, laptop()).values == values
-
-
-BAD = [
-    ("student.gama=1:2", "did you mean 'gamma'"),
-    ("student.gamma", "write it as path=low:high"),
-    ("student.gamma=2:1", "low < high"),
-    ("student.gamma=0:1:log", "0 < low"),
-    ("student.gamma=a:b", "write it as"),
-]
-
-
-@pytest.mark.parametrize(("text", "why"), BAD)
-def test_a_parameter_that_cannot_be_is_refused(text, why):
-    with pytest.raises(BadInput, match=why):
-        parse_parameter(text, laptop())
 
 
 def test_a_parameter_of_another_arm_is_refused(space, volumes):
@@ -224,8 +198,6 @@ def test_schedules_of_several_lengths_meet_at_the_same_share(volumes, space):
     assert search.rungs_of({}) == {8: 56, 16: 112}, "20 epochs, those before 7 in the ramp"
 
 
-# --- the default spaces, as they were written down before they were read off the settings
-
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/spaces.json").read_text())
 
 
@@ -237,9 +209,6 @@ def test_the_default_spaces_are_those_that_were(preset):
     for arm, lines in GOLDEN[preset].items():
         space = space_of(settings, preset, stage_of(arm, fold), [], students=False)
         assert list(space.lines()) == lines, arm
-
-
-# --- the command
 
 
 def test_the_command_reproduces_the_best_settings(volumes, space):
