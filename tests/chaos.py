@@ -19,7 +19,6 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -56,14 +55,9 @@ class Rehearsal:
     ) -> None:
         self.data, self.faults, self.seconds = data, faults, seconds
         self._rng = random.Random(seed)
-        self._kinds = self._in_turn(kinds)
-        self._next = next(self._kinds)
+        self._kinds, self._left = kinds, list[str]()
         self.done, self.log = 0, list[str]()
         self._began = time.monotonic()
-
-    def _in_turn(self, kinds: list[str]) -> Iterator[str]:
-        while True:
-            yield from self._rng.sample(kinds, len(kinds))
 
     def world(self, home: Path) -> World:
         """Makes what the study rests on."""
@@ -97,11 +91,12 @@ class Rehearsal:
             if driver.poll() is not None:
                 return None
             time.sleep(0.1)
-        kind = self._next
+        self._left = self._left or self._rng.sample(self._kinds, len(self._kinds))
+        kind = self._left.pop(0)
         if not FAULTS[kind](world):
+            self._left.append(kind)
             return None
         self.done += 1
-        self._next = next(self._kinds)
         self.note(f"fault {self.done}: {kind}")
         return kind
 
