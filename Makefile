@@ -14,7 +14,7 @@ test: $(VENV)/.installed-dev lint docs  ## lint, types, pages and the plain test
 test-all: $(VENV)/.installed-dev lint docs  ## also what needs longer, a browser or servers
 	$(BIN)/pytest -m "slow or not slow"
 
-chaos: $(VENV)/.installed-dev       ## a sweep survives 39 faults at random moments, about an hour
+chaos: $(VENV)/.installed-dev       ## a sweep survives 30 faults at random moments
 	$(BIN)/python -m tests.chaos
 
 lint: $(VENV)/.installed-dev

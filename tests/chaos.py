@@ -1,147 +1,144 @@
 """Lets all go wrong that may, at random moments, until a sweep has survived it; `make chaos`.
 
 A reference study runs once in peace. Then the same study runs on fresh stores, and at seeded
-random moments one of `faults.FAULTS` strikes; whenever the driver ends, the same command is given
-again. In the end: the table is the reference's to the last bit, no committed stage was trained
-again, MLflow has one finished run per sweep, trial and stage with each row once, and nothing is
-left alive.
+random moments one of `faults.FAULTS` strikes, one after the other; whenever the driver ends before
+its time, the same command is given again. In the end: the table is the reference's to the last
+bit, no committed stage was trained again, MLflow has one finished run per sweep, trial and stage
+with each row once, and nothing is left at work.
+
+    python -m tests.chaos --seed 1
+    python -m tests.chaos --faults 3 --only "lose a node" "fill the disk"
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import count
 from pathlib import Path
 
 from tests.sweeps.faults import CODES, FAULTS, World
+from tests.sweeps.real_sweep import BEGUN, PATIENCE, command, table
+from vpbsd.cli import handle_sigterm
 from vpbsd.data.phantom import SPACING_UM, phantom
 from vpbsd.data.volume_checks import VolumeMetadata
 from vpbsd.data.volume_writer import write_volume
 from vpbsd_sweeps.tracking.tracker import open_tracker
 
-SETTINGS = {
-    "data.patch": "[32,32,64]",
-    "protocol.folds": "2",
-    "sampling.patches": "4",
-    "pretrain.network.codebook.size": "3",
-    "pretrain.network.codebook.warm": "0.5",
-    "pretrain.optim.epochs": "6",
-    "pretrain.optim.steps_per_epoch": "5",
-    "pretrain.optim.batch": "2",
-    "finetune.epochs": "3",
-    "finetune.steps_per_epoch": "2",
-    "student.optim.epochs": "4",
-    "student.optim.steps_per_epoch": "3",
-}
-ARMS = "light_unet,vpbsd"
-PATIENCE = 1500  # seconds for one run of the driver, on a busy machine
-BEGUN = "stages side by side"
-"""What a driver prints when its Ray is up and trials begin."""
+SECONDS = 15.0
+"""For which what goes away is away; a driver is suspended, and a lease lapses, in multiples."""
+SETTLES = 60.0  # seconds within which workers of a study that has ended are gone
 
 
-class Sweep:
-    """One study in a folder of its own, and its driver."""
+class Rehearsal:
+    """Faults that strike a study, one after the other.
 
-    def __init__(self, home: Path, data: Path) -> None:
-        self.home = home
-        home.mkdir(exist_ok=True)
-        words = [f"--set={path}={value}" for path, value in SETTINGS.items()]
-        places = ["--data", data, "--store", home / "store"]
-        self.tracking = f"sqlite:///{home}/mlflow.db"
-        places += ["--tracking", self.tracking]
-        script = Path(__file__).parents[1] / "sweeps" / "ablation.py"
-        study = ["--arms", ARMS, "--study", "chaos", "--cpus", "2"]
-        self.command = [sys.executable, script, *places, *study, *words]
+    Args:
+        data: Of the study.
+        faults: At least so many, of all kinds in turn, in a random order.
+        seed: Of moments and order.
+        kinds: Of faults.
+        seconds: For which what goes away is away.
 
-    def start(self) -> subprocess.Popen[str]:
-        """Starts the driver, in a process group of its own."""
-        with (self.home / "stderr").open("a") as errors:
-            return subprocess.Popen(
-                [str(word) for word in self.command],
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,
-                env={**os.environ, "VPBSD_CHECKPOINT_SECONDS": "0"},
+    Attributes:
+        done: Faults that struck.
+        log: A line for each of them.
+    """
+
+    def __init__(
+        self, data: Path, faults: int, seed: int, kinds: list[str], seconds: float
+    ) -> None:
+        self.data, self.faults, self.seconds = data, faults, seconds
+        self._rng = random.Random(seed)
+        self._kinds, self._left = kinds, list[str]()
+        self.done, self.log = 0, list[str]()
+        self._began = time.monotonic()
+
+    def world(self, home: Path) -> World:
+        """Makes what the study rests on."""
+        return World(home, command(self.data, "--seeds", "0,1"), self.seconds)
+
+    def run(self, world: World) -> str:
+        """Runs the study to its end, whatever strikes; returns what the last driver printed."""
+        known: dict[str, str] = {}
+        while True:
+            noted = world.notes().count(BEGUN)
+            driver, last = world.start(), ""
+            while driver.poll() is None and world.notes().count(BEGUN) == noted:
+                time.sleep(0.1)
+            while driver.poll() is None and self.done < self.faults and last not in CODES:
+                last = self._strike(world, driver) or last
+            out, _ = driver.communicate(timeout=PATIENCE)
+            assert driver.returncode in (CODES.get(last, 0), 0), (
+                f"after {last}: exit {driver.returncode}\n{world.notes()[-3000:]}"
             )
+            now = committed(world)
+            assert {k: now.get(k) for k in known} == known, "a committed stage was made again"
+            known = now
+            if driver.returncode == 0:
+                self.note(f"its end, {len(now)} stages stored")
+                return out
 
-    def notes(self) -> str:
-        """Reads all that its drivers printed of their progress."""
-        path = self.home / "stderr"
-        return path.read_text() if path.exists() else ""
+    def _strike(self, world: World, driver: subprocess.Popen[str]) -> str | None:
+        """Waits for a random moment and lets something happen, if there is what it happens to."""
+        deadline = time.monotonic() + self._rng.uniform(0, self.seconds)
+        while time.monotonic() < deadline:
+            if driver.poll() is not None:
+                return None
+            time.sleep(0.1)
+        self._left = self._left or self._rng.sample(self._kinds, len(self._kinds))
+        kind = self._left.pop(0)
+        if not FAULTS[kind](world):
+            self._left.append(kind)
+            return None
+        self.done += 1
+        self.note(f"fault {self.done}: {kind}")
+        return kind
 
-    def committed(self) -> dict[str, str]:
-        """Returns key -> attempt of every committed stage."""
-        found = self.home.glob("store/results/*/manifest.json")
-        return {path.parent.name: json.loads(path.read_text())["attempt"] for path in found}
-
-    def runs(self) -> Counter[tuple[str, str]]:
-        """Counts MLflow's runs by kind and status."""
-        tracker = open_tracker(self.tracking, "chaos")
-        return Counter((r.tags["vpbsd.kind"], r.status) for r in tracker.runs())
+    def note(self, what: str) -> None:
+        """Adds a line to the log, and shows it."""
+        self.log.append(f"{time.monotonic() - self._began:5.0f} s  {what}")
+        print(self.log[-1], flush=True)
 
 
-def rehearse(home: Path, faults: int, seed: int, longest: float = 25.0) -> list[str]:
+def rehearse(
+    home: Path,
+    faults: int,
+    seed: int,
+    kinds: list[str] | None = None,
+    seconds: float = SECONDS,
+) -> list[str]:
     """Runs the whole rehearsal; returns its log.
 
     Args:
         home: An empty folder with a short path.
-        faults: At least so many, of all kinds in turn, in a random order.
-        seed: Of moments and order.
-        longest: Seconds after trials began within which something happens; what goes away is
-            away for a little longer.
+        faults, seed, kinds, seconds: See `Rehearsal`; all kinds by default.
 
     Raises:
         AssertionError: Something was lost, doubled or changed.
     """
-    log: list[str] = []
-    data, rng = _data(home / "data"), random.Random(seed)
-    kinds = list(FAULTS)
-    rng.shuffle(kinds)
-    with World(home / "calm", _command(data), 1.2 * longest) as calm:
-        table, wanted = _table(_end(calm, calm.start())), _records(calm)
-    done = rounds = 0
-    while done < faults:
-        world = World(home / f"s{rounds}", _command(data), 1.2 * longest)
-        rounds += 1
-        with world:
-            known: dict[str, str] = {}
-            out = None
-            while out is None:
-                how = kinds[done % len(kinds)] if done < faults else None
-                out, hit = _run(world, how, rng.uniform(0, longest))
-                done += hit
-                now = _committed(world)
-                assert {k: now.get(k) for k in known} == known, "a committed stage was made again"
-                log.append(
-                    f"round {rounds}, fault {done}: {how if hit else 'ran to its end'}, "
-                    f"{len(now)} stages stored"
-                )
-                print(log[-1], flush=True)
-                known = now
-            assert _table(out) == table, f"another table:\n{_table(out)}\nbut in peace\n{table}"
-            assert _records(world) == wanted, f"{_records(world)}, in peace {wanted}"
-        assert world.left == [], f"left alive: {world.left}"
-    log.append(f"{done} faults in {rounds} rounds: same table, nothing trained twice, no zombies")
-    print(log[-1], flush=True)
-    return log
+    rehearsal = Rehearsal(make_data(home / "data"), 0, seed, kinds or list(FAULTS), seconds)
+    with rehearsal.world(home / "calm") as calm:
+        wanted, records = table(rehearsal.run(calm)), records_of(calm)
+    rehearsal.faults = faults
+    for number in count(1):
+        if rehearsal.done >= faults:
+            rehearsal.note(f"{faults} faults: same table, nothing trained twice, no zombies")
+            return rehearsal.log
+        with rehearsal.world(home / f"s{number}") as world:
+            found = table(rehearsal.run(world))
+            assert found == wanted, f"another table: {found}, in peace {wanted}"
+            assert records_of(world) == records, f"{records_of(world)}, in peace {records}"
+            assert world.at_work(SETTLES) == [], "something is left at work"
+    raise AssertionError
 
 
-def _command(data: Path) -> list[str]:
-    words = [f"--set={path}={value}" for path, value in SETTINGS.items()]
-    script = Path(__file__).parents[1] / "sweeps" / "ablation.py"
-    study = ["--data", str(data), "--arms", ARMS, "--study", "chaos"]
-    return [sys.executable, str(script), *study, *words]
-
-
-def _committed(world: World) -> dict[str, str]:
+def committed(world: World) -> dict[str, str]:
     """Returns key -> attempt of every committed stage."""
     listed = world.s3.client.get_paginator("list_objects_v2").paginate(
         Bucket="results", Prefix="store/results/"
@@ -154,7 +151,7 @@ def _committed(world: World) -> dict[str, str]:
     return found
 
 
-def _records(world: World) -> tuple[Counter[tuple[str, str]], dict[str, list[int]]]:
+def records_of(world: World) -> tuple[Counter[tuple[str, str]], dict[str, list[int]]]:
     """Counts MLflow's runs by kind and status, and lists the steps that each run's curves have."""
     tracker = open_tracker(world.mlflow.uri, "chaos")
     kinds: Counter[tuple[str, str]] = Counter()
@@ -168,7 +165,8 @@ def _records(world: World) -> tuple[Counter[tuple[str, str]], dict[str, list[int
     return kinds, steps
 
 
-def _data(folder: Path) -> Path:
+def make_data(folder: Path) -> Path:
+    """Writes four generated volumes of four animals, three of them with a label."""
     for number in range(4):
         shape = (32, 64, 64)
         image, label = phantom(number, shape)
@@ -177,41 +175,17 @@ def _data(folder: Path) -> Path:
     return folder
 
 
-def _end(world: World, driver: subprocess.Popen[str]) -> str:
-    out, _ = driver.communicate(timeout=PATIENCE)
-    assert driver.returncode == 0, world.notes()[-2000:]
-    return out
-
-
-def _run(world: World, how: str | None, after: float) -> tuple[str | None, bool]:
-    """Starts the driver and lets something happen; its output if it came to its end."""
-    noted = world.notes().count(BEGUN)
-    world.driver = driver = world.start()
-    hit = False
-    if how is not None:
-        while driver.poll() is None and world.notes().count(BEGUN) == noted:
-            time.sleep(0.1)
-        deadline = time.monotonic() + after
-        while driver.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.1)
-        hit = driver.poll() is None and FAULTS[how](world)
-    out, _ = driver.communicate(timeout=PATIENCE)
-    expected = CODES.get(how or "", 0) if hit else 0
-    assert driver.returncode in (expected, 0), (
-        f"after {how}: exit {driver.returncode}\n{world.notes()[-2000:]}"
-    )
-    return (out if driver.returncode == 0 else None), hit
-
-
-def _table(out: str) -> str:
-    return "\n".join(line for line in out.splitlines() if line.startswith("|"))
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--faults", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=list(FAULTS), metavar="KIND")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="that outages last")
+    args = parser.parse_args()
+    handle_sigterm()  # else its servers would outlive it
+    with tempfile.TemporaryDirectory(prefix="ch", dir="/tmp") as room:  # short, for Ray's sockets
+        rehearse(Path(room), args.faults, args.seed, args.only, args.seconds)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faults", type=int, default=39)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--longest", type=float, default=25.0, metavar="SECONDS")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="ch", dir="/tmp") as room:  # short, for Ray's sockets
-        rehearse(Path(room), args.faults, args.seed, args.longest)
+    main()

@@ -125,6 +125,22 @@ def bucket(monkeypatch):
     running.stop()
 
 
+@pytest.fixture
+def s3(monkeypatch):
+    """An S3 on this host that counts its requests and can be away."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto.server")
+    import s3fs
+
+    from tests.sweeps.s3 import S3Server
+
+    with S3Server() as server:
+        for name, value in server.env.items():
+            monkeypatch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield server
+
+
 def _cheapen(patch):
     patch.setattr(config, "TOKENS_PER_CODE", 1)
     patch.setattr(examine, "TOKENS_PER_CODE", 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
 
+@functools.cache  # the code that this process has loaded
 def commit() -> str:
     """Returns the git commit of this code, `+` behind it where files differ; or the version."""
     here = Path(__file__).parent

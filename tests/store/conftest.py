@@ -35,19 +35,3 @@ def folder(tmp_path):
     (made / "a.bin").write_bytes(b"abc")
     (made / "zarr" / "c" / "0").write_bytes(b"01234")
     return made
-
-
-@pytest.fixture
-def s3(monkeypatch):
-    """An S3 on this host that counts its requests and can be away."""
-    pytest.importorskip("s3fs")
-    pytest.importorskip("moto.server")
-    import s3fs
-
-    from tests.sweeps.s3 import S3Server
-
-    with S3Server() as server:
-        for name, value in server.env.items():
-            monkeypatch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()
-        yield server

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import vpbsd_sweeps.store.files
+import vpbsd_sweeps.store.local_files
 from tests.store.looking import below
 from vpbsd_sweeps.store.results import Store
 
@@ -67,7 +67,7 @@ def test_a_draft_of_a_killed_save_is_not_listed_and_goes_with_the_rest(tmp_path,
     store = Store(f"{tmp_path}/store")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda *_, **__: None)  # a killed process cleans nothing
-        patch.setattr(vpbsd_sweeps.store.files, "sync", lambda _: 1 / 0)
+        patch.setattr(vpbsd_sweeps.store.local_files, "sync", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             store.checkpoints.save(KEY, {"last": b"half"})
     assert len(below(store)) == 1

@@ -6,6 +6,7 @@ from uuid import uuid4
 import fsspec
 import pytest
 
+import vpbsd_sweeps.store.manifest
 import vpbsd_sweeps.store.results
 from tests.store.looking import below, content
 from vpbsd_sweeps.store.results import Damaged, Store
@@ -27,7 +28,7 @@ def test_a_file_of_the_wrong_size_is_seen_without_reading(store, folder, monkeyp
     manifest = store.commit(KEY, folder, {})
     spoil(store, manifest, left)
     with monkeypatch.context() as patch:
-        patch.setattr(vpbsd_sweeps.store.results, "measure", lambda _: pytest.fail("read a file"))
+        patch.setattr(vpbsd_sweeps.store.manifest, "measure", lambda _: pytest.fail("read a file"))
         assert store.state(KEY) == "damaged"
         assert store.manifest(KEY) is None
     with pytest.raises(Damaged, match=r"a\.bin"):
@@ -92,7 +93,7 @@ def test_checksums_are_verified_once_per_process(store, folder, monkeypatch):
     manifest = store.commit(KEY, folder, {})
     store.open(KEY)
     with monkeypatch.context() as patch:
-        patch.setattr(vpbsd_sweeps.store.results, "measure", lambda _: pytest.fail("read again"))
+        patch.setattr(vpbsd_sweeps.store.manifest, "measure", lambda _: pytest.fail("read again"))
         assert content(Store(store.url).open(KEY)) == content(folder)
     vpbsd_sweeps.store.results._verified.clear()  # another process
     spoil(store, manifest, b"abd")

@@ -25,20 +25,21 @@ JOINS_WITHIN = 60.0
 def kill(driver: subprocess.Popen[str], how: str) -> bool:
     """Kills in one of the ways of `HOW`; returns False where there was nothing to kill."""
     if how == "SIGKILL a worker":
-        return kill_first(driver.pid, WORKER)
+        return kill_some(below(driver.pid, WORKER), 1)
     os.kill(driver.pid, getattr(signal, how.split()[0]))
     if how == "SIGKILL the driver":
         time.sleep(3)  # its own Ray goes with it
     return True
 
 
-def kill_first(ancestor: int, title: str, most: int = 1) -> bool:
-    """Kills processes below one that bear a title; returns False where there is none."""
-    found = below(ancestor, title)[:most]
-    for pid in found:
+def kill_some(found: list[int], number: int) -> bool:
+    """Kills so many of some processes; returns False, and kills none, where there are fewer."""
+    if len(found) < number:
+        return False
+    for pid in found[:number]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return len(found) == most
+    return True
 
 
 def below(ancestor: int, title: str) -> list[int]:
@@ -75,20 +76,18 @@ class RayCluster:
         self._end(self.node)
         self.node = self._join()
 
-    def kill_first(self, title: str, most: int = 1) -> bool:
-        """Kills processes on any node."""
-        ancestors = (self.head.pid, self.node.pid)
-        return any(kill_first(pid, title, most) for pid in ancestors)
+    def kill(self, title: str, number: int = 1) -> bool:
+        """Kills processes with a title, on any node."""
+        return kill_some(self.find(title), number)
 
-    def stop(self) -> list[int]:
-        """Ends all of it; returns what is left alive of it."""
-        every = [p for top in (self.head, self.node) for p in below(top.pid, "")]
+    def find(self, title: str) -> list[int]:
+        """Finds the processes on all nodes whose title matches."""
+        return [pid for top in (self.head, self.node) for pid in below(top.pid, title)]
+
+    def stop(self) -> None:
+        """Ends all of it."""
         for top in (self.node, self.head):
             self._end(top)
-        deadline = time.monotonic() + 30
-        while any(map(is_running, every)) and time.monotonic() < deadline:
-            time.sleep(0.5)
-        return [pid for pid in every if is_running(pid)]
 
     def _join(self) -> subprocess.Popen[bytes]:
         deadline = time.monotonic() + JOINS_WITHIN
@@ -120,15 +119,6 @@ class RayCluster:
         top.wait()
 
 
-def is_running(pid: int) -> bool:
-    """Tells whether a process is alive, or dead and not waited for."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "X"
-
-
 class World:
     """All that a sweep rests on: S3, MLflow's server, a cluster, and its driver.
 
@@ -144,6 +134,7 @@ class World:
         self.s3, self.mlflow = S3Server(), MlflowServer(home)
         self.store = "s3://results/store"
         here = {"VPBSD_CHECKPOINT_SECONDS": "0", "VPBSD_CACHE": str(home / "cache")}
+        here |= {"VPBSD_LEASE_SECONDS": str(2 * seconds), "RAY_worker_niceness": "0"}
         self.env = self.s3.env | here
         self.driver: subprocess.Popen[str] | None = None
 
@@ -154,17 +145,34 @@ class World:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.left = self.cluster.stop()
+        if self.driver is not None and self.driver.poll() is None:
+            self.driver.kill()
+            self.driver.communicate()
+        self.cluster.stop()
         self.mlflow.stop()
         self.s3.__exit__()
 
-    def start(self, *more: str) -> subprocess.Popen[str]:
-        """Starts a driver, in a process group of its own."""
+    def at_work(self, seconds: float) -> list[int]:
+        """Waits until no stage and no trial runs any more; returns those that go on."""
+        deadline = time.monotonic() + seconds
+        while left := self.cluster.find(f"{WORKER}|{COORDINATOR}"):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
+        return left
+
+    def start(self) -> subprocess.Popen[str]:
+        """Starts the driver."""
+        self.driver = self._start(self.cluster.address)
+        return self.driver
+
+    def _start(self, ray: str, *more: str) -> subprocess.Popen[str]:
+        """Starts a driver on some Ray, in a process group of its own."""
         places = ["--store", self.store, "--tracking", self.mlflow.uri]
         with (self.home / "stderr").open("a") as errors:
             return subprocess.Popen(
                 [*self._command, *places, *more],
-                env={**os.environ, **self.env, "RAY_ADDRESS": self.cluster.address},
+                env={**os.environ, **self.env, "RAY_ADDRESS": ray},
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
@@ -203,13 +211,7 @@ class World:
 
     def add_cluster(self) -> bool:
         """Runs another study of the same stages on the same store, on a Ray of its own."""
-        env = os.environ.pop("RAY_ADDRESS", None)
-        assert env is None
-        address, self.cluster.address = self.cluster.address, "local"
-        try:
-            beside = self.start("--study", "beside", "--cpus", "1")
-        finally:
-            self.cluster.address = address
+        beside = self._start("local", "--study", "beside", "--cpus", "1")
         with suppress(subprocess.TimeoutExpired):
             beside.communicate(timeout=2 * self.seconds)
         if beside.poll() is None:
@@ -224,12 +226,10 @@ FAULTS: dict[str, Fault] = {
     "SIGKILL the driver": lambda world: world._signal("SIGKILL"),
     "SIGTERM the driver": lambda world: world._signal("SIGTERM"),
     "SIGINT the driver": lambda world: world._signal("SIGINT"),
-    "SIGKILL a worker": lambda world: world.cluster.kill_first(WORKER),
-    "SIGKILL a coordinator": lambda world: world.cluster.kill_first(COORDINATOR),
-    "SIGKILL the scheduler": lambda world: world.cluster.kill_first(SCHEDULER),
-    "SIGKILL two workers": lambda world: bool(
-        kill_first(world.cluster.head.pid, WORKER) + kill_first(world.cluster.node.pid, WORKER)
-    ),
+    "SIGKILL a worker": lambda world: world.cluster.kill(WORKER),
+    "SIGKILL a coordinator": lambda world: world.cluster.kill(COORDINATOR),
+    "SIGKILL the scheduler": lambda world: world.cluster.kill(SCHEDULER),
+    "SIGKILL two workers": lambda world: world.cluster.kill(WORKER, 2),
     "suspend the driver": World.suspend,
     "lose MLflow": World.lose_mlflow,
     "lose the store": lambda world: world.lose_store("away"),

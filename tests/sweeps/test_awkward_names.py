@@ -7,23 +7,20 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from tests.intake.files import npz, table
+from tests.sweeps.untrained import deliver, store_stages
 from vpbsd.data.intake.importing import import_volumes
 from vpbsd.data.volume_keys import volume_key
 from vpbsd.errors import BadInput
 from vpbsd.overrides import override
 from vpbsd.settings import laptop
-from vpbsd_sweeps.reporting.analysis import COLUMNS, FLOOR, analyse
+from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.tables import document
 from vpbsd_sweeps.store.results import Store
-from vpbsd_sweeps.study.plan import make_plan
 from vpbsd_sweeps.study.study import Study
 from vpbsd_sweeps.tracking import retry
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.retry import RetryingTracker
-from vpbsd_sweeps.tracking.sqlite import artifacts_beside
-from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
-from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.tracking.volume_names import FILE, plain, values_by_name
 
 LONG = "C57BL6_anti-CD31_clearing-iDISCO_objective-4x_NA0.28_" * 4
@@ -66,37 +63,16 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def store(study, tmp_path_factory):
-    """Every stage stored, computed by nobody: mt is better by .01 on every tile."""
+def tracker(study, tmp_path_factory):
+    """MLflow, told of stages computed by nobody: mt is better by .01 on every tile."""
     home = tmp_path_factory.mktemp("awkward")
     store = Store(str(home / "store"))
-    for stage in study.stages():
-        rows = []
-        if stage.family == "evaluation":
-            arm = stage.label.removeprefix("evaluate ")
-            rows = [
-                {"volume": name, "group": NAMES[name], "time": 1e9}
-                | dict.fromkeys((*COLUMNS, FLOOR), 0.5 + GAIN[arm] + 0.001 * len(name))
-                for name in sorted(part.volume.name for part in stage.parts["test"])
-            ]
-        made = home / stage.key
-        made.mkdir()
-        (made / "rows.json").write_text(json.dumps(rows))
-        (made / "summary.json").write_text(json.dumps({"numbers": {}, "void": None}))
-        (made / "stage.json").write_text("{}")
-        known = {"family": stage.family, "label": stage.label, "seconds": 1.0, "finished": 1e9}
-        store.commit(stage.key, made, known | {"void": None})
-    return store
+    store_stages(store, study.stages(), score)
+    return deliver(f"sqlite:///{home}/mlflow.db", study, store)
 
 
-@pytest.fixture(scope="module")
-def tracker(study, store, tmp_path_factory):
-    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-    tracker = Tracker(uri, study.name, artifacts_beside(uri))
-    logger = SweepLogger(study, store, tracker, make_plan(study, store))
-    logger.catch_up()
-    logger.conclude({}, complete=True)
-    return Tracker(uri, study.name)
+def score(evaluation, tile):
+    return 0.5 + GAIN[evaluation.label.removeprefix("evaluate ")] + 0.001 * len(tile)
 
 
 def test_two_animals_stay_two_up_to_the_p_value(study, tracker):

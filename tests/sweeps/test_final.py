@@ -2,11 +2,12 @@
 
 import json
 import signal
+import sys
 import time
 
 import pytest
 
-from tests.chaos import PATIENCE, Sweep
+from tests.sweeps.real_sweep import PATIENCE, SCRIPTS, Sweep
 from tests.sweeps.test_mlflow_server import finished, study_lock
 from vpbsd_sweeps.store.lock import holder
 from vpbsd_sweeps.store.results import Store
@@ -31,9 +32,8 @@ def test_an_interrupted_final_training_goes_on(tmp_path, folder):
     sweep.command += ["--arms", "baseline_mid"]
     finished(sweep.command, sweep)
     known = sweep.committed()
-    script = sweep.command[1].with_name("final.py")
-    words = [*sweep.command[2:8], "--study", "chaos", "--seeds", "0,1", "--cpus", "2"]
-    command = [sweep.command[0], script, *words, "--out", tmp_path / "model"]
+    words = ["--data", folder, *sweep.places, "--study", "chaos", "--seeds", "0,1", "--cpus", "2"]
+    command = [sys.executable, SCRIPTS / "final.py", *words, "--out", tmp_path / "model"]
     with study_lock(command, sweep.home / "stderr") as driver:
         wait_for_checkpoint(sweep, driver)
         assert holder("chaos", Store(str(sweep.home / "store"))).pid == driver.pid

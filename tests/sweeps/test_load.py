@@ -100,7 +100,7 @@ def test_64_trials_at_once_lose_and_double_nothing(
         worker = threading.Thread(target=train, args=(study, store, room))
         worker.start()
         worker.join()
-    retrying.retry(lambda: _conclude(logger, {}))
+    retrying.retry(lambda: _conclude(logger, {}, store))
     seconds, calls = time.monotonic() - began, tracker.client.calls
     errors = capsys.readouterr().err
     assert "cannot be told" not in errors, "nothing had to be tried again"

@@ -7,19 +7,17 @@ import pytest
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
 from tests.sweeps.servers import Postgres, why_no_postgres
+from tests.sweeps.untrained import deliver, store_stages
 from tests.test_stage_keys import info
 from vpbsd.overrides import override
 from vpbsd.settings import laptop
-from vpbsd_sweeps.reporting.analysis import COLUMNS, FLOOR, analyse
+from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.tables import document
 from vpbsd_sweeps.store.results import Store
-from vpbsd_sweeps.study.plan import make_plan
 from vpbsd_sweeps.study.study import Study
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.long_tags import LONGEST
-from vpbsd_sweeps.tracking.sqlite import artifacts_beside
-from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
 
 VOLUMES = tuple(
@@ -41,31 +39,9 @@ def study():
 
 @pytest.fixture(scope="module")
 def store(study, tmp_path_factory):
-    """Every stage of the study stored, computed by nobody."""
-    home = tmp_path_factory.mktemp("many")
-    store = Store(str(home / "store"))
-    for stage in study.stages():
-        rows = []
-        if stage.family == "evaluation":
-            scores = dict.fromkeys((*COLUMNS, FLOOR), 0.5)
-            names = sorted(part.volume.name for part in stage.parts["test"])
-            rows = [{"volume": n, "group": GROUPS[n], "time": 1e9, **scores} for n in names]
-        made = home / stage.key
-        made.mkdir()
-        (made / "rows.json").write_text(json.dumps(rows))
-        (made / "summary.json").write_text(json.dumps({"numbers": {}, "void": None}))
-        (made / "stage.json").write_text("{}")
-        known = {"family": stage.family, "label": stage.label, "seconds": 1.0, "finished": 1e9}
-        store.commit(stage.key, made, known | {"void": None})
+    store = Store(str(tmp_path_factory.mktemp("many")))
+    store_stages(store, study.stages())
     return store
-
-
-def deliver(uri, study, store):
-    tracker = Tracker(uri, study.name, artifacts_beside(uri))
-    logger = SweepLogger(study, store, tracker, make_plan(study, store))
-    logger.catch_up()
-    logger.conclude({}, complete=True)
-    return Tracker(uri, study.name)
 
 
 def told_in_full(tracker):

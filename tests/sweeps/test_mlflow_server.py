@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.chaos import BEGUN, PATIENCE, Sweep
+from tests.sweeps.real_sweep import BEGUN, PATIENCE, Sweep, table
 from tests.sweeps.servers import MlflowServer, Postgres, why_no_postgres
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.tracking import tags as tag
@@ -72,18 +72,10 @@ def rows_arrived_once(uri, store):
     return rows
 
 
-def sweep_at(uri, home, data):
-    """A small study of real stages that tells a server."""
-    sweep = Sweep(home, data)
-    sweep.command = [uri if word == sweep.tracking else word for word in sweep.command]
-    sweep.tracking = uri
-    return sweep
-
-
 def test_a_server_stopped_while_a_study_runs_is_told_everything_later(tmp_path, folder):
     """Stopped when trials begin, back only when the driver has nothing left but to wait."""
     with MlflowServer(tmp_path) as server:
-        sweep = sweep_at(server.uri, tmp_path / "study", folder)
+        sweep = Sweep(tmp_path / "study", folder, server.uri)
         with study_lock(sweep.command, sweep.home / "stderr") as driver:
             wait_for(BEGUN, sweep, driver)
             server.stop()
@@ -109,7 +101,7 @@ def test_postgresql_tells_the_same_tables_as_sqlite(tmp_path, folder):
     sweep = Sweep(tmp_path / "study", folder)
     tables = [finished(sweep.command, sweep)]
     with Postgres() as database, MlflowServer(tmp_path, database.uri) as server:
-        there = sweep_at(server.uri, tmp_path / "study", folder)
+        there = Sweep(tmp_path / "study", folder, server.uri)
         tables.append(finished(there.command, there))
         tables.append(finished(there.command, there))
         store = Store(str(tmp_path / "study" / "store"))
@@ -126,4 +118,4 @@ def finished(command, sweep):
     with study_lock(command, sweep.home / "stderr") as driver:
         out, _ = driver.communicate(timeout=PATIENCE)
         assert driver.returncode == 0, sweep.notes()[-2000:]
-    return [line for line in out.splitlines() if line.startswith("|")]
+    return table(out)

@@ -12,7 +12,7 @@ from vpbsd_sweeps.execution.scheduler import StageScheduler
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.store.results import Absent
 
-WAITER = Waiter("session", "trial")
+WAITER, OTHER = Waiter("session", "trial"), Waiter("session", "other")
 
 
 class OutOfMemoryError(RuntimeError):
@@ -140,9 +140,10 @@ def test_news_that_come_after_the_end_change_nothing(monkeypatch):
 
     async def main():
         chief = StageScheduler("url", {"student": Slice()})
-        await chief.request(job("k"), WAITER)
-        await chief.updates("k", WAITER, 0)
+        for waiter in (WAITER, OTHER):
+            await chief.request(job("k"), waiter)
+        await chief.updates("k", OTHER, 0)
         await chief.report("k", 0, [{"epoch": 1.0}], 0.5)
-        return await chief.updates("k", WAITER, 0, patience=0.01)
+        return await chief.updates("k", WAITER, 0)
 
     assert asyncio.run(main()).state == "stored"

@@ -94,7 +94,7 @@ def test_a_store_that_fails_for_good_ends_the_stage_with_its_reason(world, monke
     async def main():
         chief = world.build(FlakyStore(failures=10**6))
         await chief.request(job("k"), A)
-        return await chief.updates("k", A, 0, patience=5.0)
+        return await chief.updates("k", A, 0)
 
     update = asyncio.run(main())
     assert update.state is StageState.FAILED
@@ -112,7 +112,7 @@ def test_a_stage_whose_task_dies_without_a_word_is_not_waited_for(world, monkeyp
     async def main():
         chief = world.build(FlakyStore())
         await chief.request(job("k"), A)
-        return await chief.updates("k", A, 0, patience=5.0)
+        return await chief.updates("k", A, 0)
 
     assert asyncio.run(main()).state is StageState.FAILED
 
@@ -147,7 +147,7 @@ def test_an_input_that_is_made_again_already_is_not_lost(world):
         world.store.stored.clear()
         gone = RayTaskError("run_stage", "", Absent("no result t"))
         world.tasks[0][1].set_exception(gone)
-        await soon(lambda: "t" not in chief._stages)
+        await soon(lambda: chief._stages["s1"].state is StageState.AGAIN)
         await chief.request(job("t", "fine-tuning"), A)
         await soon(lambda: len(world.tasks) == 3)
         world.tasks[1][1].set_exception(gone)
@@ -187,21 +187,22 @@ def test_what_a_killed_driver_waited_for_is_stopped_and_nothing_of_it_begins(wor
         for _ in range(20):  # b goes on asking
             await chief.statuses(B.session)
             await asyncio.sleep(0.05)
-        return [status.key for status in await chief.statuses(A.session)]
+        return [status.key for status in await chief.statuses(B.session)]
 
     assert asyncio.run(main()) == ["both"]
     assert world.cancelled == [future for key, future in world.tasks if key == "k"]
 
 
-def test_a_preempted_stage_is_followed_epoch_by_epoch(world):
+def test_a_preempted_stage_is_followed_epoch_by_epoch(world, monkeypatch):
     """It is lost after epoch 5 and goes on from its checkpoint of epoch 3: rows 4 and 5 again."""
+    monkeypatch.setattr(scheduler, "PATIENCE", 0.01)
     rows = [{"epoch": float(n), "val/dsc": n / 10} for n in range(1, 9)]
 
     async def main():
         chief, seen = world.build(FlakyStore()), []
 
         async def follow():
-            update = await chief.updates("k", A, len(seen), patience=0.01)
+            update = await chief.updates("k", A, len(seen))
             seen.extend(update.rows)
 
         await chief.request(job("k"), A)

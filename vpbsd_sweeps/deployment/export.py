@@ -50,8 +50,8 @@ def export_student(student: Stage, last: Stage, store: Store, choice: Choice, ou
     write_settings(out, data, trained_on)
     (out / "card.md").write_text(card(out.name, choice, student))
     if last is not student:
-        rows = (store.open(last.key) / "rows.json").read_text()
-        (out / "holdout.json").write_text(rows)
+        rows = store.read(last.key, "rows.json")["rows.json"]
+        (out / "holdout.json").write_bytes(rows)
         for row in json.loads(rows):
             print(f"held out: {row['volume']} DSC {row['dsc']:.3f}")
 

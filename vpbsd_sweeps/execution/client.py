@@ -62,9 +62,12 @@ def watching(
     watch: Callable[[list[StageStatus]], None],
 ) -> AbstractContextManager[None]:
     """Shows `watch` all stages of a session every second or two, while the block runs."""
+    ended: dict[str, StageStatus] = {}
 
     def look() -> None:
         with suppress(RayActorError):  # it is being rebuilt
-            watch(ray.get(scheduler.statuses.remote(session)))
+            now = {stage.key: stage for stage in ray.get(scheduler.statuses.remote(session))}
+            watch(list((ended | now).values()))
+            ended.update((key, stage) for key, stage in now.items() if stage.state.is_final)
 
     return periodically(look, LOOK_EVERY)

@@ -42,6 +42,15 @@ class ScheduledStage:
         """Place of the most urgent trial that waits for it."""
         return min((waiter.rank for waiter in self.waiting), default=0)
 
+    def is_stale(self, session: str) -> bool:
+        """Tells whether it must be looked up, and perhaps run, again for a trial of a session.
+
+        One that has ended is, since its result may have vanished; what has failed fails all trials
+        of the session that asked for it first.
+        """
+        failed_here = self.state is StageState.FAILED and self.session == session
+        return self.state.is_final and not failed_here
+
     def end(self, task: asyncio.Task[None]) -> None:
         """Ends as failed where its task ended in any other way: nobody must wait for ever.
 

@@ -31,17 +31,22 @@ from vpbsd_sweeps.store.lease import LeaseLost, Term
 from vpbsd_sweeps.store.results import Absent, Damaged, Store
 
 SILENCE = 180.0  # seconds after which a driver that asks nothing is taken for dead
+PATIENCE = 20.0  # seconds until a trial that waits is told that nothing is new
 
 
 class StageScheduler:
-    """Submits, owns and remembers stage tasks. Rebuilt from the store, it loses nothing."""
+    """Submits, owns and remembers stage tasks. Rebuilt from the store, it loses nothing.
+
+    A stage that has ended is forgotten when all that waited for it were told; only that one has
+    failed is remembered, while the driver lives whose trial asked first.
+    """
 
     def __init__(self, store_url: str, slices: dict[str, Slice]) -> None:
         self._url, self._store, self._owner = store_url, Store(store_url), uuid4().hex
         self._slices: dict[str, Slice] = {}
         self._stages: dict[str, ScheduledStage] = {}
         self._queues: dict[str, SerialQueue] = {}
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._ended: defaultdict[str, dict[str, StageStatus]] = defaultdict(dict)
         self._heard: dict[str, float] = {}
         self._watchdog: asyncio.Task[None] | None = None
         self.use(slices)
@@ -60,17 +65,15 @@ class StageScheduler:
         """
         self._heard[waiter.session] = time.monotonic()
         self._watchdog = self._watchdog or asyncio.create_task(self._forget_the_silent())
-        async with self._locks[job.key]:  # between looking and setting nobody else may look
-            stage = self._stages.get(job.key)
-            if stage is None or await self._is_stale(stage, waiter.session):
-                stage = self._stages[job.key] = ScheduledStage(job, waiter.session)
-                stage.task = asyncio.create_task(self._run(stage))
-                stage.task.add_done_callback(stage.end)
-            stage.waiting.add(waiter)
+        stage = self._stages.get(job.key)
+        if stage is None or stage.is_stale(waiter.session):
+            untold = set(stage.waiting) if stage else set()
+            stage = self._stages[job.key] = ScheduledStage(job, waiter.session, waiting=untold)
+            stage.task = asyncio.create_task(self._run(stage))
+            stage.task.add_done_callback(stage.end)
+        stage.waiting.add(waiter)
 
-    async def updates(
-        self, key: str, waiter: Waiter, start: int, patience: float = 20.0
-    ) -> StageUpdate:
+    async def updates(self, key: str, waiter: Waiter, start: int) -> StageUpdate:
         """Returns rows from number `start` on, once there are any or the state is final."""
         self._heard[waiter.session] = time.monotonic()
         stage = self._stages.get(key)
@@ -78,8 +81,12 @@ class StageScheduler:
             return StageUpdate(StageState.AGAIN, [], "the scheduler was restarted")
         if not stage.state.is_final and len(stage.rows) <= start:
             with suppress(TimeoutError):
-                await asyncio.wait_for(stage.changed.wait(), patience)
-        return StageUpdate(stage.state, stage.rows[start:], stage.reason)
+                await asyncio.wait_for(stage.changed.wait(), PATIENCE)
+        update = StageUpdate(stage.state, stage.rows[start:], stage.reason)
+        if update.state.is_final:
+            self._ended[waiter.session][key] = stage.status()
+            await self.release(key, waiter)
+        return update
 
     async def release(self, key: str, waiter: Waiter) -> None:
         """Notes that a trial waits no longer.
@@ -112,9 +119,10 @@ class StageScheduler:
         stage.wake()
 
     async def statuses(self, session: str) -> list[StageStatus]:
-        """Describes every stage of a session."""
+        """Describes what a session waits for, and once each stage that has ended since."""
         self._heard[session] = time.monotonic()
-        return [stage.status() for stage in self._stages.values() if stage.session == session]
+        waited = [s for s in self._stages.values() if any(w.session == session for w in s.waiting)]
+        return [*self._ended.pop(session, {}).values(), *(stage.status() for stage in waited)]
 
     async def _forget_the_silent(self) -> None:
         """Releases, now and again, what drivers wait for that have asked nothing for minutes.
@@ -125,27 +133,25 @@ class StageScheduler:
             await asyncio.sleep(SILENCE / 6)
             now = time.monotonic()
             silent = {name for name, heard in self._heard.items() if now - heard > SILENCE}
-            for stage in list(self._stages.values()):
-                self._drop(stage, {w for w in stage.waiting if w.session in silent})
             for session in silent:
                 del self._heard[session]
+                self._ended.pop(session, None)
+            for stage in list(self._stages.values()):
+                self._drop(stage, {w for w in stage.waiting if w.session in silent})
 
     def _drop(self, stage: ScheduledStage, waiters: set[Waiter]) -> None:
-        """Stops a stage nobody waits for any more; its checkpoint stays."""
-        had = bool(stage.waiting & waiters)
+        """Lets go of a stage that nobody waits for any more; its checkpoint stays."""
         stage.waiting -= waiters
-        if had and not stage.waiting and not stage.state.is_final:
-            self._stages.pop(stage.job.key, None)
+        if stage.waiting:
+            return
+        if stage.state is StageState.FAILED and stage.session in self._heard:
+            stage.rows = []  # only that it has failed is still of use
+            return
+        del self._stages[stage.job.key]
+        if not stage.state.is_final:
             stage.task.cancel()
             if stage.ref is not None:
                 ray.cancel(stage.ref)
-
-    async def _is_stale(self, stage: ScheduledStage, session: str) -> bool:
-        """Tells whether a stage that has ended must be run again."""
-        if stage.state is StageState.STORED:
-            return not await self._is_stored(stage.job.key)
-        failed_before = stage.state is StageState.FAILED and stage.session != session
-        return stage.state is StageState.AGAIN or failed_before
 
     async def _is_stored(self, key: str) -> bool:
         return await asyncio.to_thread(patiently, lambda: self._store.state(key)) == "stored"
@@ -191,14 +197,8 @@ class StageScheduler:
 
     def _end_failed(self, stage: ScheduledStage, cause: BaseException) -> None:
         """Has a damaged or vanished input made anew; anything else fails the trials."""
-        if isinstance(cause, (Damaged, Absent)):
-            for key in stage.job.upstream.values():
-                above = self._stages.get(key)
-                if above is not None and above.state is StageState.STORED:
-                    del self._stages[key]  # one that is on its way again must not be lost
-            stage.become(StageState.AGAIN, last_line(cause))
-        else:
-            stage.become(StageState.FAILED, last_line(cause))
+        gone = isinstance(cause, (Damaged, Absent))
+        stage.become(StageState.AGAIN if gone else StageState.FAILED, last_line(cause))
 
     @asynccontextmanager
     async def _turn(self, stage: ScheduledStage) -> AsyncIterator[None]:

@@ -8,7 +8,6 @@ was trained is in the store.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -24,7 +23,7 @@ from vpbsd_sweeps.execution.events import Follow, OnRow, StageState, StageStatus
 from vpbsd_sweeps.execution.jobs import SYSTEM_RETRIES, Job, Waiter
 from vpbsd_sweeps.execution.scheduler import scheduler_name
 from vpbsd_sweeps.execution.slices import Slice
-from vpbsd_sweeps.execution.trials import coordinator, run_config
+from vpbsd_sweeps.execution.tuner import run_tuned
 from vpbsd_sweeps.store.results import Store
 
 CURVE, ENDED = "curve", "ended"
@@ -163,14 +162,10 @@ def run_search(
     trainable = tune.with_parameters(
         coordinate_search, program=program, url=store.url, session=session
     )
-    with watching(scheduler, session, watch), tempfile.TemporaryDirectory() as room:
-        tune.Tuner(
-            coordinator(trainable),
-            tune_config=tune.TuneConfig(
-                search_alg=TuneSearcher(search, early, at_once, leave),
-                scheduler=early,
-                num_samples=-1,  # until the search wants no other
-                reuse_actors=True,
-            ),
-            run_config=run_config(room),
-        ).fit()
+    with watching(scheduler, session, watch):
+        run_tuned(
+            trainable,
+            search_alg=TuneSearcher(search, early, at_once, leave),
+            scheduler=early,
+            num_samples=-1,  # until the search wants no other
+        )

@@ -7,7 +7,6 @@ their rows on to Tune, and imports no torch.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -17,13 +16,12 @@ from ray import tune
 from vpbsd_sweeps.execution.client import follow, watching
 from vpbsd_sweeps.execution.cluster import NAMESPACE, get_scheduler
 from vpbsd_sweeps.execution.events import StageState, StageStatus
-from vpbsd_sweeps.execution.jobs import SYSTEM_RETRIES, JobChain, Waiter
+from vpbsd_sweeps.execution.jobs import JobChain, Waiter
 from vpbsd_sweeps.execution.scheduler import scheduler_name
 from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.execution.tuner import run_tuned
 from vpbsd_sweeps.messages import last_line
 from vpbsd_sweeps.store.results import Store
-
-COORDINATOR_BYTES = 150 * 2**20  # what it takes where it runs, on any node; and no core
 
 
 def coordinate(config: dict[str, Any], chains: dict[str, Any], url: str, session: str) -> None:
@@ -65,8 +63,11 @@ def run_trials(
     """
     session = os.urandom(8).hex()
     scheduler = get_scheduler(store, slices)
-    with watching(scheduler, session, watch), tempfile.TemporaryDirectory() as room:
-        results = _tuner(chains, store.url, session, at_once, room).fit()
+    kept = {chain.trial: ray.put(chain) for chain in chains}
+    trainable = tune.with_parameters(coordinate, chains=kept, url=store.url, session=session)
+    space = {"trial": tune.grid_search(list(kept))}
+    with watching(scheduler, session, watch):
+        results = run_tuned(trainable, space, max_concurrent_trials=at_once)
     outcomes = {chain.trial: ("interrupted", "") for chain in chains}
     for result in results:
         metrics = result.metrics or {}  # none where a trial never began
@@ -76,30 +77,3 @@ def run_trials(
         elif result.error:
             outcomes[metrics["config"]["trial"]] = ("failed", last_line(result.error))
     return outcomes
-
-
-def _tuner(chains: list[JobChain], url: str, session: str, at_once: int, room: str) -> tune.Tuner:
-    kept = {chain.trial: ray.put(chain) for chain in chains}
-    trainable = tune.with_parameters(coordinate, chains=kept, url=url, session=session)
-    return tune.Tuner(
-        coordinator(trainable),
-        param_space={"trial": tune.grid_search([chain.trial for chain in chains])},
-        tune_config=tune.TuneConfig(max_concurrent_trials=at_once, reuse_actors=True),
-        run_config=run_config(room),
-    )
-
-
-def coordinator(trainable: Callable[..., None]) -> Callable[..., None]:
-    """Returns what Tune calls, with what it takes: memory, on any node of the cluster."""
-    light: Callable[..., None] = tune.with_resources(trainable, {"memory": COORDINATOR_BYTES})
-    return light
-
-
-def run_config(room: str) -> tune.RunConfig:
-    """Lets Tune keep its own records in a folder that ends with the driver, and retry trials."""
-    return tune.RunConfig(
-        storage_path=room,
-        name="trials",
-        verbose=0,
-        failure_config=tune.FailureConfig(max_failures=SYSTEM_RETRIES),
-    )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import platform
 import resource
 import time
 from collections.abc import Callable
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,7 +86,7 @@ def run_follower(job: Job, store: Store) -> None:
 def _open_inputs(job: Job, store: Store) -> dict[str, Path]:
     """Opens the results that a stage rests on; one that is gone or damaged is told at once."""
     return {
-        name: patiently(partial(store.open, key), but=(Absent, Damaged))
+        name: patiently(functools.partial(store.open, key), but=(Absent, Damaged))
         for name, key in job.upstream.items()
     }
 
@@ -122,5 +122,10 @@ def _measurements(job: Job, out: Path, seconds: float) -> dict[str, str | float 
         "host": platform.node(),
         "commit": commit(),
         "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "monai", "numpy")},
+        **_versions(),
     }
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "monai", "numpy")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,9 @@ from typing import Any
 
 from vpbsd.pipeline.crossings import arm_title
 from vpbsd_sweeps.execution.slices import ON_GPUS
-from vpbsd_sweeps.store.results import Manifest, Store
+from vpbsd_sweeps.store.manifest import Manifest
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.store.survey import inspect_all
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,13 @@ class Tally:
 
     def take(self, keys: Iterable[str]) -> None:
         """Looks at the stages of these keys that were not stored when it looked last."""
-        for key in keys:
-            manifest = None if key in self.stored else self._store.manifest(key)
-            if manifest is not None and key in self._stages:
+        new = [key for key in keys if key in self._stages and key not in self.stored]
+        for key, (_, manifest) in inspect_all(self._store, new).items():
+            if manifest is not None:
                 self.stored[key] = manifest
                 self._count(self._stages[key], hours_of(manifest.metadata))
                 if key in self._ends:
-                    rows = json.loads((self._store.open(key) / "rows.json").read_text())
+                    rows = self._store.read_json(key, "rows.json")
                     self._scores[key] = mean(row["dsc"] for row in rows)
 
     def _count(self, stage: Mapping[str, Any], took: Hours) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 from fsspec import AbstractFileSystem
 
-from vpbsd_sweeps.store.files import DRAFT, JSON, FileStore, check_inside, check_key, encode
+from vpbsd_sweeps.store.files import JSON, FileStore, check_inside, check_key, encode
+from vpbsd_sweeps.store.local_files import DRAFT
 
 NO_END = 2**63
 

@@ -1,15 +1,12 @@
-"""Atomic files below one folder or URL: what results, checkpoints and studies are made of.
-
-`FileStore` is the place; `atomic_write` and `link_or_copy` write local files.
-"""
+"""Atomic files below one folder or URL: what results, checkpoints and studies are made of."""
 
 import json
 import logging
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 from uuid import uuid4
@@ -21,11 +18,11 @@ from fsspec.implementations.local import LocalFileSystem
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.messages import first_line
 from vpbsd_sweeps.patience import asks_store
+from vpbsd_sweeps.store.local_files import DRAFT, atomic_write, link_if_free, link_or_copy
 from vpbsd_sweeps.store.s3 import in_one_request, retries
 
 log = logging.getLogger(__name__)
 JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
-DRAFT = ".draft"
 MARK = ".mark"
 
 
@@ -62,55 +59,6 @@ def check_inside(name: str) -> str:
 
 def _protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
-
-
-def sync(path: Path) -> None:
-    """Asks the disk to keep a local file, or a folder's list of names."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Gives a local file a second name; copies where the file system cannot."""
-    try:
-        os.link(os.path.realpath(source), target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def link_if_free(draft: Path, target: Path) -> None:
-    """Publishes a draft only where the name is free, so that the first of two writers wins.
-
-    Raises:
-        FileExistsError: The name is taken.
-    """
-    try:
-        os.link(draft, target)
-    except FileExistsError:
-        raise
-    except OSError:  # no links on this file system: an empty file takes the name
-        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        os.replace(draft, target)
-
-
-@contextmanager
-def atomic_write(
-    target: Path, publish: Callable[[Path, Path], None] = os.replace
-) -> Iterator[Path]:
-    """Yields a draft's name; what was written there becomes ``target`` in one step."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{uuid4().hex}{DRAFT}")
-    try:
-        yield draft
-        sync(draft)
-        publish(draft, target)
-        with suppress(OSError):  # some network mounts cannot sync a folder
-            sync(target.parent)
-    finally:
-        draft.unlink(missing_ok=True)  # a rename between two links of one file keeps both
 
 
 class FileStore:
@@ -211,13 +159,17 @@ class FileStore:
             return None
         return content
 
+    @asks_store()
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
         """Returns the contents of many files at once, without those that are not there."""
         paths = {self.path(name): name for name in names}
         if not paths:
             return {}
-        found = self.fs.cat(list(paths), on_error="omit", **self._small)
-        return {paths[path]: content for path, content in found.items()}
+        found = self.fs.cat(list(paths), on_error="return", **self._small)
+        for answer in found.values():
+            if isinstance(answer, Exception) and not isinstance(answer, FileNotFoundError):
+                raise answer  # nobody knows whether it is there
+        return {paths[p]: answer for p, answer in found.items() if isinstance(answer, bytes)}
 
     @asks_store()
     def write(self, name: str, content: Path | bytes) -> None:
@@ -279,6 +231,15 @@ class FileStore:
         path = self.path(folder)
         found = self.fs.find(path, detail=True)
         return {name[len(path) + 1 :]: info["size"] for name, info in found.items()}
+
+    @asks_store()
+    def folders(self, folder: str) -> set[str]:
+        """Returns the names of what lies right in a folder: a request for a thousand of them."""
+        try:
+            found = self.fs.ls(self.path(folder), detail=False)
+        except FileNotFoundError:
+            return set()
+        return {path.rstrip("/").rpartition("/")[2] for path in found}
 
     @asks_store()
     def remove(self, name: str) -> None:

@@ -17,7 +17,8 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from vpbsd_sweeps.store.files import FileStore
-from vpbsd_sweeps.store.results import Manifest, Store
+from vpbsd_sweeps.store.manifest import Manifest
+from vpbsd_sweeps.store.results import Store
 
 FRESH = 3600.0
 """Seconds for which everything stays: somebody may be about to need it."""

@@ -1,22 +1,25 @@
 """Where stage results live: committed last by a manifest, verified when read."""
 
 import hashlib
+import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal
-from uuid import uuid4
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from vpbsd_sweeps.patience import asks_store
 from vpbsd_sweeps.store.checkpoints import Checkpoints
-from vpbsd_sweeps.store.files import JSON, FileStore, check_key, encode, link_or_copy, sync
+from vpbsd_sweeps.store.files import JSON, FileStore, check_key
+from vpbsd_sweeps.store.local_files import link_or_copy, sync
+from vpbsd_sweeps.store.manifest import Manifest, describe, differing
 from vpbsd_sweeps.store.studies import Studies
 
 State = Literal["stored", "damaged", "absent"]
@@ -30,64 +33,6 @@ class Absent(FileNotFoundError):
 
 class Damaged(RuntimeError):  # noqa: N818 (it is a state of a result)
     """A result is not what its manifest says; the message names the file."""
-
-
-class Entry(BaseModel, frozen=True):
-    """One file of a result: bytes and SHA-256."""
-
-    size: int
-    sha256: str
-
-
-class Manifest(BaseModel, frozen=True):
-    """What a committed result is; file names are relative to the attempt's folder.
-
-    Attributes:
-        metadata: What cannot change the result but belongs to its story: seconds, machine,
-            versions, why it is void. Stored as ``facts``.
-        files: Name -> size and checksum.
-    """
-
-    version: Literal[1] = 1
-    key: Annotated[str, AfterValidator(check_key)]
-    attempt: Annotated[str, AfterValidator(check_key)]
-    metadata: dict[str, Any] = Field(alias="facts")
-    files: dict[str, Entry]
-
-    def encode(self) -> bytes:
-        """Writes the manifest as it is stored."""
-        return encode(self.model_dump(by_alias=True))
-
-
-def measure(path: Path) -> Entry:
-    """Takes the size and checksum of a local file, read in pieces."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Entry(size=path.stat().st_size, sha256=digest)
-
-
-def describe(key: str, folder: Path, metadata: Mapping[str, JSON]) -> Manifest:
-    """Makes the manifest of a new attempt with all files below a local folder.
-
-    Raises:
-        NotADirectoryError: The folder is none.
-        TypeError: The metadata are no JSON.
-    """
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is no folder whose files could be committed")
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    files = {path.relative_to(folder).as_posix(): measure(path) for path in paths}
-    made = Manifest(key=key, attempt=uuid4().hex, facts=dict(metadata), files=files)
-    return Manifest.model_validate_json(made.encode())  # as whoever reads it will see it
-
-
-def differing(folder: Path, manifest: Manifest) -> str | None:
-    """Finds the first file of a local folder that is not what the manifest says, or None."""
-    for name, entry in manifest.files.items():
-        path = folder / name
-        if not path.is_file() or measure(path) != entry:
-            return name
-    return None
 
 
 def checked(
@@ -172,16 +117,35 @@ class Store:
             Absent: There is no such result.
             Damaged: It is not what its manifest says; it has been set aside and is absent now.
         """
-        try:
-            manifest = self._checked(key)
-            folder = None if manifest is None else self._folder(manifest)
-        except Damaged as damage:
-            with suppress(FileNotFoundError):  # another process may have been first
-                self.set_aside(key, str(damage))
-            raise
-        if folder is None:
-            raise Absent(f"{self.url} has no result {key}")
-        return folder
+        with self._setting_aside(key):
+            return self._folder(self._present(key))
+
+    @asks_store(Absent, Damaged)
+    def read(self, key: str, *patterns: str) -> dict[str, bytes]:
+        """Reads some files of a result alone, such as ``*.json``; their checksums are verified.
+
+        Returns:
+            Name -> content of each that fits one of the patterns.
+
+        Raises:
+            Absent: There is no such result.
+            Damaged: It is not what its manifest says; it has been set aside and is absent now.
+        """
+        with self._setting_aside(key):
+            manifest = self._present(key)
+            folder = _attempt(manifest)
+            fitting = [n for n in manifest.files if any(fnmatch(n, p) for p in patterns)]
+            contents = self.files.read_many(f"{folder}/{name}" for name in fitting)
+            found = {name: contents.get(f"{folder}/{name}", b"") for name in fitting}
+            for name, content in found.items():
+                if hashlib.sha256(content).hexdigest() != manifest.files[name].sha256:
+                    where = self.files.path(folder)
+                    raise Damaged(f"{where}: {name} is not what was committed")
+            return found
+
+    def read_json(self, key: str, name: str) -> Any:  # noqa: ANN401 (JSON)
+        """Reads a JSON file of a result alone; raises as `read` does."""
+        return json.loads(self.read(key, name)[name])
 
     def set_aside(self, key: str, why: str = "damaged") -> str:
         """Renames a result's manifest, so that the result is absent, and warns once.
@@ -228,12 +192,25 @@ class Store:
 
     def _first(self, key: str) -> Manifest | None:
         """Finds the result that is there already; a damaged one is set aside."""
-        try:
+        with suppress(Damaged), self._setting_aside(key):
             return self._checked(key)
-        except Damaged as damage:
-            with suppress(FileNotFoundError):
-                self.set_aside(key, str(damage))
         return None
+
+    def _present(self, key: str) -> Manifest:
+        manifest = self._checked(key)
+        if manifest is None:
+            raise Absent(f"{self.url} has no result {key}")
+        return manifest
+
+    @contextmanager
+    def _setting_aside(self, key: str) -> Iterator[None]:
+        """Sets a result aside where the block finds that it is damaged."""
+        try:
+            yield
+        except Damaged as damage:
+            with suppress(FileNotFoundError):  # another process may have been first
+                self.set_aside(key, str(damage))
+            raise
 
     def _folder(self, manifest: Manifest) -> Path:
         """Returns the local folder of a result after its checksums were verified."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 S3 = ("s3://", "s3a://")
+AT_ONCE = 50  # connections: a plan reads thousands of manifests
 
 
 def retries(url: str) -> dict[str, Any]:
@@ -17,7 +18,8 @@ def retries(url: str) -> dict[str, Any]:
     from s3fs.core import set_custom_error_handler  # an optional dependency
 
     set_custom_error_handler(_is_overloaded)
-    return {"config_kwargs": {"retries": {"mode": "adaptive", "max_attempts": 4}}}
+    retry = {"mode": "adaptive", "max_attempts": 4}
+    return {"config_kwargs": {"retries": retry, "max_pool_connections": AT_ONCE}}
 
 
 def _is_overloaded(error: Exception) -> bool:

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from vpbsd_sweeps.store.results import Damaged, Manifest, State, Store, checked
+from vpbsd_sweeps.store.manifest import Manifest
+from vpbsd_sweeps.store.results import Damaged, State, Store, checked
 
 MANY = 100  # results from which on a remote store is listed as a whole
+
+
+@dataclass(frozen=True)
+class Glance:
+    """Which stages left something in a store, whatever it is worth.
+
+    Attributes:
+        results: Keys with a result, be it whole or not.
+        running: Key -> name -> bytes of what a running stage has saved.
+    """
+
+    results: frozenset[str]
+    running: Mapping[str, Mapping[str, int]]
+
+
+def glance(store: Store) -> Glance:
+    """Looks which stages left something in a store: a request for a thousand of them."""
+    running: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for name, size in store.files.sizes("running").items():
+        key, _, file = name.partition("/")
+        running[key][file] = size
+    return Glance(frozenset(store.files.folders("results")), dict(running))
 
 
 def inspect_all(store: Store, keys: Iterable[str]) -> dict[str, tuple[State, Manifest | None]]:

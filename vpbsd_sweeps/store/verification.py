@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from vpbsd_sweeps.store.files import check_key
-from vpbsd_sweeps.store.results import Entry, Manifest, Store
+from vpbsd_sweeps.store.manifest import Entry, Manifest
+from vpbsd_sweeps.store.results import Store
 
 BLOCK = 2**20
 AT_ONCE = 8

@@ -87,7 +87,7 @@ def select(study: str, settings: Settings, folds: tuple[Fold, ...]) -> Selection
 
 def group_scores(evaluation: Stage, store: Store) -> list[float]:
     """Reads the mean DSC of each group that a stored evaluation measured, by the group's name."""
-    rows = json.loads((store.open(evaluation.key) / "rows.json").read_text())
+    rows = store.read_json(evaluation.key, "rows.json")
     groups: defaultdict[str, list[float]] = defaultdict(list)
     for row in rows:
         groups[row["group"]].append(float(row["dsc"]))

@@ -7,7 +7,7 @@ from vpbsd_sweeps.provenance import commit
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.normalisation import Selection
 from vpbsd_sweeps.tracking import tags as tag
-from vpbsd_sweeps.tracking.stage_runs import StageLogger, per_volume, read_rows
+from vpbsd_sweeps.tracking.stage_runs import StageLogger, per_volume
 from vpbsd_sweeps.tracking.tracker import Tracker, flat
 
 
@@ -30,8 +30,7 @@ class NormaliseLogger:
 
     def catch_up(self) -> None:
         """Sends all that is new: rows of running stages, results of stages and inner trials."""
-        for stage in self.selection.stages():
-            self._stage_logger.log(stage)
+        self._stage_logger.catch_up(self.selection.stages())
         for trial in self.selection.trials:
             if trial.stage.key in self._stage_logger.logged:
                 self._log_trial(trial)
@@ -54,6 +53,6 @@ class NormaliseLogger:
         tags = {tag.KIND: tag.NORMALISE_TRIAL_KIND, tag.FOLD: trial.fold}
         params = {"candidate": trial.candidate, "fold": trial.fold, "inner_fold": trial.inner}
         run_id = self.tracker.get_or_create_run(unit, trial.id, self.parent, params, tags)
-        rows = read_rows(self.store.open(trial.stage.key))
+        rows = self.store.read_json(trial.stage.key, "rows.json")
         self.tracker.log_metrics(run_id, per_volume(rows), rows[-1]["time"])
         self.tracker.end(unit, "FINISHED")

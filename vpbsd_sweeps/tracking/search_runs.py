@@ -53,13 +53,12 @@ class SearchLogger:
 
     def catch_up(self) -> None:
         """Sends every trial that began and its stages, and how those that ended did."""
-        for number, params in list(self.journal.asked.items()):  # it grows meanwhile
-            unit = f"trial:{number}"
-            if self.tracker.has_tag(unit, tag.OUTCOME):
-                continue
-            outcome = self.journal.outcomes.get(number)
-            for stage in self._stages_of(number):
-                self._stage_logger.log(stage)
+        asked = list(self.journal.asked.items())  # it grows meanwhile
+        left = [(n, p) for n, p in asked if not self.tracker.has_tag(f"trial:{n}", tag.OUTCOME)]
+        outcomes = {number: self.journal.outcomes.get(number) for number, _ in left}
+        self._stage_logger.catch_up(stage for n, _ in left for stage in self._stages_of(n))
+        for number, params in left:
+            unit, outcome = f"trial:{number}", outcomes[number]
             tags = {tag.KIND: tag.SEARCH_TRIAL_KIND, tag.ARM: self.search.arm}
             name = f"trial-{number}"
             run_id = self.tracker.get_or_create_run(unit, name, self.parent, params, tags)
@@ -97,6 +96,7 @@ class SearchLogger:
         self.tracker.log_metrics(run_id, numbers, outcome.time)
         self.tracker.set_tags(run_id, tags)
         self.tracker.end(unit, STATUS[outcome.outcome])
+        del self._stages[outcome.number]
 
     def _stages_of(self, number: int) -> list[Stage]:
         """Returns those of all folds and seeds; none where it cannot be trained."""

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from vpbsd.pipeline.stages import Stage
 from vpbsd_sweeps.execution.system_metrics import METRICS_FILE
-from vpbsd_sweeps.store.results import Manifest, Store
+from vpbsd_sweeps.store.manifest import Manifest
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.store.survey import glance, inspect_all
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import Tracker, flat
 
 Row = dict[str, Any]
+SMALL = ("*.json", "*.png")
+"""Files of a result that MLflow hears of; weights and targets stay where they are."""
 
 
 class StageLogger:
@@ -27,33 +33,49 @@ class StageLogger:
     def __init__(self, store: Store, tracker: Tracker, parent: str) -> None:
         self.store, self.tracker, self.parent = store, tracker, parent
         self._began = tracker.start_time(parent)
-        self.logged: set[str] = set()
-        """Keys of stages whose result MLflow has."""
+        self._followed: dict[str, Mapping[str, int]] = {}
+        self.logged: dict[str, str] = {}
+        """Key of each stage whose result MLflow has -> why it is void, or ""."""
 
-    def log(self, stage: Stage) -> None:
-        """Brings a stage's run up to date: rows while it runs, its result when that is there."""
-        unit = f"stage:{stage.key}"
-        if stage.key in self.logged:
+    def catch_up(self, stages: Iterable[Stage]) -> None:
+        """Brings runs of stages up to date: rows while they run, results when they are there.
+
+        The store is listed, and then asked for nothing but what has changed since the last time.
+        """
+        left = {stage.key: stage for stage in stages if stage.key not in self.logged}
+        there = glance(self.store) if left else None
+        if there is None:
             return
-        manifest = self.store.manifest(stage.key)
-        if manifest is None and not self.store.checkpoints.names(stage.key):
-            return
-        if self.tracker.is_finished(unit):
-            self.logged.add(stage.key)
-            return
-        run_id = self._open(unit, stage, manifest)
-        if manifest is None:
-            sent = self.tracker.rows_sent(unit)
-            new = self.store.checkpoints.read_rows(stage.key, sent)
-            self.tracker.log_rows(unit, [{}] * sent + new)
-        else:
-            self._log_result(unit, run_id, stage, manifest)
+        found = inspect_all(self.store, (key for key in left if key in there.results))
+        for key, stage in left.items():
+            manifest = found[key][1] if key in found else None
+            if manifest is not None:
+                self._log_stored(stage, manifest)
+            elif key in there.running and there.running[key] != self._followed.get(key):
+                self._follow(stage)
+                self._followed[key] = there.running[key]
 
     def abandon(self, stage: Stage) -> None:
         """Shows a run that goes on as killed, because nobody waits for its stage any more."""
-        self.tracker.kill(f"stage:{stage.key}")
+        self.tracker.kill(_unit(stage))
+        self._followed.pop(stage.key, None)
 
-    def _open(self, unit: str, stage: Stage, manifest: Manifest | None) -> str:
+    def _follow(self, stage: Stage) -> None:
+        """Sends the new rows of a running stage."""
+        if self.tracker.is_finished(_unit(stage)):
+            return  # it is made again, to the last bit
+        self._open(stage, None)
+        sent = self.tracker.rows_sent(_unit(stage))
+        new = self.store.checkpoints.read_rows(stage.key, sent)
+        self.tracker.log_rows(_unit(stage), [{}] * sent + new)
+
+    def _log_stored(self, stage: Stage, manifest: Manifest) -> None:
+        if not self.tracker.is_finished(_unit(stage)):
+            self._log_result(self._open(stage, manifest), stage, manifest)
+        self.logged[stage.key] = manifest.metadata["void"] or ""
+        self._followed.pop(stage.key, None)
+
+    def _open(self, stage: Stage, manifest: Manifest | None) -> str:
         reused = manifest is not None and manifest.metadata["finished"] < self._began
         tags = {
             tag.KIND: tag.STAGE_KIND,
@@ -63,37 +85,31 @@ class StageLogger:
         }
         params = flat({**stage.config.model_dump(mode="json"), "seed": stage.seed})
         name = f"{stage.family}: {stage.label}"
-        return self.tracker.get_or_create_run(unit, name, self.parent, params, tags)
+        return self.tracker.get_or_create_run(_unit(stage), name, self.parent, params, tags)
 
-    def _log_result(self, unit: str, run_id: str, stage: Stage, manifest: Manifest) -> None:
-        folder = self.store.open(stage.key)
+    def _log_result(self, run_id: str, stage: Stage, manifest: Manifest) -> None:
+        files, metadata = self.store.read(stage.key, *SMALL), manifest.metadata
         if stage.family != "evaluation":
-            self.tracker.log_rows(unit, read_rows(folder))
-        summary = json.loads((folder / "summary.json").read_text())
-        metadata = manifest.metadata
+            self.tracker.log_rows(_unit(stage), json.loads(files["rows.json"]))
         measured = {f"sys/{k}": v for k, v in metadata.items() if isinstance(v, float)}
-        self.tracker.log_metrics(run_id, {**summary["numbers"], **measured}, metadata["finished"])
-        if METRICS_FILE in manifest.files:  # results of an older version have none
-            self.tracker.log_series(run_id, json.loads((folder / METRICS_FILE).read_text()))
+        numbers = json.loads(files["summary.json"])["numbers"]
+        self.tracker.log_metrics(run_id, {**numbers, **measured}, metadata["finished"])
+        if METRICS_FILE in files:  # results of an older version have none
+            self.tracker.log_series(run_id, json.loads(files[METRICS_FILE]))
         names = {f"{tag.PREFIX}{k}": v for k, v in metadata.items() if isinstance(v, str)}
         place = f"results/{stage.key}/{manifest.attempt}"  # below the store, wherever that moves
         self.tracker.set_tags(run_id, {**names, tag.RESULT: place})
-        self.tracker.log_file(run_id, folder / "stage.json")
-        log_pictures(self.tracker, run_id, folder)
-        self.tracker.end(unit, "FINISHED")
-        self.logged.add(stage.key)
+        self.tracker.log_text(run_id, files["stage.json"].decode(), "stage.json")
+        log_pictures(self.tracker, run_id, files)
+        self.tracker.end(_unit(stage), "FINISHED")
 
 
-def log_pictures(tracker: Tracker, run_id: str, folder: Path) -> None:
-    """Sends a result's pictures, as artifacts of a run."""
-    for picture in sorted(folder.glob("*.png")):
-        tracker.log_file(run_id, picture, "pictures")
-
-
-def read_rows(folder: Path) -> list[Row]:
-    """Reads a result's rows: one per epoch, or per volume."""
-    rows: list[Row] = json.loads((folder / "rows.json").read_text())
-    return rows
+def log_pictures(tracker: Tracker, run_id: str, files: Mapping[str, bytes]) -> None:
+    """Sends those of some files that are pictures, as artifacts of a run."""
+    with TemporaryDirectory(prefix="vpbsd-") as room:
+        for name in sorted(name for name in files if name.endswith(".png")):
+            (Path(room) / name).write_bytes(files[name])
+            tracker.log_file(run_id, Path(room) / name, "pictures")
 
 
 def per_volume(rows: list[Row]) -> dict[str, float]:
@@ -102,3 +118,7 @@ def per_volume(rows: list[Row]) -> dict[str, float]:
     values = {f"test/{k}/vol_{row['volume']}": float(row[k]) for row in rows for k in names}
     means = {f"test/{k}": sum(row[k] for row in rows) / len(rows) for k in names}
     return {**values, **means}
+
+
+def _unit(stage: Stage) -> str:
+    return f"stage:{stage.key}"

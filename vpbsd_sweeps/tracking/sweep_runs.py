@@ -6,8 +6,8 @@ Everything comes from the study and the store, so a run can be brought up to dat
 from __future__ import annotations
 
 import json
+from typing import Any
 
-from vpbsd.pipeline.stages import Stage
 from vpbsd.pipeline.trust import LEAD
 from vpbsd_sweeps.provenance import commit
 from vpbsd_sweeps.store.results import Store
@@ -17,7 +17,7 @@ from vpbsd_sweeps.study.study import Study, Trial
 from vpbsd_sweeps.study.void import examined_by, voided_by
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking import volume_names
-from vpbsd_sweeps.tracking.stage_runs import StageLogger, log_pictures, per_volume, read_rows
+from vpbsd_sweeps.tracking.stage_runs import SMALL, StageLogger, log_pictures, per_volume
 from vpbsd_sweeps.tracking.tracker import Tracker, flat
 
 
@@ -37,6 +37,7 @@ class SweepLogger:
     ) -> None:
         self.study, self.store, self.tracker, self.plan = study, store, tracker, plan
         self.normalisation = normalisation
+        self._opened: set[str] = set()
         self._logged: set[str] = set()
         self._examined: set[str] = set()
         self._stages = list({stage.key: stage for stage in study.stages()}.values())
@@ -45,8 +46,7 @@ class SweepLogger:
 
     def catch_up(self) -> None:
         """Sends all that is new: rows of running stages, results of finished ones, trials."""
-        for stage in self._stages:
-            self._stage_logger.log(stage)
+        self._stage_logger.catch_up(self._stages)
         for trial in self.study.trials:
             if trial.id not in self._logged:
                 self._log_trial(trial)
@@ -124,28 +124,30 @@ class SweepLogger:
 
     def _log_trial(self, trial: Trial) -> None:
         """Sends a trial once its result is there: curve, metrics per volume, pictures."""
-        if self.store.state(trial.stage.key) != "stored":
-            if any(s.key in self._stage_logger.logged for s in trial.stage.lineage()):
-                self._open_trial(trial)
-            return
-        run_id = self._open_trial(trial)
-        if self.store.manifest(trial.stage.key) is None:
-            return
-        if not self.tracker.is_finished(f"trial:{trial.id}"):
-            self._log_result(trial, run_id)
-        self._logged.add(trial.id)
+        known = self._stage_logger.logged
+        if trial.id not in self._opened:
+            if not any(stage.key in known for stage in trial.stage.lineage()):
+                return
+            self._open_trial(trial)
+            self._opened.add(trial.id)
+        if trial.stage.key in known:
+            if not self.tracker.is_finished(f"trial:{trial.id}"):
+                self._log_result(trial, self._open_trial(trial))
+            self._logged.add(trial.id)
 
     def _log_result(self, trial: Trial, run_id: str) -> None:
-        unit, folder = f"trial:{trial.id}", self.store.open(trial.stage.key)
-        for trained in trial.stage.upstream.values():  # a threshold has no curve
-            self.tracker.log_rows(unit, read_rows(self.store.open(trained.key)))
-        rows, lead = read_rows(folder), self._lead(trial)
-        numbers = self._numbers(trial.stage) | ({} if lead is None else {LEAD: lead})
+        unit, files = f"trial:{trial.id}", self.store.read(trial.stage.key, *SMALL)
+        numbers, trained = json.loads(files["summary.json"])["numbers"], self._trained(trial)
+        for files_above in trained:  # a threshold has no curve
+            self.tracker.log_rows(unit, files_above["rows.json"])
+        rows, lead = json.loads(files["rows.json"]), _lead(trained)
+        numbers |= {} if lead is None else {LEAD: lead}
         self.tracker.log_metrics(run_id, {**per_volume(rows), **numbers}, rows[-1]["time"])
         groups = {row["volume"]: row["group"] for row in rows}
         self.tracker.log_text(run_id, volume_names.listed(groups), volume_names.FILE)
-        self.tracker.set_tags(run_id, {**self._verdict(trial), tag.GROUPS: json.dumps(groups)})
-        log_pictures(self.tracker, run_id, folder)
+        verdict = self._verdict(trial, lead or 0.0)
+        self.tracker.set_tags(run_id, {**verdict, tag.GROUPS: json.dumps(groups)})
+        log_pictures(self.tracker, run_id, files)
         self.tracker.end(unit, "FINISHED")
 
     def _log_examination(self, trial: Trial) -> None:
@@ -153,37 +155,35 @@ class SweepLogger:
 
         Trials of studies that ended before there were examinations are tagged just the same.
         """
-        stage = examined_by(trial.stage)
+        stage, known = examined_by(trial.stage), self._stage_logger.logged
         if stage is not None:
-            manifest = self.store.manifest(stage.key)
-            if manifest is None:
+            if stage.key not in known:
                 return
-            reason = manifest.metadata["void"] or ""
-            tags = {tag.EXAMINATION: stage.key, tag.UNPROVEN: reason}
+            tags = {tag.EXAMINATION: stage.key, tag.UNPROVEN: known[stage.key]}
             self.tracker.set_tags(self._open_trial(trial), tags)
         self._examined.add(trial.id)
 
-    def _numbers(self, stage: Stage) -> dict[str, float]:
-        text = (self.store.open(stage.key) / "summary.json").read_text()
-        numbers: dict[str, float] = json.loads(text)["numbers"]
-        return numbers
+    def _trained(self, trial: Trial) -> list[dict[str, Any]]:
+        """Reads the rows and the summary of each stage that its end rests on."""
+        above = [stage.key for stage in trial.stage.upstream.values()]
+        read = [self.store.read(key, "rows.json", "summary.json") for key in above]
+        return [{name: json.loads(text) for name, text in files.items()} for files in read]
 
-    def _lead(self, trial: Trial) -> float | None:
-        """Returns what its teacher was measured to be better by; None where it was not."""
-        trained = trial.stage.upstream.values()
-        return next((self._numbers(stage).get(LEAD) for stage in trained), None)
-
-    def _verdict(self, trial: Trial) -> dict[str, str]:
+    def _verdict(self, trial: Trial, lead: float) -> dict[str, str]:
         """Says why a trial does not count, or what is to be known of it, as tags."""
-        lead = self._lead(trial) or 0.0
         grave = {stage.key for stage in voided_by(trial.stage)}
         found = {tag.VOID: "", tag.NOTE: distrust(lead)}
         for stage in trial.stage.lineage():
-            manifest = self.store.manifest(stage.key)
-            if manifest is not None and manifest.metadata["void"]:
+            void = self._stage_logger.logged.get(stage.key)
+            if void:
                 name = tag.VOID if stage.key in grave else tag.NOTE
-                found[name] = found[name] or f"{stage.label}: {manifest.metadata['void']}"
+                found[name] = found[name] or f"{stage.label}: {void}"
         return found
+
+
+def _lead(trained: list[dict[str, Any]]) -> float | None:
+    """Returns what a teacher was measured to be better by; None where it was not."""
+    return next((files["summary.json"]["numbers"].get(LEAD) for files in trained), None)
 
 
 def distrust(lead: float) -> str:

@@ -17,7 +17,7 @@ from vpbsd.pipeline.stages import Stage
 from vpbsd.training.validation_epochs import DSC
 from vpbsd_sweeps.execution.events import Follow, StageState
 from vpbsd_sweeps.execution.jobs import job_of
-from vpbsd_sweeps.patience import patiently
+from vpbsd_sweeps.patience import insisting
 from vpbsd_sweeps.store.results import Absent, Damaged, Store
 from vpbsd_sweeps.study.study import Trial
 from vpbsd_sweeps.study.void import voided_by
@@ -89,7 +89,7 @@ class TrialRunner:
                 place = 0  # an input vanished: begin anew upstream
                 continue
             if watch:  # of one that was there already none are followed
-                for row in self._read(stage, "rows.json"):
+                for row in self.store.read_json(stage.key, "rows.json"):
                     self._hear(row)
             void = self._void(stage) if stage.key in voiding else None
             if void:
@@ -106,20 +106,16 @@ class TrialRunner:
                 self.show(self.rungs[epoch], score, tuple(sorted(self.curve.items())))
 
     def _void(self, stage: Stage) -> str | None:
-        manifest = patiently(lambda: self.store.manifest(stage.key))
+        manifest = self.store.manifest(stage.key)
         if manifest is None:
             raise Absent(stage.key)
         why = manifest.metadata["void"]
         return None if why is None else str(why)
 
-    def _read(self, stage: Stage, name: str) -> Any:  # noqa: ANN401 (JSON)
-        folder = patiently(lambda: self.store.open(stage.key), but=(Absent, Damaged))
-        return json.loads((folder / name).read_text())
-
     def _score(self, evaluation: Stage) -> None:
-        numbers = self._read(evaluation, "summary.json")["numbers"]
-        self.scores.append(mean(float(row["dsc"]) for row in self._read(evaluation, "rows.json")))
-        self.cost = numbers.get("gmac_torch")
+        files = self.store.read(evaluation.key, "summary.json", "rows.json")
+        self.scores.append(mean(float(row["dsc"]) for row in json.loads(files["rows.json"])))
+        self.cost = json.loads(files["summary.json"])["numbers"].get("gmac_torch")
 
     def _outcome(self, trials: list[Trial], outcome: Outcome, reason: str) -> TrialOutcome:
         keys = {stage.label: stage.key for stage in trials[0].stage.lineage()}
@@ -133,7 +129,8 @@ def run_trial(
 ) -> TrialOutcome:
     """Runs one configuration, which can be trained, to its end."""
     runner = TrialRunner(number, search.rungs_of(params), follow, show, store)
-    return runner.run(list(search.trials(params)))
+    with insisting():  # a store that is away for minutes ends no trial
+        return runner.run(list(search.trials(params)))
 
 
 def _ignore(row: dict[str, Any]) -> None:
