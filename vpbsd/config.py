@@ -279,6 +279,8 @@ class MethodSection(Section):
 
     numerics: ClassVar[int]
     """Raised by hand when the method gives other results for the same config."""
+    numerics_bf16: ClassVar[int] = 0
+    """Raised instead where results are others in bf16 alone; there it is added."""
     network: Network = Field(discriminator="name")
     """What it delivers."""
 

@@ -19,12 +19,13 @@ from vpbsd.data.augment import intensity_shifted
 from vpbsd.data.patches import Pool, Unlabelled, draw_unlabelled
 from vpbsd.evaluation.codebook_health import StageSummary
 from vpbsd.evaluation.feature_pictures import show_features
+from vpbsd.losses.contrast import similarities
 from vpbsd.losses.matching import (
     coded_losses,
     dual_softmax,
-    info_nce,
     match_readings,
     printed_losses,
+    queue_contrast,
     sinkhorn,
 )
 from vpbsd.losses.weighting import weighted_mean
@@ -32,9 +33,10 @@ from vpbsd.methods.method import Clock, Method
 from vpbsd.methods.pretraining_configs import S2dcConfig
 from vpbsd.methods.regions import Pair, cropped, moved, pairs_of
 from vpbsd.methods.tokens import RecentTokens
+from vpbsd.networks.branch import LEVEL, Branch
 from vpbsd.networks.build import build_network
 from vpbsd.networks.heads import train_only
-from vpbsd.networks.projection import LEVEL, Branch, Projection
+from vpbsd.networks.projectors import Projector
 from vpbsd.networks.roles import Ema
 from vpbsd.networks.swin_unetr import SwinTeacher, makers
 from vpbsd.random_streams import generator, initialising
@@ -55,11 +57,11 @@ class S2dc(Method[Unlabelled]):
         train_only(network, makers(4 if config.global_weight else LEVEL))
         c, widths = config.network.feature_size, (config.hidden, config.width)
         with initialising(seed, "heads"):
-            self.patch = Projection(8 * c, *widths) if config.matches else None
-            self.crop = Projection(16 * c, *widths) if config.global_weight else None
+            self.patch = Projector(8 * c, *widths) if config.matches else None
+            self.crop = Projector(16 * c, *widths) if config.global_weight else None
         self.mean = Ema(self.branch, config.decay)
         self.keys = RecentTokens(config.keys, config.width)
-        self.seen: dict[str, float] = {}
+        self.newest: tuple[Tensor, Tensor] | None = None
 
     @property
     def branch(self) -> Branch:
@@ -95,7 +97,7 @@ class S2dc(Method[Unlabelled]):
 
     def readings(self, clock: Clock) -> dict[str, float]:
         """Returns how the newest step's tokens matched."""
-        return dict(self.seen)
+        return match_readings(*self.newest) if self.newest else {}
 
     def examine(self, pool: Pool) -> StageSummary:
         """Shows what the encoder's tokens tell apart."""
@@ -108,11 +110,13 @@ class S2dc(Method[Unlabelled]):
         views = intensity_shifted(crops, generator(self.seed, "views", clock.step)), crops
         positive, plain = (self.mean(view, tokens=False).key for view in views)
         if self.config.form == "paper":
-            query, positive, plain = (F.normalize(x, dim=1) for x in (query, positive, plain))
+            query, positive, plain = (
+                F.normalize(x.float(), dim=1) for x in (query, positive, plain)
+            )
         old, old_share = (kept.clone() for kept in self.keys.newest())
         others = ~torch.eye(len(plain), dtype=torch.bool, device=plain.device) & (share > 0)
         allowed = torch.cat([others, (old_share > 0).expand(len(plain), -1)], 1)
-        loss = info_nce(query, positive, torch.cat([plain, old]), allowed, self.config.tau)
+        loss = queue_contrast(query, positive, torch.cat([plain, old]), allowed, self.config.tau)
         self.keys.add(plain.float(), share)
         return weighted_mean(loss, share)
 
@@ -122,10 +126,10 @@ class S2dc(Method[Unlabelled]):
         losses = printed_losses if self.config.form == "paper" else coded_losses
         found = []
         for here, there, truth in pairs:
-            cosine = here @ there.mT
+            cosine = similarities(here, there)
             if truth.any():
                 found.append(losses(cosine, matcher(cosine / self.config.tau_match), truth))
-                self.seen = match_readings(cosine, truth)
+                self.newest = cosine.detach(), truth
             else:
                 found.append((cosine.sum() * 0, cosine.sum() * 0))
         p2p, p2s = (torch.stack(terms).mean() for terms in zip(*found, strict=True))

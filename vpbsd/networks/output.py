@@ -25,8 +25,8 @@ class SegOutput(NamedTuple):
     Attributes:
         logits: (B, 1 + K, D, H, W): background, then K classes.
         stages: features before any activation at 1/2, 1/4, 1/8, 1/16 and, last, 1/32 of the
-            input's resolution, each (B, C_i, D_i, H_i, W_i); none where nothing is distilled from
-            the network.
+            input's resolution, each (B, C_i, D_i, H_i, W_i); of V-Net after it, and down to 1/16;
+            none where nothing is distilled from the network.
         decoded: features of the decoder, coarsest first; the last one is what the head sees.
     """
 

@@ -26,7 +26,8 @@ class Train(Section):
     @property
     def numerics(self) -> int:
         """Raised by hand when this kind of stage gives other results for the same config."""
-        return self.method.numerics
+        half = self.method.numerics_bf16 if self.precision == "bf16" else 0
+        return self.method.numerics + half
 
 
 class Targets(Section):
@@ -81,12 +82,16 @@ class Examine(Section):
     Upstream `teacher`; and `pretrained`, if it was, whose reconstruction is measured too.
     """
 
-    numerics: ClassVar[int] = 1
     kind: Literal["examine"] = "examine"
     rebuilt_at: RebuiltAt = 1
     """What the pre-trained teacher rebuilds: the image, or its half resolution."""
     data: Data
     precision: Precision
+
+    @property
+    def numerics(self) -> int:
+        """Raised where there are several classes, one of which is now decided for as in a mask."""
+        return 2 if self.data.classes > 2 else 1
 
 
 AnyConfig = Train | Targets | Evaluate | Threshold | Timing | Examine
