@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from vpbsd.config import LightNet, Optim
+from vpbsd.config import LightNet
 from vpbsd.data.patches import Pool
 from vpbsd.methods.configs import SupervisedConfig
 from vpbsd.methods.method import Clock, Method
 from vpbsd.methods.roster import build_method
+from vpbsd.optim import Optim
 from vpbsd.safetensors_io import read_tensors, write_tensors
 from vpbsd.training import checkpoint
 from vpbsd.training.loop import Diverged, Training, fit

@@ -7,7 +7,7 @@ import torch
 
 from tests import small
 from vpbsd import config
-from vpbsd.config import LightNet, Optim
+from vpbsd.config import LightNet
 from vpbsd.data.folds import Fold, Part, make_folds, whole_volume
 from vpbsd.data.patches import draw_labelled
 from vpbsd.methods.configs import (
@@ -37,6 +37,7 @@ from vpbsd.methods.rival_configs import (
     SimCVDConfig,
 )
 from vpbsd.methods.roster import build_method
+from vpbsd.optim import Optim
 from vpbsd.pipeline import recipes, stages
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, GROUPS, HEADINGS, THRESHOLDS, TITLES
 from vpbsd.pipeline.recipes import REFERENCES, TRAINED_REFERENCES, deliverable, trial

@@ -11,7 +11,6 @@ from vpbsd.config import (
     Codebook,
     Data,
     LightNet,
-    Optim,
     Precision,
     Protocol,
     Sampling,
@@ -44,6 +43,7 @@ from vpbsd.methods.parameters import (
 )
 from vpbsd.methods.pretraining_configs import Chaitanya, Pretext, S2dc, Slices
 from vpbsd.methods.rival_configs import Cps, Dico, Mcsc, SimCVD
+from vpbsd.optim import Optim
 from vpbsd.overrides import override
 from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
 from vpbsd.section import Later, Section

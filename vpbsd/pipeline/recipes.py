@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from vpbsd.config import Optim, TargetField
+from vpbsd.config import TargetField
 from vpbsd.data.folds import Fold, Part, held_out
 from vpbsd.errors import BadInput
 from vpbsd.methods.configs import MethodConfig, PatternsConfig, SupervisedConfig
 from vpbsd.methods.distilling_configs import FitNetsConfig, VpbSDConfig
 from vpbsd.methods.rival_configs import SimCVDConfig, WithTransformer
+from vpbsd.optim import Optim
 from vpbsd.overrides import override
 from vpbsd.pipeline.anisotropy import planned
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, THRESHOLDS

@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, TargetField
+from vpbsd.config import Data, Grid, Network, Precision, Sampling, TargetField
 from vpbsd.methods.configs import MethodConfig
 from vpbsd.methods.parameters import RebuiltAt
+from vpbsd.optim import Optim
 from vpbsd.section import Later, Section
 
 

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from vpbsd.config import Optim, Precision
+from vpbsd.config import Precision
 from vpbsd.data.patches import Pool, to_device
 from vpbsd.distributed import average, average_gradients, ranks
 from vpbsd.errors import BadInput
 from vpbsd.losses.schedule import learning_rate
 from vpbsd.methods.method import Clock, Method
+from vpbsd.optim import Optim
 
 MOST_SECONDS_BETWEEN_YIELDS = 300.0
 
