@@ -33,7 +33,7 @@ def made(**changes):
 
 def views(method, batch):
     """What the student and its average make of the unlabelled patches."""
-    chosen = method._chosen(batch.unlabelled, CLOCK)
+    chosen = chosen_slices(method.simcvd.slices, batch)
     return [method._view(w, batch.unlabelled, chosen, CLOCK) for w in ("student", "average")]
 
 

@@ -70,7 +70,8 @@ class SimCVD(StudentMethod[SimCVDConfig]):
             if not self.simcvd.weights:
                 return terms
             assert unlabelled is not None, "unlabelled patches come with the batch"
-            chosen = self._chosen(unlabelled, clock)
+            draw = generator(self.seed, "slices", clock.step)
+            chosen = draw_slices(unlabelled.valid, self.simcvd.slices, draw)
             ours = self._view("student", unlabelled, chosen, clock)
             with torch.no_grad():
                 theirs = self._view("average", unlabelled, chosen, clock)
@@ -88,14 +89,7 @@ class SimCVD(StudentMethod[SimCVDConfig]):
         self.mean.update(self.student, clock.step)
         self.mean_heads.update(self.heads, clock.step)
 
-    def _chosen(self, patches: Unlabelled, clock: Clock) -> Tensor | None:
-        """Draws the slices that both views are contrasted in, if they are."""
-        if "slices" not in self.heads:
-            return None
-        draw = generator(self.seed, "slices", clock.step)
-        return draw_slices(patches.valid, self.simcvd.slices, draw)
-
-    def _view(self, whose: str, patches: Unlabelled, chosen: Tensor | None, clock: Clock) -> View:
+    def _view(self, whose: str, patches: Unlabelled, chosen: Tensor, clock: Clock) -> View:
         parts = (self.student, self.heads), (self.mean.inner, self.mean_heads.inner)
         network, heads = parts[0] if whose == "student" else parts[1]
         stream = generator(self.seed, f"view of the {whose}", clock.step)
@@ -107,7 +101,7 @@ class SimCVD(StudentMethod[SimCVDConfig]):
         if "distance" in heads:
             maps.append(heads["distance"](answer).float())
         tokens, slices = resized(answer.stages[3], patches.valid, 4), None
-        if chosen is not None:  # of X + the map of the nearest class
+        if "slices" in heads:  # of X + the map of the nearest class
             near = maps[1].amin(1, True) if len(maps) > 1 else maps[0].sum(1, True)
             aware = (patches.image + near) * patches.valid
             slices = heads["slices"](slices_of(aware, chosen))
@@ -121,9 +115,8 @@ class SimCVD(StudentMethod[SimCVDConfig]):
             share = token_share(valid, tuple(ours.tokens.shape[2:]))
             terms["pairwise"] = pairwise_loss(ours.tokens, theirs.tokens, share)
         if self.simcvd.consistency:
-            (p, *maps), (target, *others) = ours.maps, theirs.maps
-            errors = [consistency_loss(p, target, valid)]
-            pairs = zip(maps, others, strict=True)
-            errors += [weighted_mean((a - b).square(), valid) for a, b in pairs]
-            terms["cons"] = torch.stack(errors).mean()
+            pairs = zip(ours.maps[1:], theirs.maps[1:], strict=True)
+            errors = [weighted_mean((a - b).square(), valid) for a, b in pairs]
+            agreed = consistency_loss(ours.maps[0], theirs.maps[0], valid)
+            terms["cons"] = torch.stack([agreed, *errors]).mean()
         return terms
