@@ -30,7 +30,8 @@ class Data(Section):
     """How a volume becomes patches."""
 
     patch: Grid = (64, 64, 64)
-    """Patch sides (z, y, x) in voxels; multiples of 32, and not 32 on every axis."""
+    """Patch sides (z, y, x) in voxels; multiples of 32, and not 32 on every axis. V-Net takes
+    multiples of 16."""
     clip_percentile: Annotated[
         float, Field(gt=50, le=100), Searched(Choice((95.0, 99.0, 99.5)))
     ] = 95.0
@@ -42,13 +43,17 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _patch_fits_the_teacher(self) -> Data:
-        if any(n % 32 or n <= 0 for n in self.patch) or all(n == 32 for n in self.patch):
-            shown = "x".join(map(str, self.patch))
+        if any(n % 16 or n <= 0 for n in self.patch) or all(n <= 32 for n in self.patch):
             raise ValueError(
-                f"patch {shown} is not one the teacher can take: every side must be a multiple "
-                "of 32 and at least one larger than 32, such as 64x64x64 or 32x64x64"
+                f"patch {self.patch_text} is not one the teacher can take: every side must be a "
+                "multiple of 32 and at least one larger than 32, such as 64x64x64 or 32x64x64"
             )
         return self
+
+    @property
+    def patch_text(self) -> str:
+        """Sides of the patch as people write them: 64x64x64."""
+        return "x".join(map(str, self.patch))
 
 
 class Sampling(Section):
@@ -64,8 +69,15 @@ class Protocol(Section):
     """Who is tested on whom."""
 
     folds: int = Field(5, ge=2)
-    split: Literal["group", "space"] = "group"
-    """Folds of whole groups (across acquisitions), or of regions within volumes (within)."""
+    split: Literal["group", "space", "named"] = "group"
+    """Folds of whole groups (across acquisitions), or of regions within volumes (within); named:
+    one split of groups in the order of their names, as published data sets have it."""
+    tested: Annotated[int | tuple[str, ...] | None, Later()] = None
+    """Groups that a named split tests: so many, the last ones, or those of these names. The others
+    train; the first `train_groups` of them, by name, keep their labels."""
+    stride: Annotated[Grid | None, Later()] = None
+    """Voxels (z, y, x) from one window of an evaluation to the next, whose answers have equal
+    weight; null: half a patch, blended with Gaussians."""
     margin: int = Field(16, ge=0)
     """Voxels left out between training and test regions of a spatial fold."""
     pretrain_on: Literal["auto", "unlabelled", "all", "own"] = "auto"
@@ -74,7 +86,22 @@ class Protocol(Section):
     train_groups: Annotated[int | None, Later(), Field(ge=1)] = None
     """Training groups per fold that keep their labels; the others are unlabelled. null: all."""
     draw: Annotated[int, Later(), Field(ge=0)] = 0
-    """Number of the random order of a fold's groups, whose first keep their labels (nested)."""
+    """Number of the random order of a fold's groups, whose first keep their labels (nested); in a
+    named split 0 is the order of their names."""
+
+    @property
+    def count(self) -> int:
+        """How many folds there are: a named split is one."""
+        return 1 if self.split == "named" else self.folds
+
+    @model_validator(mode="after")
+    def _a_named_split_says_whom_it_tests(self) -> Protocol:
+        if (self.split == "named") != bool(self.tested):
+            raise ValueError(
+                "split=named and tested go together: give both, such as "
+                "--set protocol.split=named --set protocol.tested=20"
+            )
+        return self
 
 
 class SwinNet(Section):

@@ -129,7 +129,9 @@ class Rivals(Section):
     cps: Cps = Cps()
     simcvd: SimCVD = SimCVD()
     vnet: VNet = VNet()
-    """SimCVD's own backbone, in the arm `simcvd_vnet`."""
+    """SimCVD's own backbone, in the arms `vnet` and `simcvd_vnet`."""
+    vnet_optim: Annotated[Optim | None, Later()] = None
+    """Optimiser and budget of those arms; null: the budget of a teacher without pre-training."""
     mcsc: Mcsc = Mcsc()
     dico: Dico = Dico()
     transformer_size: int = Field(12, ge=12, multiple_of=12)

@@ -53,6 +53,8 @@ class Evaluate(Section):
     kind: Literal["evaluate"] = "evaluate"
     data: Data
     precision: Precision
+    stride: Annotated[Grid | None, Later()] = None
+    """From window to window; null: half a patch."""
 
 
 class Threshold(Section):
