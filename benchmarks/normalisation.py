@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vpbsd.config import Data, LightNet, Optim, Protocol
+from vpbsd.config import Data, LightNet, Protocol
 from vpbsd.data.folds import Fold, Part, make_folds
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import PatchesWithTargets, Pool, draw_labelled
@@ -30,6 +30,7 @@ from vpbsd.inference.sliding_window import reader
 from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.methods.configs import SupervisedConfig
 from vpbsd.methods.roster import build_method
+from vpbsd.optim import Optim
 from vpbsd.pipeline.anisotropy import z_halvings
 from vpbsd.training.loop import Training, fit
 

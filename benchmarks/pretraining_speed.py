@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -24,7 +25,7 @@ from vpbsd.data.lattice import PatchSet, sample
 from vpbsd.data.patches import PatchesWithTargets, Pool, Unlabelled, draw_corresponding
 from vpbsd.data.phantom_set import phantom_folder
 from vpbsd.data.volumes import list_volumes
-from vpbsd.losses.slices import comparative_loss, contrastive_loss, similarities
+from vpbsd.losses.slices import comparative_loss, contrastive_loss, slice_similarities
 from vpbsd.methods.method import Clock
 from vpbsd.methods.pretraining_configs import ComparativeConfig, ContrastiveConfig
 from vpbsd.methods.roster import build_method
@@ -64,11 +65,15 @@ class Run:
 
 def loss_seconds(name: str, slabs: int, runs: int = 30) -> float:
     """CPU seconds of cosines, loss and gradient for slices of 64 x 64 voxels."""
-    loss = {"comparative": comparative_loss, "contrastive": contrastive_loss}[name]
+    losses = {
+        "comparative": comparative_loss,
+        "contrastive": partial(contrastive_loss, tau=1.0),
+    }
+    loss = losses[name]
     slices, taken = torch.rand(BATCH, slabs, 64 * 64, requires_grad=True), []
     for _ in range(runs):
         began = time.process_time()
-        loss(similarities(slices), torch.ones(BATCH, slabs)).backward()
+        loss(slice_similarities(slices), torch.ones(BATCH, slabs)).backward()
         taken.append(time.process_time() - began)
     return median(taken)
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import torch
 
-from vpbsd.config import Optim
 from vpbsd.data.patches import Pool
 from vpbsd.methods.method import Clock
 from vpbsd.networks.roles import Ema, Frozen
+from vpbsd.optim import Optim
 from vpbsd.training import checkpoint
 from vpbsd.training.loop import Training, fit
 

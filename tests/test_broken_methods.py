@@ -5,13 +5,14 @@ import torch
 from torch import nn
 
 from tests import contract, small
-from vpbsd.config import LightNet, Optim
+from vpbsd.config import LightNet
 from vpbsd.data.folds import whole_volume
 from vpbsd.data.patches import draw_labelled
 from vpbsd.losses.segmentation import dice_loss, vessel_probability
 from vpbsd.methods.method import Clock, Method
 from vpbsd.networks.build import build_network
 from vpbsd.networks.roles import Ema, Frozen, bypass
+from vpbsd.optim import Optim
 from vpbsd.random_streams import initialising
 
 CLOCKS = (Clock(0, 2, 4), Clock(3, 2, 4))

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from vpbsd.config import Codebook, Data, Optim
+from vpbsd.config import Codebook, Data
 from vpbsd.errors import BadInput
+from vpbsd.optim import Optim
 from vpbsd.overrides import nearest, override, parse_changes
 from vpbsd.section import Later, Section, canonical, digest
 from vpbsd.settings import PRESETS, Settings, paper

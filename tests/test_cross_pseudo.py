@@ -1,11 +1,14 @@
 """Two students of one network: what each learns from the other, and which one is deployed."""
 
+import math
+
 import pytest
 import torch
 
 from tests.references import losses as reference
 from tests.references import rivals
 from tests.test_semi import Scaled, batch
+from vpbsd.methods.cross_pseudo import cross_entropies
 from vpbsd.methods.method import Clock
 from vpbsd.methods.rival_configs import Cps, CpsConfig
 from vpbsd.methods.roster import build_method
@@ -54,3 +57,20 @@ def test_the_weight_rises_over_its_share_of_the_run():
 
 def students(method):
     return method.student, method.other
+
+
+def test_two_networks_by_hand():
+    """One is even, so background; the other is sure of vessel, three to one."""
+    even = torch.zeros(1, 2, 1, 1, 1)
+    sure = torch.tensor([0.0, math.log(3)]).view(1, 2, 1, 1, 1)
+    found = cross_entropies(even, sure).item()
+    assert found == pytest.approx(math.log(2) + math.log(4), abs=1e-6)
+
+
+def test_labels_of_oneself_give_twice_the_own_cross_entropy_and_padding_nothing():
+    stream = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 2, 3, 4, 2, generator=stream)
+    valid = (torch.rand(2, 1, 3, 4, 2, generator=stream) > 0.3).float()
+    labels = rivals.hard_labels(logits.numpy())
+    own = reference.cross_entropy(logits.double().numpy(), labels, valid.numpy())
+    assert cross_entropies(logits, logits, valid).item() == pytest.approx(2 * own, abs=1e-5)

@@ -10,12 +10,13 @@ from torch.multiprocessing import spawn
 
 from tests import small
 from vpbsd import distributed as ranks
-from vpbsd.config import LightNet, Optim
+from vpbsd.config import LightNet
 from vpbsd.data.folds import whole_volume
 from vpbsd.data.volumes import list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.methods.configs import PatternsConfig, SupervisedConfig
 from vpbsd.methods.roster import build_method
+from vpbsd.optim import Optim
 from vpbsd.safetensors_io import read_tensors
 from vpbsd.training import checkpoint
 from vpbsd.training.loop import Training, fit

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests import contract, small
-from vpbsd.config import LightNet, Optim, VNet
+from vpbsd.config import LightNet, VNet
 from vpbsd.data.folds import whole_volume
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import Labelled, Semi, TeacherTargets, Unlabelled
@@ -41,6 +41,7 @@ from vpbsd.methods.rival_configs import (
     SimCVDConfig,
 )
 from vpbsd.methods.roster import build_method
+from vpbsd.optim import Optim
 from vpbsd.pipeline.teachers import FROZEN_IN_FINE_TUNING
 
 TRANSFORMER = small.NETWORK.model_copy(update={"codebook": None})

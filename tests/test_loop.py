@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from vpbsd.config import LightNet, Optim
+from vpbsd.config import LightNet
 from vpbsd.data.patches import Pool
 from vpbsd.methods.configs import SupervisedConfig
 from vpbsd.methods.method import Clock, Method
 from vpbsd.methods.roster import build_method
+from vpbsd.optim import Optim
 from vpbsd.safetensors_io import read_tensors, write_tensors
 from vpbsd.training import checkpoint
 from vpbsd.training.loop import Diverged, Training, fit
@@ -251,3 +252,16 @@ def test_a_phase_tells_its_share_of_its_own_epochs(monkeypatch):
 def test_epochs_outside_the_schedule_are_refused(start, stop):
     with pytest.raises(ValueError, match="in a schedule of 2: choose from_epoch < until_epoch"):
         Optim(lr=0.1, epochs=2, from_epoch=start, until_epoch=stop)
+
+
+def test_momentum_of_sgd_adds_up_what_it_did_before():
+    """x falls by .1 * 3, then by .1 * (3 + .5 * 3)."""
+    optim = Optim(name="sgd", lr=0.1, final_ratio=1, epochs=1, momentum=0.5)
+    training, _ = rows(Line(late=9), optim)
+    assert float(training.method.x) == pytest.approx(-0.3 - 0.45)
+
+
+def test_the_rate_falls_in_plateaus():
+    optim = Optim(name="sgd", lr=0.1, final_ratio=0.01, epochs=6, plateaus=3)
+    _, found = rows(Line(), optim)
+    assert [row["lr"] for row in found] == pytest.approx([0.1, 0.1, 0.01, 0.01, 1e-3, 1e-3])

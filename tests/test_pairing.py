@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests import small
-from vpbsd.config import LightNet, Optim
+from vpbsd.config import LightNet
 from vpbsd.data.folds import whole_volume
 from vpbsd.data.patches import draw_labelled
 from vpbsd.methods.configs import (
@@ -34,6 +34,7 @@ from vpbsd.methods.rival_configs import (
     SimCVDConfig,
 )
 from vpbsd.methods.roster import build_method
+from vpbsd.optim import Optim
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED
 from vpbsd.pipeline.recipes import REFERENCES, deliverable
 from vpbsd.pipeline.run_train import make_pool

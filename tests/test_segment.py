@@ -288,12 +288,13 @@ def test_a_constant_volume_has_no_vessels(value, model, tmp_path, capsys):
     assert f"all voxels of flat are {value}" in capsys.readouterr().err
 
 
-def test_coarser_levels_keep_every_vessel(tmp_path, volumes):
+def test_coarser_levels_keep_every_vessel(tmp_path, volumes, monkeypatch):
+    monkeypatch.setattr("vpbsd.inference.mask.SMALLEST", 20)
     file = MaskFile(tmp_path / "out", volumes[1], {}, 64, probability=False)
     mask = np.zeros((20, 64, 64), np.uint8)
     mask[7, 11, 30] = 1
     file.write(np.s_[0:20, 0:64, 0:64], mask, mask)
-    file.write_levels(smallest=20)
+    file.write_levels()
     (image,) = zarr.open_group(tmp_path / "out", mode="r").attrs["ome"]["multiscales"]
     assert [d["path"] for d in image["datasets"]] == ["0", "1", "2"]
     first, moved = image["datasets"][2]["coordinateTransformations"]

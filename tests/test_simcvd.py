@@ -12,6 +12,7 @@ from vpbsd.methods.method import Clock
 from vpbsd.methods.rival_configs import SimCVD, SimCVDConfig
 from vpbsd.methods.roster import build_method
 from vpbsd.methods.semi import inpainted
+from vpbsd.methods.simcvd import View
 from vpbsd.networks.boundary_heads import DistanceHead, SliceProjector, draw_slices
 from vpbsd.networks.output import SegOutput
 from vpbsd.random_streams import generator
@@ -30,17 +31,22 @@ def made(**changes):
     return build_method(SimCVDConfig(simcvd=SimCVD(**{"pool": 8} | changes)), 5)
 
 
+def views(method, batch):
+    """What the student and its average make of the unlabelled patches."""
+    chosen = chosen_slices(method.simcvd.slices, batch)
+    return [method._view(w, batch.unlabelled, chosen, CLOCK) for w in ("student", "average")]
+
+
 def test_equal_networks_that_see_the_same_agree(batch):
     """Without noise and dropout the positives are equal and the outputs do not differ."""
     method = made(noise=0.0, dropout=0.0)
     method.mean.update(method.student, 0), method.mean_heads.update(method.heads, 0)
     terms = method.losses(batch, CLOCK)
     assert terms["cons"].item() == 0
-    ours = method._view("student", batch.unlabelled, CLOCK)
-    theirs = method._view("average", batch.unlabelled, CLOCK)
+    ours, theirs = views(method, batch)
     assert torch.equal(ours.slices, theirs.slices)
     noisy = made(noise=0.0, dropout=0.1)
-    a, b = (noisy._view(w, batch.unlabelled, CLOCK).slices for w in ("student", "average"))
+    a, b = (view.slices for view in views(noisy, batch))
     assert not torch.equal(a, b), "two masks"
 
 
@@ -62,8 +68,7 @@ def test_terms_equal_their_equations(batch):
     quiet = made(slices=6, dropout=0.0)
     with torch.no_grad():
         found = quiet.losses(batch, CLOCK)
-        ours = quiet._view("student", batch.unlabelled, CLOCK)
-        theirs = quiet._view("average", batch.unlabelled, CLOCK)
+        ours, theirs = views(quiet, batch)
     vectors = [v.slices.double().numpy() for v in (theirs, ours)]
     assert found["contrast"].item() == pytest.approx(rivals.info_nce(*vectors, 0.5), abs=1e-4)
     tokens = [v.tokens.double().numpy() for v in (ours, theirs)]
@@ -79,11 +84,11 @@ def test_slices_are_of_image_plus_map_and_never_of_padding(batch):
     method, seen = made(dropout=0.0, slices=64), []
     method.heads["slices"].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     with torch.no_grad():
-        view = method._view("student", batch.unlabelled, CLOCK)
+        view, _ = views(method, batch)
     chosen = chosen_slices(64, batch)
     assert sorted(chosen.tolist()) == [*range(20), *range(32, 52)]
     aware = (batch.unlabelled.image + view.maps[1]).flatten(0, 2)
-    assert torch.equal(seen[0], aware[chosen])
+    assert all(torch.equal(one, aware[chosen]) for one in seen), "the same for both views"
     assert torch.equal(chosen_slices(6, batch), chosen[:6])
 
 
@@ -96,7 +101,7 @@ def test_without_distance_maps_slices_are_of_image_plus_probability(batch):
     assert "distance" not in method.heads
     seen = []
     method.heads["slices"].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    view = method._view("student", batch.unlabelled, CLOCK)
+    view, _ = views(method, batch)
     assert len(view.maps) == 1
     aware = (batch.unlabelled.image + view.maps[0]).flatten(0, 2)
     assert torch.equal(seen[0], aware[chosen_slices(32, batch)])
@@ -178,6 +183,40 @@ def test_boxes_are_painted_over_and_the_rest_stays():
     assert not torch.equal(gone[0], gone[1])
 
 
+def test_boxes_reach_every_border(monkeypatch):
+    """Where a box as large as fits is pushed as far as it goes, the last plane is painted."""
+    most = torch.tensor([1 - 1e-6])
+    monkeypatch.setattr(
+        "torch.rand", lambda n, generator: most.expand(n) if n == 3 else torch.zeros(n)
+    )
+    image = torch.ones(1, 1, 24, 24, 48)
+    painted = inpainted(image, generator(0, "boxes"))
+    assert (painted[0, 0, -1, -1, -1], painted[0, 0, -7, -7, -15]) == (0, 0)
+    assert painted[0, 0, -8].min() == 1
+
+
+def test_of_several_classes_the_background_counts_in_the_consistency(batch):
+    """p (.5, .3, .2) and t (.5, .1, .4) differ by 0, .2, .2; of maps by 0."""
+    method = made()
+
+    def view(*p):
+        q = torch.tensor(p[1:]).view(1, 2, 1, 1, 1).expand(1, 2, 2, 2, 2)
+        return View([q, torch.zeros_like(q)], None, None)
+
+    method.simcvd = SimCVD(contrast=0, pairwise=0)
+    terms = method._agreement(view(0.5, 0.3, 0.2), view(0.5, 0.1, 0.4), torch.ones(1, 1, 2, 2, 2))
+    assert terms["cons"].item() == pytest.approx((0.04 + 0.04) / 3 / 2)
+
+
+def test_only_what_changed_was_raised():
+    """Binary stages of the default views keep their keys."""
+    three = LightNet(classes=3)
+    painted = SimCVDConfig(simcvd=SimCVD(views="inpainting"))
+    assert SimCVDConfig().numerics == 1
+    assert painted.numerics == SimCVDConfig(network=three).numerics == 2
+    assert SimCVDConfig(network=three, simcvd=SimCVD(consistency=0)).numerics == 1
+
+
 def test_the_widest_student_has_heads_that_fit(batch):
     method = build_method(SimCVDConfig(network=LightNet(widths=(8, 16, 20, 32), z_halvings=4)), 0)
     assert method.losses(batch, CLOCK)["pairwise"].isfinite()
@@ -189,6 +228,11 @@ def test_the_widest_student_has_heads_that_fit(batch):
         ({"contrast": 0.0}, {"temperature": 0.1, "slices": 16, "pool": 16}),
         ({"views": "inpainting"}, {"dropout": 0.5}),
         ({"sdm": False}, {"clip": 5, "alpha": 0.7}),
+        ({"alpha": 0.0}, {"clip": 5}),
+        (
+            {"contrast": 0.0, "pairwise": 0.0, "consistency": 0.0},
+            {"ramp_share": 0.5, "noise": 0.3, "decay": 0.9, "views": "inpainting"},
+        ),
     ],
 )
 def test_what_means_nothing_is_in_no_key(changes, same):

@@ -17,6 +17,7 @@ from vpbsd.data.volumes import open_volume
 from vpbsd.inference.sliding_window import blocks, predict, predict_part, reader, window_starts
 from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.networks.build import build_network
+from vpbsd.networks.output import SegOutput
 
 PATCH = (32, 32, 64)
 
@@ -146,3 +147,26 @@ def test_a_reader_counts_from_its_part(volumes):
     )
     box = np.s_[0:4, 3:7, 1:2]
     np.testing.assert_array_equal(read(box), everything(np.s_[2:6, 13:17, 6:7]))
+
+
+def test_windows_a_stride_apart_have_equal_weight():
+    """A network that answers with the mean of its window, worked out window by window."""
+
+    class Mean(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.here = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, x):
+            margin = x.mean((2, 3, 4), keepdim=True).expand_as(x)
+            return SegOutput(torch.cat([torch.zeros_like(margin), margin], 1), ())
+
+    image = noise((40, 32, 70), 1)
+    ((_, found),) = predict(Mean(), lambda box: image[box], image.shape, PATCH, stride=(3, 32, 4))
+    total, count = np.zeros(image.shape), np.zeros(image.shape)
+    for z in (0, 3, 6, 8):
+        for x in (0, 4, 6):
+            window = np.s_[z : z + 32, :, x : x + 64]
+            total[window] += sigmoid(image[window].mean(dtype=np.float64))
+            count[window] += 1
+    assert np.allclose(found, total / count, atol=1e-6)

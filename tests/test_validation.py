@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from tests.toys import voxelwise
-from vpbsd.config import Data, Optim
+from vpbsd.config import Data
 from vpbsd.data.folds import held_out, make_folds, whole_volume
 from vpbsd.errors import BadInput
 from vpbsd.methods.roster import build_method
 from vpbsd.networks.build import WEIGHTS
+from vpbsd.optim import Optim
 from vpbsd.pipeline import recipes, run
 from vpbsd.safetensors_io import read_tensors
 from vpbsd.training import validation

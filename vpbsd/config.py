@@ -30,7 +30,8 @@ class Data(Section):
     """How a volume becomes patches."""
 
     patch: Grid = (64, 64, 64)
-    """Patch sides (z, y, x) in voxels; multiples of 32, and not 32 on every axis."""
+    """Patch sides (z, y, x) in voxels; multiples of 32, and not 32 on every axis. V-Net takes
+    multiples of 16."""
     clip_percentile: Annotated[
         float, Field(gt=50, le=100), Searched(Choice((95.0, 99.0, 99.5)))
     ] = 95.0
@@ -42,13 +43,17 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _patch_fits_the_teacher(self) -> Data:
-        if any(n % 32 or n <= 0 for n in self.patch) or all(n == 32 for n in self.patch):
-            shown = "x".join(map(str, self.patch))
+        if any(n % 16 or n <= 0 for n in self.patch) or all(n <= 32 for n in self.patch):
             raise ValueError(
-                f"patch {shown} is not one the teacher can take: every side must be a multiple "
-                "of 32 and at least one larger than 32, such as 64x64x64 or 32x64x64"
+                f"patch {self.patch_text} is not one the teacher can take: every side must be a "
+                "multiple of 32 and at least one larger than 32, such as 64x64x64 or 32x64x64"
             )
         return self
+
+    @property
+    def patch_text(self) -> str:
+        """Sides of the patch as people write them: 64x64x64."""
+        return "x".join(map(str, self.patch))
 
 
 class Sampling(Section):
@@ -64,8 +69,15 @@ class Protocol(Section):
     """Who is tested on whom."""
 
     folds: int = Field(5, ge=2)
-    split: Literal["group", "space"] = "group"
-    """Folds of whole groups (across acquisitions), or of regions within volumes (within)."""
+    split: Literal["group", "space", "named"] = "group"
+    """Folds of whole groups (across acquisitions), or of regions within volumes (within); named:
+    one split of groups in the order of their names, as published data sets have it."""
+    tested: Annotated[int | tuple[str, ...] | None, Later()] = None
+    """Groups that a named split tests: so many, the last ones, or those of these names. The others
+    train; the first `train_groups` of them, by name, keep their labels."""
+    stride: Annotated[Grid | None, Later()] = None
+    """Voxels (z, y, x) from one window of an evaluation to the next, whose answers have equal
+    weight; null: half a patch, blended with Gaussians."""
     margin: int = Field(16, ge=0)
     """Voxels left out between training and test regions of a spatial fold."""
     pretrain_on: Literal["auto", "unlabelled", "all", "own"] = "auto"
@@ -74,45 +86,20 @@ class Protocol(Section):
     train_groups: Annotated[int | None, Later(), Field(ge=1)] = None
     """Training groups per fold that keep their labels; the others are unlabelled. null: all."""
     draw: Annotated[int, Later(), Field(ge=0)] = 0
-    """Number of the random order of a fold's groups, whose first keep their labels (nested)."""
-
-
-class Optim(Section):
-    """One optimiser and its budget. The rate falls by one factor per epoch to lr * final_ratio.
-
-    Two stages can share one schedule of `epochs`, the second starting from the first: rate, clock,
-    ramps and the order of patches go on as in one stage, and only the optimiser is fresh.
-    """
-
-    name: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: float = Field(gt=0)
-    final_ratio: float = Field(0.01, gt=0, le=1)
-    weight_decay: float = Field(0.0, ge=0)
-    clip: float | None = Field(None, gt=0)
-    """Largest norm of the gradient; null: not clipped."""
-    lr_of: dict[str, float] = {}
-    """Learning rates of their own for parameters whose name starts with the given prefix."""
-    epochs: int = Field(ge=1)
-    """Of the whole schedule."""
-    from_epoch: int = Field(0, ge=0)
-    """Epochs of the schedule that an earlier stage has done."""
-    until_epoch: int | None = Field(None, ge=1)
-    """Epochs after which a later stage takes over; null: the last one."""
-    steps_per_epoch: int | None = Field(None, ge=1)
-    """null: as many as one pass over the patches takes."""
-    batch: int = Field(2, ge=1)
+    """Number of the random order of a fold's groups, whose first keep their labels (nested); in a
+    named split 0 is the order of their names."""
 
     @property
-    def span(self) -> range:
-        """The epochs of the schedule that this stage trains."""
-        return range(self.from_epoch, self.until_epoch or self.epochs)
+    def count(self) -> int:
+        """How many folds there are: a named split is one."""
+        return 1 if self.split == "named" else self.folds
 
     @model_validator(mode="after")
-    def _span_lies_in_the_schedule(self) -> Optim:
-        if not self.span or self.span.stop > self.epochs:
+    def _a_named_split_says_whom_it_tests(self) -> Protocol:
+        if (self.split == "named") != bool(self.tested):
             raise ValueError(
-                f"no epochs from {self.from_epoch} to {self.span.stop} in a schedule of "
-                f"{self.epochs}: choose from_epoch < until_epoch <= epochs"
+                "split=named and tested go together: give both, such as "
+                "--set protocol.split=named --set protocol.tested=20"
             )
         return self
 
@@ -279,6 +266,8 @@ class MethodSection(Section):
 
     numerics: ClassVar[int]
     """Raised by hand when the method gives other results for the same config."""
+    numerics_bf16: ClassVar[int] = 0
+    """Raised instead where results are others in bf16 alone; there it is added."""
     network: Network = Field(discriminator="name")
     """What it delivers."""
 

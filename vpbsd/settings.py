@@ -11,7 +11,6 @@ from vpbsd.config import (
     Codebook,
     Data,
     LightNet,
-    Optim,
     Precision,
     Protocol,
     Sampling,
@@ -44,6 +43,7 @@ from vpbsd.methods.parameters import (
 )
 from vpbsd.methods.pretraining_configs import Chaitanya, Pretext, S2dc, Slices
 from vpbsd.methods.rival_configs import Cps, Dico, Mcsc, SimCVD
+from vpbsd.optim import Optim
 from vpbsd.overrides import override
 from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
 from vpbsd.section import Later, Section
@@ -129,7 +129,9 @@ class Rivals(Section):
     cps: Cps = Cps()
     simcvd: SimCVD = SimCVD()
     vnet: VNet = VNet()
-    """SimCVD's own backbone, in the arm `simcvd_vnet`."""
+    """SimCVD's own backbone, in the arms `vnet` and `simcvd_vnet`."""
+    vnet_optim: Annotated[Optim | None, Later()] = None
+    """Optimiser and budget of those arms; null: the budget of a teacher without pre-training."""
     mcsc: Mcsc = Mcsc()
     dico: Dico = Dico()
     transformer_size: int = Field(12, ge=12, multiple_of=12)

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING
 
 from vpbsd.data.phantom_set import Kind, phantom_folder
 from vpbsd.data.volumes import check_intensity, list_volumes
-from vpbsd.errors import BadInput
-from vpbsd.overrides import nearest, override
 from vpbsd.pipeline.classes import with_classes
-from vpbsd.settings import PRESETS
+from vpbsd.protocols import settings_from
 from vpbsd_sweeps.cli.options import RUNS, default_store, default_tracking
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.plan import Plan, make_plan
@@ -39,7 +37,7 @@ class StudyResult:
     trials: tuple[TrialResult, ...]
 
 
-def make_study(
+def make_study(  # noqa: PLR0913 (the words of the command line)
     name: str,
     data: str | Path | None,
     arms: Iterable[str],
@@ -47,6 +45,7 @@ def make_study(
     changes: Mapping[str, object] | None = None,
     seeds: Iterable[int] = (0,),
     phantom: Kind = "plain",
+    protocol: str | None = None,
 ) -> Study:
     """Describes a study: arms x folds x seeds of one data set.
 
@@ -58,13 +57,12 @@ def make_study(
         changes: Dotted path -> value, as `--set` takes them: ``{"student.gamma": 0.5}``.
         seeds: Of the students, >= 0.
         phantom: Which vessels are generated where there are no data.
+        protocol: A published one, as `--protocol` takes it; between preset and changes.
 
     Raises:
-        BadInput: No such arm, preset, path or folder, or a value out of range.
+        BadInput: No such arm, preset, protocol, path or folder, or a value out of range.
     """
-    if preset not in PRESETS:
-        raise BadInput(f"there is no preset '{preset}'{nearest(preset, list(PRESETS))}")
-    settings = override(PRESETS[preset](), changes or {})
+    settings = settings_from(preset, protocol, changes)
     volumes = list_volumes(data or phantom_folder(Path(RUNS), phantom, small=preset == "smoke"))
     settings = with_classes(settings, volumes)
     check_intensity(volumes, settings.data)

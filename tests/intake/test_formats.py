@@ -202,3 +202,13 @@ def test_a_data_type_that_nobody_knows_is_one_line(tmp_path):
     path.write_bytes(raw)
     with pytest.raises(BadInput, match=r"odd\.nii cannot be read: data code 9999 not recognized"):
         import_volumes([path], tmp_path / "data")
+
+
+def test_arrays_in_the_order_of_x_y_z_are_turned(tmp_path):
+    """The layout that UA-MT publishes: image and label, axes as the scanner has them."""
+    path = hdf5(tmp_path / "m.h5", image=IMAGE.T, label=LABEL.T)
+    info = only([path], tmp_path / "data", spacing=SPACING, rules=Rules(Choice(axes="xyz")))
+    assert info.spacing_um == SPACING
+    volume = open_volume(info)
+    assert np.array_equal(volume.image_block(ALL), IMAGE)
+    assert np.array_equal(volume.label_block(ALL), LABEL)

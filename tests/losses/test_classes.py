@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from vpbsd.losses.agreement import certainty_threshold, consistency_loss, entropy, entropy_loss
 from vpbsd.losses.centreline import cldice_loss
-from vpbsd.losses.classes import class_numbers, decided, margin_probability, margins
+from vpbsd.losses.classes import class_numbers, decided, hard_labels, margin_probability, margins
 from vpbsd.losses.distillation import softened_kl
 from vpbsd.losses.segmentation import dice_ce, dice_loss, soft_dice_loss, vessel_probability
 
@@ -114,3 +114,13 @@ def test_centrelines_are_compared_class_by_class(logits, target):
     alone = [cldice_loss(p[:, k : k + 1], target[:, k : k + 1], iterations=2) for k in range(K)]
     wanted = sum(alone).item() / K
     assert cldice_loss(p, target, iterations=2).item() == pytest.approx(wanted, abs=1e-6)
+
+
+def test_hard_labels_of_several_classes_have_a_channel_each_and_no_gradient():
+    logits = torch.tensor([[0.0, 3.0, 1.0], [2.0, 1.0, 1.0], [0.0, 1.0, 5.0]]).T.reshape(
+        1, 3, 1, 1, 3
+    )
+    found = hard_labels(logits.requires_grad_())
+    assert found.flatten(2).squeeze(0).tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert not found.requires_grad
+    assert torch.equal(found, decided(logits.softmax(1)[:, 1:]))

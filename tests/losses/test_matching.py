@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from tests.references import pretraining as reference
+from vpbsd.losses import matching
+from vpbsd.losses.contrast import similarities
 from vpbsd.losses.matching import (
     coded_losses,
     dual_softmax,
-    info_nce,
     match_readings,
     printed_losses,
+    queue_contrast,
     sharpe,
     sinkhorn,
     structure_weights,
@@ -56,8 +58,9 @@ def test_equal_their_reference(seed):
     assert np.allclose(sinkhorn(cosine).exp().numpy(), plan)
     query, positive, negatives = draw(seed, 3, 4), draw(seed + 1, 3, 4), draw(seed + 2, 5, 4)
     allowed = draw(seed + 3, 3, 5) > 0
-    expected = reference.info_nce(*(x.numpy() for x in (query, positive, negatives, allowed)), 0.7)
-    found = info_nce(query, positive, negatives, allowed, 0.7)
+    keys = query, positive, negatives, allowed
+    expected = reference.queue_contrast(*(x.numpy() for x in keys), 0.7)
+    found = queue_contrast(query, positive, negatives, allowed, 0.7)
     assert found.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
 
 
@@ -102,10 +105,13 @@ def test_permuting_a_view_permutes_the_matching(matcher):
     assert torch.allclose(matcher(scores[:, order]), matcher(scores)[:, order])
 
 
-def test_transport_has_its_marginals():
+def test_transport_has_its_marginals(monkeypatch):
     """Each token has mass 1: all of it on the others where the dustbin is barred, else less."""
     scores = 3 * draw(4, 5, 5)
-    barred = sinkhorn(scores, iterations=500, dustbin=-200.0).exp()
+    with monkeypatch.context() as barring:
+        barring.setattr(matching, "ITERATIONS", 500)
+        barring.setattr(matching, "DUSTBIN", -200.0)
+        barred = sinkhorn(scores).exp()
     assert barred.sum(0).tolist() == pytest.approx([1] * 5, abs=0.01)
     assert barred.sum(1).tolist() == pytest.approx([1] * 5, abs=0.01)
     plan = sinkhorn(scores[:, :4]).exp()
@@ -121,7 +127,7 @@ def test_a_printed_tau_outside_the_exponential_is_a_misprint():
     """All keys alike: ln (1 + K), whatever the temperature."""
     one = torch.ones(2, 3)
     for tau in (0.07, 0.9):
-        loss = info_nce(one, one, torch.ones(4, 3), torch.ones(2, 4, dtype=torch.bool), tau)
+        loss = queue_contrast(one, one, torch.ones(4, 3), torch.ones(2, 4, dtype=torch.bool), tau)
         assert loss.tolist() == pytest.approx([math.log(5)] * 2, rel=1e-5)
 
 
@@ -130,8 +136,8 @@ def test_keys_that_are_not_allowed_count_for_nothing():
     allowed = torch.tensor([[True, False, True, True], [False, False, False, False]])
     other = negatives.clone()
     other[1] = 9 * draw(3, 3)
-    plain = info_nce(query, positive, negatives, allowed, 0.5)
-    assert torch.equal(plain, info_nce(query, positive, other, allowed, 0.5))
+    plain = queue_contrast(query, positive, negatives, allowed, 0.5)
+    assert torch.equal(plain, queue_contrast(query, positive, other, allowed, 0.5))
     assert plain[1].item() == pytest.approx(0)
 
 
@@ -143,3 +149,26 @@ def test_readings_by_hand():
     assert found["matched"] == pytest.approx(2 / 3)
     assert found["match_accuracy"] == pytest.approx(1 / 2)
     assert found["sharpe"] == pytest.approx(np.mean([reference.sharpe(r) for r in cosine.numpy()]))
+
+
+def test_half_precision_is_kept_out_of_the_queue():
+    """Keys of any length, as the code has them: their products are large."""
+    query, positive, negatives = (5 * draw(seed, n, 8).float() for seed, n in enumerate((3, 3, 6)))
+    given = query, positive, negatives, torch.ones(3, 6, dtype=torch.bool), 0.07
+    with torch.autocast("cpu", torch.bfloat16):
+        half = queue_contrast(*given)
+    assert torch.equal(half, queue_contrast(*given))
+
+
+@pytest.mark.parametrize("losses", [printed_losses, coded_losses])
+@pytest.mark.parametrize("matcher", [dual_softmax, sinkhorn])
+def test_half_precision_changes_no_matching(losses, matcher):
+    tokens = draw(7, 5, 3).float(), draw(8, 6, 3).float()
+
+    def found():
+        cosine = similarities(*tokens)
+        return losses(cosine, matcher(cosine / 0.1), TRUTH)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        half = found()
+    assert torch.equal(torch.stack(half), torch.stack(found()))

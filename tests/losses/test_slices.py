@@ -1,6 +1,7 @@
 """Losses on slices: the papers' formulas in loops, worked values, what must not change them."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,13 +13,14 @@ from tests.references import pretraining as reference
 from vpbsd.losses.slices import (
     comparative_loss,
     contrastive_loss,
-    similarities,
     slab_contrast,
     slab_places,
+    slice_similarities,
     take_slices,
     triplet_readings,
 )
 
+LOSSES = comparative_loss, partial(contrastive_loss, tau=1.0)
 LN2, BEST, WORST = 0.6931472, 0.1269280, 2.1269280
 
 
@@ -44,7 +46,7 @@ def perfect(volumes, slabs):
 @settings(max_examples=8, deadline=None)
 def test_equal_their_reference(seed, tau):
     slices = draw(seed, 3, 4, 5)
-    s, weight = similarities(slices), ones(slices)
+    s, weight = slice_similarities(slices), ones(slices)
     expected = reference.comparative(arrays(slices))
     assert comparative_loss(s, weight).item() == pytest.approx(expected, rel=1e-5)
     expected = reference.contrastive(arrays(slices), tau)
@@ -58,28 +60,32 @@ def test_equal_their_reference(seed, tau):
 def test_worked_values():
     """ln 2 and ln P where all slices are equal, the printed bounds at their best and worst."""
     equal = torch.ones(3, 4, 6)
-    assert comparative_loss(similarities(equal), ones(equal)).item() == pytest.approx(LN2)
-    assert contrastive_loss(similarities(equal), ones(equal)).item() == pytest.approx(1.3862944)
+    assert comparative_loss(slice_similarities(equal), ones(equal)).item() == pytest.approx(LN2)
+    assert contrastive_loss(slice_similarities(equal), ones(equal), 1.0).item() == pytest.approx(
+        1.3862944
+    )
     best = perfect(2, 2)
-    assert comparative_loss(similarities(best), ones(best)).item() == pytest.approx(BEST)
+    assert comparative_loss(slice_similarities(best), ones(best)).item() == pytest.approx(BEST)
     worst = torch.stack([best[0, :1], -best[0, :1]]).expand(2, 2, 2)  # a volume is the other's -1
-    assert comparative_loss(similarities(worst), ones(worst)).item() == pytest.approx(WORST)
+    assert comparative_loss(slice_similarities(worst), ones(worst)).item() == pytest.approx(WORST)
     four = torch.full((2, 2, 4, 4), 1.0) - 2 * (1 - torch.eye(4))  # s+ = 1, s- = -1
     weight = torch.ones(2, 4)
-    assert contrastive_loss(four, weight).item() == pytest.approx(0.3407530)
-    assert contrastive_loss(four, weight).item() == pytest.approx(math.log(1 + 3 * math.exp(-2)))
+    assert contrastive_loss(four, weight, 1.0).item() == pytest.approx(0.3407530)
+    assert contrastive_loss(four, weight, 1.0).item() == pytest.approx(
+        math.log(1 + 3 * math.exp(-2))
+    )
 
 
 def test_with_two_slabs_both_are_the_same_term_by_term():
     """Each entry of s is in the same terms of both, so that their gradients are equal too."""
-    s, weight = similarities(draw(3, 3, 2, 5)), torch.ones(3, 2)
+    s, weight = slice_similarities(draw(3, 3, 2, 5)), torch.ones(3, 2)
     gradients = []
-    for loss in (comparative_loss, contrastive_loss):
+    for loss in LOSSES:
         leaf = s.clone().requires_grad_()
         loss(leaf, weight).backward()
         gradients.append(leaf.grad)
     assert torch.allclose(*gradients)
-    assert torch.allclose(comparative_loss(s, weight), contrastive_loss(s, weight))
+    assert torch.allclose(comparative_loss(s, weight), contrastive_loss(s, weight, 1.0))
 
 
 def test_swapping_similar_and_dissimilar_costs_their_difference():
@@ -96,17 +102,17 @@ def test_a_reference_may_be_scaled():
     scaled = slices.clone()
     scaled[1, 2] *= 3.5
     weight = ones(slices)
-    for loss in (comparative_loss, contrastive_loss):
-        plain = loss(similarities(slices), weight)
-        assert torch.allclose(plain, loss(similarities(scaled), weight))
+    for loss in LOSSES:
+        plain = loss(slice_similarities(slices), weight)
+        assert torch.allclose(plain, loss(slice_similarities(scaled), weight))
 
 
 def test_the_order_of_volumes_does_not_matter():
     slices, weight = draw(6, 3, 4, 6), torch.rand(3, 4)
     order = torch.tensor([2, 0, 1])
-    for loss in (comparative_loss, contrastive_loss):
-        plain = loss(similarities(slices), weight)
-        assert torch.allclose(plain, loss(similarities(slices[order]), weight[order]))
+    for loss in LOSSES:
+        plain = loss(slice_similarities(slices), weight)
+        assert torch.allclose(plain, loss(slice_similarities(slices[order]), weight[order]))
 
 
 def test_triplets_are_counted():
@@ -130,25 +136,26 @@ def test_slices_without_image_count_for_nothing():
     other = slices.clone()
     other[1, 3] = 100 * draw(8, 6)
     z, slab = slices.flatten(0, 1), torch.arange(4).repeat(3)
-    for loss in (comparative_loss, contrastive_loss):
-        assert loss(similarities(slices), weight) == loss(similarities(other), weight)
-        assert loss(similarities(slices), ones(slices)) != loss(similarities(other), ones(slices))
+    for loss in LOSSES:
+        s, changed = slice_similarities(slices), slice_similarities(other)
+        assert loss(s, weight) == loss(changed, weight)
+        assert loss(s, ones(slices)) != loss(changed, ones(slices))
     flat = weight.flatten()
-    assert slab_contrast(z, slab, flat) == slab_contrast(other.flatten(0, 1), slab, flat)
-    assert triplet_readings(similarities(slices), weight) == triplet_readings(
-        similarities(other), weight
+    assert slab_contrast(z, slab, flat, 0.1) == slab_contrast(other.flatten(0, 1), slab, flat, 0.1)
+    assert triplet_readings(slice_similarities(slices), weight) == triplet_readings(
+        slice_similarities(other), weight
     )
 
 
 def test_no_slice_at_all_costs_nothing_and_has_a_gradient():
     slices = draw(9, 2, 3, 4).requires_grad_()
-    for loss in (comparative_loss, contrastive_loss):
-        value = loss(similarities(slices), torch.zeros(2, 3))
+    for loss in LOSSES:
+        value = loss(slice_similarities(slices), torch.zeros(2, 3))
         assert value.item() == 0
         assert torch.autograd.grad(value, slices)[0].isfinite().all()
     one = torch.zeros(2, 3)
     one[:, 0] = 1  # one slab only: nothing to repel
-    value = slab_contrast(slices.flatten(0, 1), torch.arange(3).repeat(2), one.flatten())
+    value = slab_contrast(slices.flatten(0, 1), torch.arange(3).repeat(2), one.flatten(), 0.1)
     assert value.item() == pytest.approx(0, abs=1e-6)
     assert torch.autograd.grad(value, slices)[0].isfinite().all()
 
@@ -178,9 +185,33 @@ def test_slices_are_cut_and_padding_is_zero(axis):
 
 def test_readings_by_hand():
     """Two volumes, two slabs: similar cosines 1, dissimilar 0, all four triplets right."""
-    s = similarities(torch.eye(2).repeat(2, 1, 1))
+    s = slice_similarities(torch.eye(2).repeat(2, 1, 1))
     assert triplet_readings(s, torch.ones(2, 2)) == {
         "s_similar": 1.0,
         "s_dissimilar": 0.0,
         "triplets_right": 1.0,
     }
+
+
+@pytest.mark.parametrize("name", ["comparative", "contrastive", "slab"])
+def test_half_precision_changes_no_loss(name):
+    slices, weight = draw(2, 3, 4, 40), torch.ones(3, 4)
+
+    z, slab = slices.flatten(0, 1), torch.arange(4).repeat(3)
+    losses = {
+        "comparative": lambda: comparative_loss(slice_similarities(slices), weight),
+        "contrastive": lambda: contrastive_loss(slice_similarities(slices), weight, 0.1),
+        "slab": lambda: slab_contrast(z, slab, weight.flatten(), 0.1),
+    }
+    found = losses[name]
+    with torch.autocast("cpu", torch.bfloat16):
+        half = found()
+    assert torch.equal(half, found())
+
+
+def test_cosines_of_slices_by_their_four_numbers():
+    slices = draw(4, 2, 3, 5)
+    s = slice_similarities(slices)
+    for i, j, p, q in np.ndindex(2, 2, 3, 3):
+        expected = torch.cosine_similarity(slices[i, p], slices[j, q], dim=0)
+        assert s[i, j, p, q].item() == pytest.approx(expected.item(), abs=1e-6)

@@ -31,5 +31,5 @@ def test_it_is_monais_network_with_its_states_told():
 
 @pytest.mark.slow
 def test_sides_that_cannot_be_halved_are_refused():
-    with pytest.raises(BadInput, match="multiple of 32"):
-        build_network(VNet(), 0)(torch.zeros(1, 1, 32, 32, 40))
+    with pytest.raises(BadInput, match="multiple of 16"):
+        build_network(VNet(), 0)(torch.zeros(1, 1, 16, 32, 40))

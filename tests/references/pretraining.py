@@ -65,7 +65,7 @@ def slab_contrast(z, slab, tau):
     return sum(terms) / len(terms)
 
 
-def info_nce(query, positive, negatives, allowed, tau):
+def queue_contrast(query, positive, negatives, allowed, tau):
     answers = []
     for b, q in enumerate(query):
         up = math.exp(q @ positive[b] / tau)
@@ -98,7 +98,7 @@ def structure_weights(similarity, ddof=0):
 
 
 def printed(similarity, match, truth):
-    """S2 eq. 5 and eq. 7-8."""
+    """S2 eq. 5 and eq. 7-8, whose 1 / N^2 is left out."""
     weights, (n, m) = structure_weights(similarity), truth.shape
     p2p = p2s = 0.0
     for i in range(n):
@@ -106,7 +106,7 @@ def printed(similarity, match, truth):
             if truth[i, j]:
                 p2p -= math.log(match[i, j])
                 p2s -= weights[i, j] * math.log(match[i, j])
-    return p2p / truth.sum(), p2s / (n * m)
+    return p2p / truth.sum(), p2s
 
 
 def coded(similarity, match, truth):

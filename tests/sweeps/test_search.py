@@ -219,7 +219,7 @@ def test_mlflow_has_one_run_per_trial_and_stage_with_its_status(ended, tmp_path)
 def test_the_command_that_a_search_ends_with_shows_no_password():
     there = "postgresql://lab:secret@db/mlflow"
     args = dict(preset="laptop", data=None, folds=2, split=None, set=[], store="s", tracking=there)
-    args |= {"phantom": "wide", "normalise": "none"}
+    args |= {"phantom": "wide", "normalise": "none", "protocol": None}
     words = script._given(SimpleNamespace(**args))
     assert words[-2:] == ["--tracking", "postgresql://db/mlflow"]
     assert words[:6] == ["--preset", "laptop", "--folds", "2", "--phantom", "wide"]

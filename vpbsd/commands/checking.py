@@ -18,8 +18,7 @@ from vpbsd.data.intake.groups import doubts
 from vpbsd.data.remarks import remarks
 from vpbsd.data.thumbnails import MOST, draw_thumbnails
 from vpbsd.data.volumes import VolumeInfo, check_intensity, list_volumes
-from vpbsd.errors import BadInput
-from vpbsd.overrides import nearest, override
+from vpbsd.protocols import PROTOCOLS, settings_from
 from vpbsd.settings import PRESETS, Settings
 
 
@@ -28,17 +27,16 @@ def main() -> None:
     parser = command_parser("check", __doc__)
     parser.add_argument("data", metavar="DIR", help="folder of imported volumes")
     parser.add_argument("--preset", default="laptop", metavar="NAME", help=", ".join(PRESETS))
+    parser.add_argument("--protocol", metavar="NAME", help=", ".join(PROTOCOLS))
     parser.add_argument("--folds", type=int, metavar="N", help="cross-validation folds")
     parser.add_argument("--split", metavar="group|space", help="folds of groups, or of regions")
     parser.add_argument(
         "--thumbnails", metavar="PNG", help="picture of all volumes (default runs/check/DIR.png)"
     )
     args = parser.parse_args()
-    if args.preset not in PRESETS:
-        raise BadInput(f"there is no preset '{args.preset}'{nearest(args.preset, list(PRESETS))}")
     given = {"protocol.folds": args.folds, "protocol.split": args.split}
     changes = {path: value for path, value in given.items() if value is not None}
-    settings = override(PRESETS[args.preset](), changes)
+    settings = settings_from(args.preset, args.protocol, changes)
     volumes = list_volumes(args.data)
     picture = Path(args.thumbnails or f"runs/check/{Path(args.data).resolve().name}.png")
     draw_thumbnails(volumes, picture)

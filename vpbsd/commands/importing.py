@@ -42,6 +42,7 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
     add("--take", nargs="+", metavar="c=0", help="channel c, time t or position p of several")
     add("--dataset", metavar="NAME", help="the image among a file's named arrays")
     add("--label-dataset", metavar="NAME", help="the label among them")
+    add("--axes", choices=("zyx", "xyz"), default="zyx", help="order of a file's named arrays")
     add("--ignore-grids", action="store_true", help="labels fit, whatever their headers say")
     add("--masks-are-images", action="store_true", help="import volumes of two values as images")
     add("--replace", action="store_true", help="replace volumes of the same name that differ")
@@ -58,7 +59,7 @@ def run_import(args: argparse.Namespace) -> None:
         table=args.table,
         label_above=args.label_above,
         rules=Rules(
-            choice=Choice(_taken(args.take or ()), args.dataset, args.label_dataset),
+            choice=Choice(_taken(args.take or ()), args.dataset, args.label_dataset, args.axes),
             group_from=args.group_from,
             ignore_grids=args.ignore_grids,
             masks_are_images=args.masks_are_images,

@@ -14,6 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+DEGREES, SHIFT, SCALE = 30.0, 16.0, 0.1
+"""Largest turn about each axis, shift along it in voxels, and change of size, either way."""
+
 
 class Affine(NamedTuple):
     """Maps from the second view of B regions to the first, x -> matrix x + offset (H^-1 of S2)."""
@@ -38,10 +41,6 @@ def random_affines(
     count: int,
     sides: Sequence[int],
     stream: torch.Generator,
-    *,
-    degrees: float = 30.0,
-    shift: float = 16.0,
-    scale: float = 0.1,
 ) -> Affine:
     """Draws maps about the middle of a region: turns about all three axes, scaling, a shift.
 
@@ -49,16 +48,13 @@ def random_affines(
         count: B.
         sides: Of the region, in voxels.
         stream: On the CPU.
-        degrees: Largest turn about each axis, either way.
-        shift: Largest shift along each axis, in voxels.
-        scale: Largest change of size.
     """
     draw = 2 * torch.rand(count, 7, generator=stream) - 1
-    matrix = torch.eye(3).repeat(count, 1, 1) * (1 + scale * draw[:, 6]).view(-1, 1, 1)
-    for axis, angle in enumerate((draw[:, :3] * math.radians(degrees)).unbind(1)):
+    matrix = torch.eye(3).repeat(count, 1, 1) * (1 + SCALE * draw[:, 6]).view(-1, 1, 1)
+    for axis, angle in enumerate((draw[:, :3] * math.radians(DEGREES)).unbind(1)):
         matrix = matrix @ _turn(axis, angle)
     middle = torch.tensor([side / 2 for side in sides])
-    return Affine(matrix, middle + shift * draw[:, 3:6] - matrix @ middle)
+    return Affine(matrix, middle + SHIFT * draw[:, 3:6] - matrix @ middle)
 
 
 def warped(x: Tensor, affine: Affine, *, mirrored: bool) -> Tensor:

@@ -26,16 +26,15 @@ class ChunkReader:
 
     Args:
         volume: What is read.
-        kept: Bytes of decoded chunks in memory.
 
     Attributes:
         decoded: How many chunks were decoded so far.
     """
 
-    def __init__(self, volume: Volume, kept: int = KEPT) -> None:
+    def __init__(self, volume: Volume) -> None:
         self._volume, self.decoded = volume, 0
         self._sides = volume.image.chunks
-        most = max(1, kept // (prod(self._sides) * volume.image.dtype.itemsize))
+        most = max(1, KEPT // (prod(self._sides) * volume.image.dtype.itemsize))
         self._chunk = lru_cache(most)(self._decode)
 
     @property

@@ -12,6 +12,7 @@ from vpbsd.data.fold_checks import refuse_empty_labels, refuse_same_tissue, with
 from vpbsd.data.parts import Box, Fold, Part, whole_volume
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
+from vpbsd.overrides import nearest
 
 __all__ = ["Box", "Fold", "Part", "final_split", "held_out", "make_folds", "whole_volume"]
 
@@ -31,11 +32,10 @@ def make_folds(volumes: tuple[VolumeInfo, ...], protocol: Protocol) -> tuple[Fol
     labelled = tuple(v for v in volumes if v.labelled)
     if not labelled:
         raise BadInput("no volume of the data set has a label: import at least one with a label")
-    folds = _by_group if protocol.split == "group" else _by_space
     made = []
-    for fold in folds(volumes, labelled, protocol):
+    for fold in SPLITS[protocol.split](volumes, labelled, protocol):
         refuse_empty_labels(fold)
-        if protocol.split == "group":
+        if protocol.split != "space":
             refuse_same_tissue(fold)
         made.append(without_empty_tests(fold))
     return tuple(made)
@@ -107,13 +107,42 @@ def _by_group(
             f"{protocol.folds} folds need as many groups, but the labelled volumes have "
             f"{len(groups)} ({', '.join(groups)}): pass {fewer}--split space"
         )
-    folds = []
-    for k in range(protocol.folds):
-        tested = set(groups[k :: protocol.folds])
-        train = [whole_volume(v) for v in labelled if v.group not in tested]
-        test = [whole_volume(v) for v in labelled if v.group in tested]
-        folds.append(_fold(k, train, test, _without_label(volumes, tested), protocol))
-    return tuple(folds)
+    every = (set(groups[k :: protocol.folds]) for k in range(protocol.folds))
+    return tuple(_testing(k, tested, volumes, protocol) for k, tested in enumerate(every))
+
+
+def _by_name(
+    volumes: tuple[VolumeInfo, ...], labelled: tuple[VolumeInfo, ...], protocol: Protocol
+) -> tuple[Fold, ...]:
+    """Makes the one split of published data sets: the last groups by name, or named ones, test."""
+    groups = sorted({v.group for v in labelled})
+    assert protocol.tested is not None, "a named split says whom it tests"
+    if isinstance(protocol.tested, int):
+        tested = groups[-protocol.tested :]
+    else:
+        tested = list(protocol.tested)
+    unknown = sorted(set(tested) - set(groups))
+    if unknown:
+        raise BadInput(
+            f"protocol.tested names {unknown[0]}, which is no labelled group"
+            f"{nearest(unknown[0], groups)}"
+        )
+    if len(tested) >= len(groups):
+        raise BadInput(
+            f"protocol.tested is {len(tested)} groups, and {len(groups)} have a label: none is "
+            "left to train on"
+        )
+    return (_testing(0, set(tested), volumes, protocol),)
+
+
+def _testing(
+    index: int, tested: set[str], volumes: tuple[VolumeInfo, ...], protocol: Protocol
+) -> Fold:
+    """Makes the fold that tests all labelled volumes of some groups."""
+    labelled = [v for v in volumes if v.labelled]
+    train = [whole_volume(v) for v in labelled if v.group not in tested]
+    test = [whole_volume(v) for v in labelled if v.group in tested]
+    return _fold(index, train, test, _without_label(volumes, tested), protocol)
 
 
 def _without_label(volumes: Iterable[VolumeInfo], tested: set[str]) -> list[Part]:
@@ -142,6 +171,8 @@ def _groups_with_labels(index: int, train: list[Part], protocol: Protocol) -> se
             f"protocol.train_groups is {protocol.train_groups}, but fold {index} has only "
             f"{len(groups)} training groups: give {len(groups)} or fewer, or leave it out for all"
         )
+    if protocol.split == "named" and protocol.draw == 0:
+        return set(groups[: protocol.train_groups])
     order = np.random.Generator(np.random.PCG64([protocol.draw, index])).permutation(len(groups))
     return {groups[i] for i in order[: protocol.train_groups]}
 
@@ -204,3 +235,7 @@ def _cut(volume: VolumeInfo, axis: int, start: int, stop: int) -> Part:
 
 def _sorted(parts: list[Part]) -> tuple[Part, ...]:
     return tuple(sorted(parts, key=lambda part: part.identity))
+
+
+SPLITS = {"group": _by_group, "space": _by_space, "named": _by_name}
+"""By the name that `protocol.split` takes."""

@@ -36,7 +36,8 @@ def remarks(
         yield from _few(list(found))
     for names in same_voxels((v.name, v.group, v.content) for v in volumes):
         yield f"note: {' and '.join(names)} hold the same voxels under different groups"
-    if all(v.labelled for v in volumes):
+    hidden = any(not p.volume.labelled for fold in folds for p in fold.unlabelled)
+    if all(v.labelled for v in volumes) and not hidden:
         yield "note: no volume is without label: pre-training and L_semi read training images only"
     groups = {v.group for v in volumes if v.labelled}
     if len(groups) < FEW_GROUPS:

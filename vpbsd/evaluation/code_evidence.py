@@ -21,6 +21,7 @@ from vpbsd.data.lattice import PatchSet
 from vpbsd.evaluation.code_pictures import Swapped, code_shares, swapped_masks
 from vpbsd.evaluation.code_statistics import dice, donors, held_out_r2
 from vpbsd.evaluation.codebook_health import StageSummary
+from vpbsd.losses.classes import decided
 from vpbsd.losses.segmentation import shrunk, vessel_probability
 from vpbsd.losses.weighting import token_share
 from vpbsd.networks.swin_unetr import SKIPS, SwinTeacher
@@ -189,7 +190,7 @@ def _encoded(teacher: SwinTeacher, patches: PatchSet, chosen: list[int]) -> Iter
 def _mask(teacher: SwinTeacher, one: Encoded, codes: Tensor) -> Tensor:
     """Segments a patch with these codes, unless the teacher's decoder never sees any."""
     logits = teacher.decode(one.x, one.hidden, codes if teacher.decode_codes else None).logits
-    return vessel_probability(logits).sum(1, keepdim=True) > 0.5  # any class but background
+    return decided(vessel_probability(logits)).any(1, keepdim=True)  # any class but background
 
 
 def _cell_means(values: Tensor, one: Encoded) -> Tensor:

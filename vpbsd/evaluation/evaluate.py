@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from vpbsd.config import Data, Precision
+from vpbsd.config import Data, Grid, Precision
 from vpbsd.data.folds import Part
 from vpbsd.data.volumes import open_volume
 from vpbsd.evaluation.metrics import best_threshold, measure
@@ -18,7 +18,11 @@ from vpbsd.inference.sliding_window import label_of, predict_part, reader
 
 
 def evaluate(
-    network: nn.Module, parts: tuple[Part, ...], data: Data, precision: Precision
+    network: nn.Module,
+    parts: tuple[Part, ...],
+    data: Data,
+    precision: Precision,
+    stride: Grid | None = None,
 ) -> Iterator[tuple[Row, dict[str, Picture]]]:
     """Measures a network on each part; see `measure_part`.
 
@@ -27,12 +31,13 @@ def evaluate(
         parts: Labelled.
         data: Patch size and normalisation that the network was trained with.
         precision: bf16 runs the network under autocast.
+        stride: From window to window, see `predict_block`.
 
     Yields:
         A row and pictures by name.
     """
     for part in parts:
-        probability = predict_part(network, part, data, precision)
+        probability = predict_part(network, part, data, precision, stride)
         yield measure_part(part, label_of(probability), data)
 
 

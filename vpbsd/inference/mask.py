@@ -22,6 +22,7 @@ from vpbsd.data.volumes import AXES, CHUNK, Slices, VolumeInfo
 from vpbsd.errors import BadInput
 
 Stored = zarr.Array[Any]
+SMALLEST = 256  # longest side in voxels that needs no coarser level
 
 
 class MaskFile:
@@ -81,14 +82,14 @@ class MaskFile:
         self._mask[block] = mask
         self._done[self._place(block)] = _checksum(mask)
 
-    def write_levels(self, smallest: int = 256) -> None:
+    def write_levels(self) -> None:
         """Adds coarser levels, in which a voxel is of the highest class of its eight."""
         level, path = self._mask, 0
         ome: Any = self._group.attrs["ome"]
         (image,) = ome["multiscales"]
         (first, *_) = image["datasets"]
         datasets = [first]
-        while max(level.shape) > smallest:
+        while max(level.shape) > SMALLEST:
             path += 1
             shape = tuple(-(-n // 2) for n in level.shape)
             coarse = self._array(self._group, str(path), (shape[0], shape[1], shape[2]))

@@ -27,15 +27,17 @@ Slices = tuple[slice, slice, slice]
 Read = Callable[[Slices], NDArray[np.float32]]
 
 
-def window_starts(n: int, patch: int) -> list[int]:
-    """Lists first voxels of half-overlapping windows along an axis; the last ends at the border.
+def window_starts(n: int, patch: int, stride: int | None = None) -> list[int]:
+    """Lists first voxels of windows along an axis, half overlapping or a stride apart.
 
-    >>> window_starts(150, 64)
-    [0, 32, 64, 86]
+    The last one ends at the border.
+
+    >>> window_starts(150, 64), window_starts(88, 80, 4)
+    ([0, 32, 64, 86], [0, 4, 8])
     """
     if n <= patch:
         return [0]
-    return [*range(0, n - patch, patch // 2), n - patch]
+    return [*range(0, n - patch, stride or patch // 2), n - patch]
 
 
 def blocks(shape: Grid, side: int) -> list[Slices]:
@@ -62,6 +64,7 @@ def predict(
     patch: Grid,
     precision: Precision = "fp32",
     side: int = 256,
+    stride: Grid | None = None,
 ) -> Iterator[tuple[Slices, NDArray[np.float32]]]:
     """Predicts the foreground probability of a volume, one block after the other.
 
@@ -72,17 +75,18 @@ def predict(
         patch: The window.
         precision: bf16 runs the network under autocast.
         side: Voxels per axis of a block; any value gives the same answer.
+        stride: See `predict_block`.
 
     Yields:
         (where, probability in [0, 1] of that shape)
     """
     network.eval()
     for block in blocks(shape, side):
-        yield block, predict_block(network, read, shape, patch, block, precision)
+        yield block, predict_block(network, read, shape, patch, block, precision, stride=stride)
 
 
 @torch.no_grad()
-def predict_block(
+def predict_block(  # noqa: PLR0913 (where, and how its windows lie)
     network: nn.Module,
     read: Read,
     shape: Grid,
@@ -90,6 +94,7 @@ def predict_block(
     block: Slices,
     precision: Precision = "fp32",
     batch: int = 1,
+    stride: Grid | None = None,
 ) -> NDArray[np.float32]:
     """Predicts the foreground probability of one block from every window that touches it, blended.
 
@@ -101,17 +106,20 @@ def predict_block(
         block: Where.
         precision: bf16 runs the network under autocast.
         batch: Windows that go through it together.
+        stride: From one window to the next, all with equal weight; None: half a patch, blended
+            with a Gaussian.
 
     Returns:
         float32 in [0, 1], of the block's shape; where there are K > 1 foreground classes, a
         channel for each comes first.
     """
     device = next(network.parameters()).device
-    importance = compute_importance_map(patch, mode="gaussian", sigma_scale=0.125).numpy()
+    mode = "gaussian" if stride is None else "constant"
+    importance = compute_importance_map(patch, mode=mode, sigma_scale=0.125).numpy()
     size = tuple(b.stop - b.start for b in block)
     total, weight = np.zeros((1, *size), np.float32), np.zeros(size, np.float32)
     autocast: Any = torch.autocast(device.type, torch.bfloat16)
-    windows = list(_windows_touching(block, shape, patch))
+    windows = list(_windows_touching(block, shape, patch, stride))
     for first in range(0, len(windows), batch):
         some = windows[first : first + batch]
         images = np.stack([padded(read(window), patch) for window in some])
@@ -146,11 +154,15 @@ def label_of(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def predict_part(
-    network: nn.Module, part: Part, data: Data, precision: Precision
+    network: nn.Module,
+    part: Part,
+    data: Data,
+    precision: Precision,
+    stride: Grid | None = None,
 ) -> NDArray[np.float32]:
     """Predicts a part in one block, no window twice; see `predict_block`."""
     side, read = max(part.shape), reader(part, data)
-    ((_, probability),) = predict(network, read, part.shape, data.patch, precision, side)
+    ((_, probability),) = predict(network, read, part.shape, data.patch, precision, side, stride)
     return probability
 
 
@@ -172,10 +184,13 @@ def reader(part: Part, data: Data) -> Read:
     return read
 
 
-def _windows_touching(block: Slices, shape: Grid, patch: Grid) -> Iterator[Slices]:
+def _windows_touching(
+    block: Slices, shape: Grid, patch: Grid, stride: Grid | None
+) -> Iterator[Slices]:
+    every = map(window_starts, shape, patch, stride or (None, None, None))
     touching = [
-        [slice(s, min(s + p, n)) for s in window_starts(n, p) if s < b.stop and s + p > b.start]
-        for b, n, p in zip(block, shape, patch, strict=True)
+        [slice(s, min(s + p, n)) for s in starts if s < b.stop and s + p > b.start]
+        for b, n, p, starts in zip(block, shape, patch, every, strict=True)
     ]
     yield from ((z, y, x) for z, y, x in product(*touching))
 

@@ -76,7 +76,7 @@ def certainty_threshold(t: float, length: float, start: float = 0.75, classes: i
         classes: C, background included.
 
     Returns:
-        Nats. (start + (1 - start) * ramp(t, length)) * ln 2.
+        Nats. (start + (1 - start) * ramp(t, length)) * ln C.
 
     >>> round(certainty_threshold(10, 10) / log(2), 4)
     1.0

@@ -43,11 +43,12 @@ def clipped_distance(where: Tensor, clip: int) -> Tensor:
         where: bool, (B, K, D, H, W).
         clip: voxels.
     """
-    squares = torch.where(where, 0.0, 3.0 * (clip + 1) ** 2)
+    beyond = 3.0 * (clip + 1) ** 2  # further than any distance that counts
+    squares = torch.where(where, 0.0, beyond)
     for axis in (2, 3, 4):
         side = squares.shape[axis]
         border = [0, 0] * (4 - axis) + [clip, clip]
-        padded = F.pad(squares, border, value=float(squares.max()))
+        padded = F.pad(squares, border, value=beyond)
         steps = [padded.narrow(axis, clip + d, side) + d * d for d in range(-clip, clip + 1)]
         squares = torch.stack(steps).amin(0)
     return squares.sqrt().clamp(max=clip)

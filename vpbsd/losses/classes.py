@@ -70,8 +70,18 @@ def decided(probability: Tensor) -> Tensor:
     if probability.shape[1] == 1:
         return (probability > 0.5).float()
     background = 1 - probability.sum(1, keepdim=True)
-    best = torch.cat((background, probability), 1).argmax(1)
-    return F.one_hot(best, 1 + probability.shape[1]).movedim(-1, 1)[:, 1:].float()
+    return _channels(torch.cat((background, probability), 1))
+
+
+def hard_labels(logits: Tensor) -> Tensor:
+    """Picks each voxel's likeliest class, (B, 1 + K, ...) -> (B, K, ...) float32, no gradient.
+
+    `decided` on logits: two of which differ may have one probability.
+
+    >>> hard_labels(torch.tensor([[0.0, 2.0], [1.0, 1.0]]).view(1, 2, 1, 1, 2)).flatten().tolist()
+    [1.0, 0.0]
+    """
+    return _channels(logits.detach())
 
 
 def class_numbers(target: Tensor) -> Tensor:
@@ -82,3 +92,8 @@ def class_numbers(target: Tensor) -> Tensor:
     """
     numbers = torch.arange(1, 1 + target.shape[1], device=target.device)
     return (target.long() * numbers.view(1, -1, *[1] * (target.ndim - 2))).sum(1)
+
+
+def _channels(scores: Tensor) -> Tensor:
+    """Marks the class of the largest score, background's being no channel of the answer."""
+    return F.one_hot(scores.argmax(1), scores.shape[1]).movedim(-1, 1)[:, 1:].float()

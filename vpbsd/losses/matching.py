@@ -13,15 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vpbsd.losses.contrast import NEVER, products
+
 ITERATIONS = 100
 DUSTBIN = 1.0
 LEAST = 1e-6
 
 
-def info_nce(
+def queue_contrast(
     query: Tensor, positive: Tensor, negatives: Tensor, allowed: Tensor, tau: float
 ) -> Tensor:
-    """Computes -log exp(q k+ / tau) / sum over k+ and negatives (S2 eq. 1), (B,).
+    """Computes -log exp(q k+ / tau) / sum over k+ and a queue of negatives (S2 eq. 1), (B,).
 
     The printed tau stands outside the exponential of the sum: a misprint.
 
@@ -32,10 +34,10 @@ def info_nce(
         allowed: (B, K), which of them count for which query.
         tau: Temperature.
     """
-    own = (query * positive).sum(1, keepdim=True).float() / tau
-    others = (query @ negatives.mT).float() / tau
-    every = torch.cat([own, others.masked_fill(~allowed, -1e4)], 1)
-    return every.logsumexp(1) - own[:, 0]
+    own = products(query[:, None], positive[:, None])[:, 0] / tau
+    others = (products(query, negatives) / tau).masked_fill(~allowed, NEVER)
+    first = torch.zeros(len(query), dtype=torch.int64, device=query.device)
+    return F.cross_entropy(torch.cat([own, others], 1), first, reduction="none")
 
 
 def dual_softmax(scores: Tensor) -> Tensor:
@@ -43,23 +45,22 @@ def dual_softmax(scores: Tensor) -> Tensor:
     return scores.log_softmax(1) + scores.log_softmax(0)
 
 
-def sinkhorn(scores: Tensor, iterations: int = ITERATIONS, dustbin: float = DUSTBIN) -> Tensor:
+def sinkhorn(scores: Tensor) -> Tensor:
     """Computes log M_hat by optimal transport with a dustbin for what matches nothing, (N, M).
 
     Each token has mass 1 and each dustbin that of all tokens opposite, so that rows and columns of
-    M_hat sum to at most 1. In the log domain; S2's alternative to eq. 4, as in SuperGlue.
+    M_hat sum to at most 1. In the log domain; S2's alternative to eq. 4, as in SuperGlue, and with
+    the numbers of S2's code: `ITERATIONS`, and `DUSTBIN` as the score of a token against its own.
 
     Args:
         scores: (N, M).
-        iterations: Of scaling rows, then columns.
-        dustbin: Score of every token against its dustbin.
     """
     n, m = scores.shape
-    full = F.pad(scores, (0, 1, 0, 1), value=dustbin)
+    full = F.pad(scores, (0, 1, 0, 1), value=DUSTBIN)
     rows, columns = full.new_zeros(n + 1), full.new_zeros(m + 1)
     rows[-1], columns[-1] = log(m), log(n)
     u, v = torch.zeros_like(rows), torch.zeros_like(columns)
-    for _ in range(iterations):
+    for _ in range(ITERATIONS):
         u = rows - (full + v).logsumexp(1)
         v = columns - (full + u[:, None]).logsumexp(0)
     return (full + u[:, None] + v)[:n, :m]
@@ -86,10 +87,11 @@ def structure_weights(similarity: Tensor, *, unbiased: bool = False) -> Tensor:
 
 
 def printed_losses(cosine: Tensor, log_match: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Computes L_p2p (S2 eq. 5) and L_p2s (eq. 7-8) as they are printed.
+    """Computes L_p2p (S2 eq. 5) and L_p2s (eq. 7-8) as they are printed, but for 1 / N^2.
 
     L_p2p averages -log M_hat over the matches. L_p2s weighs the same terms, with weights that sum
-    to no more than 1, and divides their sum by the number of pairs besides.
+    to no more than 1 over matches; eq. 8 divides their sum by all pairs besides, which would leave
+    nothing of it, and the code does not.
 
     Args:
         cosine: (N, M), similarities that the Sharpe ratios are taken of.
@@ -98,7 +100,7 @@ def printed_losses(cosine: Tensor, log_match: Tensor, truth: Tensor) -> tuple[Te
     """
     terms = -log_match * truth
     weighted = structure_weights(cosine) * terms
-    return terms.sum() / truth.sum().clamp_min(1), weighted.sum() / truth.numel()
+    return terms.sum() / truth.sum().clamp_min(1), weighted.sum()
 
 
 def coded_losses(cosine: Tensor, log_match: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,10 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vpbsd.losses.contrast import NEVER, similarities
 from vpbsd.losses.weighting import weighted_mean
-
-NEVER = -1e4
-"""Logit of what is left out."""
 
 
 def slab_places(count: int, slabs: int, volumes: int, stream: torch.Generator) -> Tensor:
@@ -51,10 +49,10 @@ def take_slices(volume: Tensor, valid: Tensor, axis: int, places: Tensor) -> tup
     return flat, known.amax(2)
 
 
-def similarities(slices: Tensor) -> Tensor:
-    """Computes all cosines in float32, (M, P, F) -> s (M, M, P, P)."""
-    unit = F.normalize(slices.float(), dim=2)
-    return torch.einsum("ipf,jqf->ijpq", unit, unit)
+def slice_similarities(slices: Tensor) -> Tensor:
+    """Computes the cosines of all slices, (M, P, F) -> s (M, M, P, P), float32."""
+    (m, p, _), flat = slices.shape, slices.flatten(0, 1)
+    return similarities(flat, flat).view(m, p, m, p).transpose(1, 2)
 
 
 def comparative_loss(s: Tensor, weight: Tensor) -> Tensor:
@@ -65,7 +63,7 @@ def comparative_loss(s: Tensor, weight: Tensor) -> Tensor:
     an alternative is exp(s), as the printed eq. 1 must mean: a cosine may be negative.
 
     Args:
-        s: (M, M, P, P) of `similarities`.
+        s: (M, M, P, P) of `slice_similarities`.
         weight: (M, P), of each slice; a triplet weighs the product of its three.
     """
     own, across = _own(s), _across(s)
@@ -75,15 +73,15 @@ def comparative_loss(s: Tensor, weight: Tensor) -> Tensor:
     return weighted_mean(F.softplus(margin), keep)
 
 
-def contrastive_loss(s: Tensor, weight: Tensor, tau: float = 1.0) -> Tensor:
+def contrastive_loss(s: Tensor, weight: Tensor, tau: float) -> Tensor:
     """Computes the contrastive loss of slices (S4 eq. 3), a mean over pairs of similar ones.
 
     -log exp(s+) / (exp(s+) + sum over q != p of exp(s(i_p, i_q))), s+ = s(i_p, j_p), all over tau.
 
     Args:
-        s: (M, M, P, P) of `similarities`.
+        s: (M, M, P, P) of `slice_similarities`.
         weight: (M, P), of each slice; one without image is in no pair and no sum.
-        tau: Temperature; the paper has none.
+        tau: Temperature; 1 in the paper.
     """
     own, across = _own(s) / tau, _across(s) / tau
     others = (_apart(s, 2) * weight[:, None]) > 0
@@ -93,7 +91,7 @@ def contrastive_loss(s: Tensor, weight: Tensor, tau: float = 1.0) -> Tensor:
     return weighted_mean(every.logsumexp(3) - across, keep)
 
 
-def slab_contrast(z: Tensor, slab: Tensor, weight: Tensor, tau: float = 0.1) -> Tensor:
+def slab_contrast(z: Tensor, slab: Tensor, weight: Tensor, tau: float) -> Tensor:
     """Computes Chaitanya's G^D: every two slices of one slab attract, other slabs repel.
 
     -log exp(s_ab) / (exp(s_ab) + sum over n of another slab exp(s_an)), s the cosine over tau; a
@@ -105,8 +103,7 @@ def slab_contrast(z: Tensor, slab: Tensor, weight: Tensor, tau: float = 0.1) -> 
         weight: (N,), 0 for a slice without image.
         tau: Temperature.
     """
-    unit = F.normalize(z.float(), dim=1)
-    s = unit @ unit.T / tau
+    s = similarities(z, z) / tau
     same = slab[:, None] == slab[None]
     repel = s.masked_fill(same | (weight[None] == 0), NEVER).logsumexp(1)
     keep = same.float() * _apart(s, 0) * weight[:, None] * weight[None]

@@ -19,8 +19,8 @@ from vpbsd.data.patches import Semi
 from vpbsd.losses.distillation import agreement, boundary_loss
 from vpbsd.methods.distilling_configs import AbConfig
 from vpbsd.methods.method import Clock
-from vpbsd.methods.student import StudentMethod, seen_by, together, train_encoder_only
-from vpbsd.networks.heads import Connector
+from vpbsd.methods.student import StudentMethod, seen_by, together
+from vpbsd.networks.heads import Connector, train_only
 from vpbsd.random_streams import initialising
 
 
@@ -33,7 +33,7 @@ class ActivationBoundaries(StudentMethod[AbConfig]):
     def __init__(self, config: AbConfig, seed: int) -> None:
         super().__init__(config, seed)
         self.ab, width = config.ab, config.network.widths[-1]
-        train_encoder_only(self.student)
+        train_only(self.student, ("encoder.",))
         with initialising(seed, "connectors"):
             self.deepest = Connector(width, config.teacher_width)
             if self.ab.factor16:

@@ -15,12 +15,13 @@ from typing import final
 from torch import Tensor
 
 from vpbsd.data.patches import Semi
-from vpbsd.losses.cross_teaching import cross_entropies
-from vpbsd.losses.segmentation import supervised_loss
+from vpbsd.losses.classes import hard_labels
+from vpbsd.losses.segmentation import cross_entropy_loss
 from vpbsd.methods.method import Clock
 from vpbsd.methods.rival_configs import CpsConfig
 from vpbsd.methods.semi import ramped_weight
 from vpbsd.methods.student import StudentMethod
+from vpbsd.methods.two_networks import answers_of, both_supervised
 from vpbsd.networks.build import build_network
 from vpbsd.random_streams import stream
 
@@ -36,18 +37,14 @@ class CrossPseudo(StudentMethod[CpsConfig]):
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """Returns `sup` of both students and, with a weight, `cps` on all patches."""
         labelled, unlabelled = batch
-        first, second = self._answers(labelled.image)
-        sup, sup_other = (
-            supervised_loss(self.config.sup, logits, labelled.label, labelled.valid)
-            for logits in (first, second)
-        )
-        terms = {"sup": sup, "sup_other": sup_other}
+        known = answers_of(self.student, self.other, labelled.image)
+        terms = both_supervised(self.config.sup, known, labelled, "sup_other")
         if not self.config.cps.weight:
             return terms
         assert unlabelled is not None, "unlabelled patches come with the batch"
-        cps = cross_entropies(first, second, labelled.valid)
-        cps = cps + cross_entropies(*self._answers(unlabelled.image), unlabelled.valid)
-        return {**terms, "cps": cps}
+        guessed = answers_of(self.student, self.other, unlabelled.image)
+        cps = cross_entropies(*known.logits, labelled.valid)
+        return {**terms, "cps": cps + cross_entropies(*guessed.logits, unlabelled.valid)}
 
     def weights(self, clock: Clock) -> dict[str, float]:
         """Returns 1 for each student's labels, and w(t)."""
@@ -55,5 +52,16 @@ class CrossPseudo(StudentMethod[CpsConfig]):
         cross = {"cps": ramped_weight(clock, cps.weight, cps.ramp_share)} if cps.weight else {}
         return {"sup": 1.0, "sup_other": 1.0, **cross}
 
-    def _answers(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        return self.student(image).logits, self.other(image).logits
+
+def cross_entropies(first: Tensor, second: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Computes CE(p_1, argmax p_2) + CE(p_2, argmax p_1), means over valid voxels (eq. 2).
+
+    Each sees the other as given: no gradient flows through a label.
+
+    Args:
+        first: logits of one network, (B, 1 + K, D, H, W).
+        second: of the other, same shape.
+        weight: (B, 1, D, H, W), 0 on padded voxels.
+    """
+    one = cross_entropy_loss(first, hard_labels(second), weight)
+    return one + cross_entropy_loss(second, hard_labels(first), weight)

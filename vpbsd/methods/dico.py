@@ -20,15 +20,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vpbsd.data.patches import Labelled, Semi, Unlabelled
-from vpbsd.losses.cross_teaching import hard_labels
+from vpbsd.losses.classes import hard_labels
 from vpbsd.losses.segmentation import supervised_loss, vessel_probability
 from vpbsd.methods.method import Clock
 from vpbsd.methods.rival_configs import DicoConfig
 from vpbsd.methods.student import StudentMethod
-from vpbsd.networks.build import build_network
+from vpbsd.methods.two_networks import answers_of, both_supervised, build_transformer
 from vpbsd.networks.discriminator import Discriminator, projection
 from vpbsd.networks.roles import bypass
-from vpbsd.random_streams import initialising, stream
+from vpbsd.random_streams import initialising
 
 
 @final
@@ -40,8 +40,7 @@ class Dico(StudentMethod[DicoConfig]):
     def __init__(self, config: DicoConfig, seed: int) -> None:
         super().__init__(config, seed)
         self.dico = config.dico
-        self.transformer = build_network(config.transformer, stream(seed, "transformer"))
-        self.transformer.get_submodule("reconstruction").requires_grad_(False)
+        self.transformer = build_transformer(config, seed)
         if self.dico.adversarial:
             with initialising(seed, "discriminator"):
                 self.discriminator = Discriminator(config.network.classes)
@@ -50,22 +49,18 @@ class Dico(StudentMethod[DicoConfig]):
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """Returns `sup` of both, `pseudo` of the one that learns, `adv` and `discriminator`."""
         labelled, unlabelled = batch
-        nets, kind = (self.student, self.transformer), self.config.sup
-        sup, other = (
-            supervised_loss(kind, net(labelled.image).logits, labelled.label, labelled.valid)
-            for net in nets
-        )
-        terms = {"sup": sup, "sup_transformer": other}
+        known = answers_of(self.student, self.transformer, labelled.image)
+        terms = both_supervised(self.config.sup, known, labelled, "sup_transformer")
         if not self.config.draws_unlabelled:
             return terms
         assert unlabelled is not None, "unlabelled patches come with the batch"
-        guesses = [net(unlabelled.image).logits for net in nets]
+        guesses = answers_of(self.student, self.transformer, unlabelled.image).logits
         if self.dico.weight:
-            leads = bool(sup <= other)
+            leads = bool(terms["sup"] <= terms["sup_transformer"])
             teacher, learner = guesses if leads else guesses[::-1]
             self.taught.fill_(float(leads))
             target = hard_labels(teacher)
-            terms["pseudo"] = supervised_loss(kind, learner, target, unlabelled.valid)
+            terms["pseudo"] = supervised_loss(self.config.sup, learner, target, unlabelled.valid)
         if self.dico.adversarial:
             masks = [vessel_probability(logits) for logits in guesses]
             terms |= self._adversarial(masks, labelled, unlabelled)

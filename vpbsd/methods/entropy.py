@@ -1,4 +1,4 @@
-"""Entropy minimisation (ME in S0's Table 1): L = L_sup + w(t) * mean entropy of p_S(x_u) / ln 2.
+"""Entropy minimisation (ME in S0's Table 1): L = L_sup + w(t) * mean entropy of p_S(x_u) / ln C.
 
 Vu et al. 2019, ADVENT, eq. 2-3: its direct form, MinEnt, not the adversarial one. L_sup and w as
 in SSL4MIS (half cross entropy, half Dice; .1 * ramp over the whole run); entropy is taken over

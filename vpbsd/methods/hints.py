@@ -16,8 +16,8 @@ from vpbsd.data.patches import Semi
 from vpbsd.losses.distillation import feature_l2
 from vpbsd.methods.distilling_configs import HintsConfig
 from vpbsd.methods.method import Clock
-from vpbsd.methods.student import StudentMethod, seen_by, together, train_encoder_only
-from vpbsd.networks.heads import Regressor
+from vpbsd.methods.student import StudentMethod, seen_by, together
+from vpbsd.networks.heads import Regressor, train_only
 from vpbsd.random_streams import initialising
 
 
@@ -27,7 +27,7 @@ class Hints(StudentMethod[HintsConfig]):
 
     def __init__(self, config: HintsConfig, seed: int) -> None:
         super().__init__(config, seed)
-        train_encoder_only(self.student)
+        train_only(self.student, ("encoder.",))
         with initialising(seed, "regressor"):
             self.regressor = Regressor(config.network.widths[-1], config.teacher_width)
 

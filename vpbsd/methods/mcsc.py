@@ -16,20 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from vpbsd.data.patches import Semi
-from vpbsd.losses.cross_teaching import cross_dice, hard_labels
-from vpbsd.losses.segmentation import dice_loss, supervised_loss
+from vpbsd.losses.classes import hard_labels
+from vpbsd.losses.segmentation import dice_loss, vessel_probability
 from vpbsd.losses.supervised_contrast import supervised_contrast
 from vpbsd.methods.local_groups import Voxels, draw_blocks, groups_of, stratified
 from vpbsd.methods.method import Clock
 from vpbsd.methods.rival_configs import McscConfig
 from vpbsd.methods.semi import ramped_weight
 from vpbsd.methods.student import StudentMethod, resized
-from vpbsd.networks.build import build_network, decoded_width
-from vpbsd.networks.output import SegOutput, place_of
-from vpbsd.networks.projector import Projector
-from vpbsd.random_streams import generator, initialising, stream
-
-Both = tuple[SegOutput, SegOutput]
+from vpbsd.methods.two_networks import Both, answers_of, both_supervised, build_transformer
+from vpbsd.networks.build import decoded_width
+from vpbsd.networks.output import place_of
+from vpbsd.networks.projectors import SharedProjector
+from vpbsd.random_streams import generator, initialising
 
 
 class Labelling(NamedTuple):
@@ -49,35 +48,31 @@ class Mcsc(StudentMethod[McscConfig]):
     def __init__(self, config: McscConfig, seed: int) -> None:
         super().__init__(config, seed)
         self.mcsc = config.mcsc
-        self.transformer = build_network(config.transformer, stream(seed, "transformer"))
-        self.transformer.get_submodule("reconstruction").requires_grad_(False)
+        self.transformer = build_transformer(config, seed)
         with initialising(seed, "projectors"):
             kinds = (config.network, config.transformer)
             self.projectors = nn.ModuleDict()
             for cell in self.mcsc.contrasted:
                 first, second = (decoded_width(kind, cell) for kind in kinds)
-                self.projectors[str(cell)] = Projector((first, second))
+                self.projectors[str(cell)] = SharedProjector((first, second))
         self.register_buffer("agreed", torch.zeros(()))
 
     def losses(self, batch: Semi, clock: Clock) -> dict[str, Tensor]:
         """Returns `sup` and `cps` of both networks, and `contrast` by scale."""
         labelled, unlabelled = batch
         known, truth = self._answers(labelled.image), labelled.label
-        sup, other = (
-            supervised_loss(self.config.sup, answer.logits, truth, labelled.valid)
-            for answer in known
-        )
-        terms = {"sup": sup, "sup_transformer": other}
+        terms = both_supervised(self.config.sup, known, labelled, "sup_transformer")
         if not self.config.draws_unlabelled:
             return terms
         assert unlabelled is not None, "unlabelled patches come with the batch"
         guessed = self._answers(unlabelled.image)
-        a, b, valid = guessed[0].logits, guessed[1].logits, unlabelled.valid
+        (a, b), valid = guessed.logits, unlabelled.valid
+        first, second = hard_labels(a), hard_labels(b)
         if self.mcsc.cps:
-            terms |= {"cps": cross_dice(a, b, valid), "cps_transformer": cross_dice(b, a, valid)}
-        own = hard_labels(a), hard_labels(b)
-        self.agreed.copy_(1 - dice_loss(*own, valid))
-        crossed = own if self.mcsc.labels == "own" else (own[1], own[0])
+            terms["cps"] = dice_loss(vessel_probability(a), second, valid)
+            terms["cps_transformer"] = dice_loss(vessel_probability(b), first, valid)
+        self.agreed.copy_(1 - dice_loss(first, second, valid))
+        crossed = (first, second) if self.mcsc.labels == "own" else (second, first)
         told = [Labelling(known, (truth, truth), labelled.valid)]
         if clock.step >= self.mcsc.start_share * clock.total_steps:
             told.append(Labelling(guessed, crossed, valid))
@@ -85,10 +80,11 @@ class Mcsc(StudentMethod[McscConfig]):
         return terms | scales
 
     def weights(self, clock: Clock) -> dict[str, float]:
-        """Returns 1 for labels, ramped w_cps, and w_cl at each scale."""
+        """Returns 1 for labels, ramped w_cps, and w_cl for each network at each scale."""
         cps = ramped_weight(clock, self.mcsc.cps, self.mcsc.ramp_share)
         crossed = {"cps": cps, "cps_transformer": cps} if self.mcsc.cps else {}
-        contrasts = {f"contrast_{cell}": self.mcsc.contrast for cell in self.mcsc.contrasted}
+        # the loss of either network has w_cl L_cl, and L is their sum
+        contrasts = {f"contrast_{c}": 2 * self.mcsc.contrast for c in self.mcsc.contrasted}
         return {"sup": 1.0, "sup_transformer": 1.0, **crossed, **contrasts}
 
     def readings(self, clock: Clock) -> dict[str, float]:
@@ -96,7 +92,7 @@ class Mcsc(StudentMethod[McscConfig]):
         return {"agreement": float(self.agreed)} if self.config.draws_unlabelled else {}
 
     def _answers(self, image: Tensor) -> Both:
-        return self.student(image), self.transformer(image)
+        return answers_of(self.student, self.transformer, image)
 
     def _contrast(self, cell: int, told: list[Labelling], clock: Clock) -> Tensor:
         """Averages the contrast over groups of blocks, those that have something to contrast."""

@@ -77,4 +77,4 @@ Noise = Annotated[float, Field(ge=0)]
 Passes = Annotated[int, Field(ge=1)]
 """T of UA-MT: noisy passes that uncertainty is read from."""
 Certain = Annotated[float, Field(ge=0, le=1)]
-"""First threshold of UA-MT, as a share of ln 2."""
+"""First threshold of UA-MT, as a share of ln C."""

@@ -63,6 +63,7 @@ class ComparativeConfig(PretrainingSection, SliceTerms):
     """S4: triplets of slices under the Bradley-Terry model (eq. 2)."""
 
     numerics: ClassVar[int] = 1
+    numerics_bf16: ClassVar[int] = 1
     name: Literal["comparative"] = "comparative"
     network: SwinNet | UnetrNet = Field(discriminator="name")
 
@@ -71,6 +72,7 @@ class ContrastiveConfig(PretrainingSection, SliceTerms):
     """S4's rival: a slice against those of all other slabs (eq. 3)."""
 
     numerics: ClassVar[int] = 1
+    numerics_bf16: ClassVar[int] = 1
     name: Literal["contrastive"] = "contrastive"
     network: SwinNet | UnetrNet = Field(discriminator="name")
     tau: SliceTau = 1.0
@@ -97,6 +99,7 @@ class ChaitanyaConfig(PretrainingSection, ChaitanyaTerms):
     """G^D: the encoder, a projection head, slabs along z."""
 
     numerics: ClassVar[int] = 1
+    numerics_bf16: ClassVar[int] = 1
     name: Literal["chaitanya"] = "chaitanya"
     network: SwinNet
     patch: Grid
@@ -132,7 +135,7 @@ class S2dc(S2dcTerms):
 class S2dcConfig(PretrainingSection, S2dcTerms):
     """S2: a region of 2 x 2 patches in y and x, seen twice, once moved by a known affine map."""
 
-    numerics: ClassVar[int] = 1
+    numerics: ClassVar[int] = 2
     piece: ClassVar[Grid] = (1, 2, 2)
     name: Literal["s2dc"] = "s2dc"
     network: SwinNet

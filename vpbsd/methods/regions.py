@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
@@ -28,7 +27,7 @@ class Moved(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Tokens of one region in both views, (N, d) and (M, d) of length 1, and M_gt (N, M)."""
+    """Tokens of one region in both views, (N, d) and (M, d), and M_gt (N, M)."""
 
     here: Tensor
     there: Tensor
@@ -72,11 +71,6 @@ def pairs_of(here: Tensor, there: Tensor, batch: Unlabelled, other: Moved) -> li
         token_share(valid, grid).flatten(1) >= ENOUGH for valid in (batch.valid, other.valid)
     )
     return [
-        Pair(_units(a)[row], _units(b)[column], t[row][:, column])
+        Pair(a.flatten(1).mT[row], b.flatten(1).mT[column], t[row][:, column])
         for a, b, t, row, column in zip(first, second, truth, rows, columns, strict=True)
     ]
-
-
-def _units(tokens: Tensor) -> Tensor:
-    """Lists tokens, each of length 1, (d, *grid) -> (N, d)."""
-    return F.normalize(tokens.flatten(1).mT.float(), dim=1)

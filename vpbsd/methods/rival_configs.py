@@ -13,7 +13,7 @@ from vpbsd.section import Section
 
 
 class RivalSection(Section):
-    """Settings of a rival, some of which may mean nothing beside others."""
+    """Settings of a rival, some of which mean nothing beside others."""
 
     @property
     def unused(self) -> set[str]:
@@ -32,6 +32,11 @@ class Cps(RivalSection):
     weight: Annotated[float, Field(ge=0), Searched(Range(0.01, 10, log=True))] = 0.1
     """lambda: largest weight of the cross terms; 0 leaves them and unlabelled patches out."""
     ramp_share: RampShare = 1.0
+
+    @property
+    def unused(self) -> set[str]:
+        """The ramp of a weight that is 0."""
+        return set() if self.weight else {"ramp_share"}
 
 
 class CpsConfig(StudentSection):
@@ -94,11 +99,17 @@ class SimCVD(RivalSection):
 
     @property
     def unused(self) -> set[str]:
-        """What only slices use, and dropout where there is none."""
-        slices = {"temperature", "dropout", "pool", "pooling", "slices"}
-        without = slices if not self.contrast else set()
-        views = {"dropout"} if self.views == "inpainting" else set()
-        return without | views | (set() if self.sdm else {"alpha", "clip"})
+        """What only slices, maps or unlabelled patches use; dropout without its view."""
+        found = {"dropout"} if self.views == "inpainting" else set()
+        if not self.contrast:
+            found |= {"temperature", "dropout", "pool", "pooling", "slices"}
+        if not (self.sdm and self.alpha):
+            found |= {"clip"}
+        if not self.sdm:
+            found |= {"alpha"}
+        if not self.weights:
+            found |= {"ramp_share", "noise", "decay", "views"}
+        return found
 
     @property
     def needs_distances(self) -> bool:
@@ -109,11 +120,17 @@ class SimCVD(RivalSection):
 class SimCVDConfig(MethodSection):
     """SimCVD: the student, a Light UNet or the paper's V-Net, and its terms."""
 
-    numerics: ClassVar[int] = 1
     name: Literal["simcvd"] = "simcvd"
     network: LightNet | VNet = Field(LightNet(), discriminator="name")
     sup: Supervision = "dice_ce"
     simcvd: SimCVD = SimCVD()
+
+    @property
+    def numerics(self) -> int:  # type: ignore[override]
+        """Raised for what changed alone: boxes up to the border, consistency of the background."""
+        painted = bool(self.simcvd.weights) and self.simcvd.views == "inpainting"
+        several = self.network.classes > 2 and self.simcvd.consistency > 0
+        return 2 if painted or several else 1
 
     @property
     def draws_unlabelled(self) -> bool:
@@ -148,9 +165,10 @@ class Mcsc(RivalSection):
 
     @property
     def unused(self) -> set[str]:
-        """What only the contrast uses."""
+        """What only the contrast uses, and the ramp of a weight that is 0."""
         own = {"temperature", "start_share", "scales", "anchors", "labels", "balanced"}
-        return set() if self.contrast else own | {"groups", "voxels"}
+        ramp = set() if self.cps else {"ramp_share"}
+        return ramp if self.contrast else ramp | own | {"groups", "voxels"}
 
     @property
     def contrasted(self) -> tuple[Literal[2, 4, 8], ...]:
@@ -175,7 +193,7 @@ class WithTransformer(StudentSection):
 class McscConfig(WithTransformer):
     """MCSC: the student, the transformer beside it, and what they learn of each other."""
 
-    numerics: ClassVar[int] = 1
+    numerics: ClassVar[int] = 2
     name: Literal["mcsc"] = "mcsc"
     mcsc: Mcsc = Mcsc()
 

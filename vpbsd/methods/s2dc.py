@@ -19,22 +19,17 @@ from vpbsd.data.augment import intensity_shifted
 from vpbsd.data.patches import Pool, Unlabelled, draw_unlabelled
 from vpbsd.evaluation.codebook_health import StageSummary
 from vpbsd.evaluation.feature_pictures import show_features
-from vpbsd.losses.matching import (
-    coded_losses,
-    dual_softmax,
-    info_nce,
-    match_readings,
-    printed_losses,
-    sinkhorn,
-)
+from vpbsd.losses.matching import queue_contrast
 from vpbsd.losses.weighting import weighted_mean
 from vpbsd.methods.method import Clock, Method
 from vpbsd.methods.pretraining_configs import S2dcConfig
 from vpbsd.methods.regions import Pair, cropped, moved, pairs_of
+from vpbsd.methods.token_matching import matching_losses, matching_readings
 from vpbsd.methods.tokens import RecentTokens
+from vpbsd.networks.branch import LEVEL, Branch
 from vpbsd.networks.build import build_network
 from vpbsd.networks.heads import train_only
-from vpbsd.networks.projection import LEVEL, Branch, Projection
+from vpbsd.networks.projectors import Projector
 from vpbsd.networks.roles import Ema
 from vpbsd.networks.swin_unetr import SwinTeacher, makers
 from vpbsd.random_streams import generator, initialising
@@ -55,11 +50,11 @@ class S2dc(Method[Unlabelled]):
         train_only(network, makers(4 if config.global_weight else LEVEL))
         c, widths = config.network.feature_size, (config.hidden, config.width)
         with initialising(seed, "heads"):
-            self.patch = Projection(8 * c, *widths) if config.matches else None
-            self.crop = Projection(16 * c, *widths) if config.global_weight else None
+            self.patch = Projector(8 * c, *widths) if config.matches else None
+            self.crop = Projector(16 * c, *widths) if config.global_weight else None
         self.mean = Ema(self.branch, config.decay)
         self.keys = RecentTokens(config.keys, config.width)
-        self.seen: dict[str, float] = {}
+        self.newest: list[Pair] = []
 
     @property
     def branch(self) -> Branch:
@@ -78,7 +73,9 @@ class S2dc(Method[Unlabelled]):
         if tokens is not None:
             other = moved(batch, self.seed, clock.step)
             there = self.mean(cropped(other.image), key=False).tokens
-            terms |= self._matching(pairs_of(tokens, there, batch, other))
+            pairs = pairs_of(tokens, there, batch, other)
+            terms |= matching_losses(self.config, pairs)
+            self.newest = [Pair(*(x.detach() for x in pair)) for pair in pairs]
         if key is not None:
             terms["global"] = self._known_again(key, batch, clock)
         return {name: terms[name] for name in self.weights(clock)}
@@ -95,7 +92,7 @@ class S2dc(Method[Unlabelled]):
 
     def readings(self, clock: Clock) -> dict[str, float]:
         """Returns how the newest step's tokens matched."""
-        return dict(self.seen)
+        return matching_readings(self.newest)
 
     def examine(self, pool: Pool) -> StageSummary:
         """Shows what the encoder's tokens tell apart."""
@@ -108,25 +105,12 @@ class S2dc(Method[Unlabelled]):
         views = intensity_shifted(crops, generator(self.seed, "views", clock.step)), crops
         positive, plain = (self.mean(view, tokens=False).key for view in views)
         if self.config.form == "paper":
-            query, positive, plain = (F.normalize(x, dim=1) for x in (query, positive, plain))
+            query, positive, plain = (
+                F.normalize(x.float(), dim=1) for x in (query, positive, plain)
+            )
         old, old_share = (kept.clone() for kept in self.keys.newest())
         others = ~torch.eye(len(plain), dtype=torch.bool, device=plain.device) & (share > 0)
         allowed = torch.cat([others, (old_share > 0).expand(len(plain), -1)], 1)
-        loss = info_nce(query, positive, torch.cat([plain, old]), allowed, self.config.tau)
+        loss = queue_contrast(query, positive, torch.cat([plain, old]), allowed, self.config.tau)
         self.keys.add(plain.float(), share)
         return weighted_mean(loss, share)
-
-    def _matching(self, pairs: list[Pair]) -> dict[str, Tensor]:
-        """Computes L_p2p and L_p2s, means over regions; 0 for one without a match."""
-        matcher = dual_softmax if self.config.matcher == "dual" else sinkhorn
-        losses = printed_losses if self.config.form == "paper" else coded_losses
-        found = []
-        for here, there, truth in pairs:
-            cosine = here @ there.mT
-            if truth.any():
-                found.append(losses(cosine, matcher(cosine / self.config.tau_match), truth))
-                self.seen = match_readings(cosine, truth)
-            else:
-                found.append((cosine.sum() * 0, cosine.sum() * 0))
-        p2p, p2s = (torch.stack(terms).mean() for terms in zip(*found, strict=True))
-        return {"p2p": p2p, "p2s": p2s}

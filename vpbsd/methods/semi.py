@@ -13,6 +13,8 @@ from vpbsd.losses.segmentation import supervised_loss, vessel_probability
 from vpbsd.methods.configs import SemiConfig
 from vpbsd.methods.method import Clock
 
+BOXES = 5
+
 
 class Guess(NamedTuple):
     """The student's probabilities (B, K, D, H, W) on unlabelled patches (B, 1, D, H, W)."""
@@ -74,22 +76,21 @@ def perturbed(image: Tensor, sigma: float, generator: torch.Generator, copies: i
     return (image + scale * noise).flatten(0, 1)
 
 
-def inpainted(image: Tensor, generator: torch.Generator, boxes: int = 5) -> Tensor:
-    """Paints boxes of a patch over with uniform noise, each with sides of 1/6 to 1/3 of its own.
+def inpainted(image: Tensor, generator: torch.Generator) -> Tensor:
+    """Paints five boxes of a patch over with uniform noise, sides 1/6 to 1/3 of its own.
 
     Zhou et al. 2019, Models Genesis: in-painting, of which the rest is to tell what was there.
 
     Args:
         image: (B, 1, D, H, W) in [0, 1].
-        generator: of boxes and noise, on the CPU.
-        boxes: for each patch; they may overlap.
+        generator: of boxes, which may overlap, and noise, on the CPU.
     """
     painted = image.clone()
     sides = torch.tensor(image.shape[2:])
     for patch in painted:
-        for _ in range(boxes):
+        for _ in range(BOXES):
             size = (sides * (1 + torch.rand(3, generator=generator)) / 6).long()
-            start = ((sides - size) * torch.rand(3, generator=generator)).long()
+            start = ((sides - size + 1) * torch.rand(3, generator=generator)).long()
             z, y, x = (slice(a, a + n) for a, n in zip(start.tolist(), size.tolist(), strict=True))
             noise = torch.rand(size.tolist(), generator=generator)
             patch[0, z, y, x] = noise.to(image)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vpbsd.data.patches import Semi, Unlabelled
+from vpbsd.losses.agreement import consistency_loss
 from vpbsd.losses.boundary import distance_loss
 from vpbsd.losses.contrast import info_nce, pairwise_loss
 from vpbsd.losses.segmentation import supervised_loss, vessel_probability
@@ -25,7 +26,7 @@ from vpbsd.methods.rival_configs import SimCVDConfig
 from vpbsd.methods.semi import inpainted, perturbed, ramped_weight
 from vpbsd.methods.student import StudentMethod, resized
 from vpbsd.networks.boundary_heads import DistanceHead, SliceProjector, draw_slices, slices_of
-from vpbsd.networks.build import decoded_width
+from vpbsd.networks.build import finest_width
 from vpbsd.networks.roles import Ema
 from vpbsd.random_streams import drawing, generator, initialising
 
@@ -48,7 +49,7 @@ class SimCVD(StudentMethod[SimCVDConfig]):
         with initialising(seed, "boundary heads"):
             self.heads = nn.ModuleDict()
             if self.simcvd.needs_distances:
-                self.heads["distance"] = DistanceHead(decoded_width(network), network.classes)
+                self.heads["distance"] = DistanceHead(finest_width(network), network.classes)
             if self.simcvd.contrast:
                 dropout = self.simcvd.dropout if self.simcvd.views == "dropout" else 0.0
                 projector = SliceProjector(self.simcvd.pool, self.simcvd.pooling, dropout)
@@ -69,9 +70,11 @@ class SimCVD(StudentMethod[SimCVDConfig]):
             if not self.simcvd.weights:
                 return terms
             assert unlabelled is not None, "unlabelled patches come with the batch"
-            ours = self._view("student", unlabelled, clock)
+            draw = generator(self.seed, "slices", clock.step)
+            chosen = draw_slices(unlabelled.valid, self.simcvd.slices, draw)
+            ours = self._view("student", unlabelled, chosen, clock)
             with torch.no_grad():
-                theirs = self._view("average", unlabelled, clock)
+                theirs = self._view("average", unlabelled, chosen, clock)
         return terms | self._agreement(ours, theirs, unlabelled.valid)
 
     def weights(self, clock: Clock) -> dict[str, float]:
@@ -86,7 +89,7 @@ class SimCVD(StudentMethod[SimCVDConfig]):
         self.mean.update(self.student, clock.step)
         self.mean_heads.update(self.heads, clock.step)
 
-    def _view(self, whose: str, patches: Unlabelled, clock: Clock) -> View:
+    def _view(self, whose: str, patches: Unlabelled, chosen: Tensor, clock: Clock) -> View:
         parts = (self.student, self.heads), (self.mean.inner, self.mean_heads.inner)
         network, heads = parts[0] if whose == "student" else parts[1]
         stream = generator(self.seed, f"view of the {whose}", clock.step)
@@ -99,8 +102,6 @@ class SimCVD(StudentMethod[SimCVDConfig]):
             maps.append(heads["distance"](answer).float())
         tokens, slices = resized(answer.stages[3], patches.valid, 4), None
         if "slices" in heads:  # of X + the map of the nearest class
-            draw = generator(self.seed, "slices", clock.step)
-            chosen = draw_slices(patches.valid, self.simcvd.slices, draw)
             near = maps[1].amin(1, True) if len(maps) > 1 else maps[0].sum(1, True)
             aware = (patches.image + near) * patches.valid
             slices = heads["slices"](slices_of(aware, chosen))
@@ -114,7 +115,8 @@ class SimCVD(StudentMethod[SimCVDConfig]):
             share = token_share(valid, tuple(ours.tokens.shape[2:]))
             terms["pairwise"] = pairwise_loss(ours.tokens, theirs.tokens, share)
         if self.simcvd.consistency:
-            pairs = zip(ours.maps, theirs.maps, strict=True)
+            pairs = zip(ours.maps[1:], theirs.maps[1:], strict=True)
             errors = [weighted_mean((a - b).square(), valid) for a, b in pairs]
-            terms["cons"] = torch.stack(errors).mean()
+            agreed = consistency_loss(ours.maps[0], theirs.maps[0], valid)
+            terms["cons"] = torch.stack([agreed, *errors]).mean()
         return terms

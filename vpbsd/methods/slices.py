@@ -19,7 +19,7 @@ from vpbsd.evaluation.codebook_health import StageSummary
 from vpbsd.evaluation.feature_pictures import show_features
 from vpbsd.losses.classes import by_class
 from vpbsd.losses.segmentation import vessel_probability
-from vpbsd.losses.slices import similarities, slab_places, take_slices, triplet_readings
+from vpbsd.losses.slices import slab_places, slice_similarities, take_slices, triplet_readings
 from vpbsd.losses.weighting import token_share
 from vpbsd.methods.convergence import Convergence
 from vpbsd.methods.method import Clock, Method
@@ -48,7 +48,7 @@ class SlicePretraining(Method[Unlabelled], Generic[C]):
             network.reconstruction.requires_grad_(False)
         self.config, self.seed, self.network = config, seed, network
         self.latent, self.mask = Convergence(), Convergence()
-        self.seen: dict[str, float] = {}
+        self.newest: tuple[Tensor, Tensor] | None = None
 
     @property
     def deliverable(self) -> nn.Module:
@@ -66,8 +66,8 @@ class SlicePretraining(Method[Unlabelled], Generic[C]):
                 places = slab_places(count, slabs, len(valid), stream)
                 for volume in volumes:
                     slices, weight = take_slices(volume, valid, axis, places)
-                    terms.append(self.loss(s := similarities(slices), weight))
-        self.seen = triplet_readings(s, weight)
+                    terms.append(self.loss(s := slice_similarities(slices), weight))
+        self.newest = s.detach(), weight
         mean = torch.stack(terms).mean()
         (self.latent if latent else self.mask).add(mean)
         return {"latent" if latent else "mask": mean}
@@ -79,7 +79,8 @@ class SlicePretraining(Method[Unlabelled], Generic[C]):
     def readings(self, clock: Clock) -> dict[str, float]:
         """Returns similarities of the newest step's last axis, and when each phase stood still."""
         still = {"still/latent": self.latent.step, "still/mask": self.mask.step}
-        return self.seen | {name: float(step) for name, step in still.items() if step is not None}
+        seen = triplet_readings(*self.newest) if self.newest else {}
+        return seen | {name: float(step) for name, step in still.items() if step is not None}
 
     def examine(self, pool: Pool) -> StageSummary:
         """Shows what the encoder's state tells apart."""

@@ -93,12 +93,6 @@ def seen_by(student: nn.Module, batch: Semi) -> list[Seen]:
     return [Seen(student(part.image), part.targets, part.valid) for part in parts]
 
 
-def train_encoder_only(student: nn.Module) -> None:
-    """Leaves only the student's encoder to train: losses on its stages reach nothing else."""
-    for name, parameter in student.named_parameters():
-        parameter.requires_grad_(name.startswith("encoder."))
-
-
 def student_terms(
     student: nn.Module, batch: Semi, *, semi: bool
 ) -> tuple[dict[str, Tensor], list[Seen]]:

@@ -2,7 +2,7 @@
 
 pbar = mean of T noisy passes of the average, u = -sum_c pbar ln(pbar + 1e-6), and
 L_u = sum([u < H(t)] * |p_S - p_EMA|^2) / (2 * sum [u < H(t)]) against one further noisy pass
-(eq. 2-4); H rises from .75 ln 2 to ln 2. Departures: the student has no dropout, so certainty
+(eq. 2-4); H rises from .75 ln C to ln C. Departures: the student has no dropout, so certainty
 comes from input noise alone; both ramps span the whole run; else as `mean_teacher`. Passes are
 (T, B, K, D, H, W).
 """

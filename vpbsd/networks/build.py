@@ -48,23 +48,22 @@ def build_network(config: Network, seed: int) -> nn.Module:
         return teacher
 
 
-def decoded_width(config: LightNet | SwinNet | VNet, cell: int | None = None) -> int:
-    """Returns the channels of the decoder feature in which a voxel stands for cell^3, up to 16.
+def decoded_width(config: LightNet | SwinNet, cell: int) -> int:
+    """Returns the channels of the decoder feature in which a voxel stands for cell^3, 2 to 16.
 
-    Args:
-        config: Of the network.
-        cell: 2 to 16; None: the finest that it has.
-
-    >>> [decoded_width(LightNet(), cell) for cell in (None, 2, 4, 8, 16)]
-    [4, 4, 4, 16, 20]
-    >>> [decoded_width(SwinNet(feature_size=12), cell) for cell in (None, 2, 4, 8, 16)]
-    [12, 12, 24, 48, 96]
+    >>> [decoded_width(LightNet(), cell) for cell in (2, 4, 8, 16)]
+    [4, 4, 16, 20]
+    >>> [decoded_width(SwinNet(feature_size=12), cell) for cell in (2, 4, 8, 16)]
+    [12, 24, 48, 96]
     """
     if isinstance(config, LightNet):
-        return (config.widths[0], *config.widths)[(cell or 2).bit_length() - 2]
-    if isinstance(config, VNet):
-        return 32 * (cell or 1)
-    return config.feature_size * (cell or 2) // 2
+        return (config.widths[0], *config.widths)[cell.bit_length() - 2]
+    return config.feature_size * cell // 2
+
+
+def finest_width(config: LightNet | VNet) -> int:
+    """Returns the channels of the last decoder feature, which the segmenting head sees."""
+    return 32 if isinstance(config, VNet) else decoded_width(config, 2)
 
 
 def save_network(folder: Path, network: nn.Module, config: Network) -> None:

@@ -25,8 +25,8 @@ class SegOutput(NamedTuple):
     Attributes:
         logits: (B, 1 + K, D, H, W): background, then K classes.
         stages: features before any activation at 1/2, 1/4, 1/8, 1/16 and, last, 1/32 of the
-            input's resolution, each (B, C_i, D_i, H_i, W_i); none where nothing is distilled from
-            the network.
+            input's resolution, each (B, C_i, D_i, H_i, W_i); of V-Net after it, and down to 1/16;
+            none where nothing is distilled from the network.
         decoded: features of the decoder, coarsest first; the last one is what the head sees.
     """
 
@@ -44,17 +44,18 @@ def shape_text(sides: Sequence[int]) -> str:
     return "x".join(str(side) for side in sides)
 
 
-def check_sides(sides: Sequence[int]) -> None:
-    """Refuses a patch that five halvings do not divide.
+def check_sides(sides: Sequence[int], deepest: int = DEEPEST) -> None:
+    """Refuses a patch that a network's halvings do not divide.
 
     Args:
         sides: voxels along z, y, x.
+        deepest: voxels along what it makes one of, 32 for five halvings.
 
     Raises:
-        BadInput: if there are not three sides, or one is no positive multiple of 32.
+        BadInput: if there are not three sides, or one is no positive multiple of that.
     """
-    if len(sides) != 3 or any(side < DEEPEST or side % DEEPEST for side in sides):
+    if len(sides) != 3 or any(side < deepest or side % deepest for side in sides):
         raise BadInput(
             f"patch {shape_text(sides)}: every one of three sides must be a multiple of "
-            f"{DEEPEST}; use 64x64x64 or 32x64x64"
+            f"{deepest}; use 64x64x64 or 32x64x64"
         )

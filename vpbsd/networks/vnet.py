@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from vpbsd.networks.output import SegOutput, check_sides
 from vpbsd.networks.swin_unetr import centred
 
+DEEPEST = 16  # four halvings
+
 
 class Vnet(nn.Module):
     """V-Net on the image as the Swin teacher sees it, its encoder and decoder states told.
@@ -29,16 +31,16 @@ class Vnet(nn.Module):
         """Segments patches.
 
         Args:
-            x: (B, 1, D, H, W), sides multiples of 32.
+            x: (B, 1, D, H, W), sides multiples of 16.
 
         Returns:
             logits (B, C, D, H, W); four states at 1/2 to 1/16, after their activation; decoder
             features at 1/8, 1/4, 1/2 and in full.
 
         Raises:
-            BadInput: if a side is no multiple of 32.
+            BadInput: if a side is no multiple of 16.
         """
-        check_sides(x.shape[2:])
+        check_sides(x.shape[2:], DEEPEST)
         net = self.net
         states = [net.in_tr(centred(x))]
         for down in (net.down_tr32, net.down_tr64, net.down_tr128, net.down_tr256):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from vpbsd.config import Optim, SwinNet, UnetrNet
+from vpbsd.config import SwinNet, UnetrNet
 from vpbsd.data.correspondence import volumes_in
 from vpbsd.data.folds import Fold
 from vpbsd.errors import BadInput
@@ -25,6 +25,7 @@ from vpbsd.methods.pretraining_configs import (
     S2dcConfig,
     Slices,
 )
+from vpbsd.optim import Optim
 from vpbsd.pipeline.stages import Stage
 from vpbsd.pipeline.teachers import (
     FROZEN_IN_FINE_TUNING,

@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from vpbsd.config import Optim, TargetField
+from vpbsd.config import TargetField
 from vpbsd.data.folds import Fold, Part, held_out
 from vpbsd.errors import BadInput
 from vpbsd.methods.configs import MethodConfig, PatternsConfig, SupervisedConfig
 from vpbsd.methods.distilling_configs import FitNetsConfig, VpbSDConfig
 from vpbsd.methods.rival_configs import SimCVDConfig, WithTransformer
+from vpbsd.optim import Optim
 from vpbsd.overrides import override
-from vpbsd.pipeline.anisotropy import planned
+from vpbsd.pipeline.anisotropy import HALVINGS, planned
 from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, THRESHOLDS
 from vpbsd.pipeline.crossings import fixed, parted
 from vpbsd.pipeline.pretexts import pretrained_unetr, teacher
@@ -32,7 +33,7 @@ def trial(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int = 0) -
     if arm in THRESHOLDS:
         return threshold(s, arm, fold)
     trained = deliverable(s, arm, fold, seed, teacher_seed)
-    config = Evaluate(data=s.data, precision=s.precision)
+    config = Evaluate(data=s.data, precision=s.precision, stride=s.protocol.stride)
     return Stage(config, {"test": fold.test}, {"network": trained}, 0, f"evaluate {arm}")
 
 
@@ -49,6 +50,8 @@ def deliverable(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int 
         )
     s = planned(override(s, fixed(arm)), fold.train)
     base, _ = parted(arm)
+    if base not in VNETS:
+        _refuse_odd_sides(s, arm)
     method = ARMS[base](s)
     if method is None:
         return TRAINED_REFERENCES[base](s, fold, teacher_seed)
@@ -63,11 +66,24 @@ def deliverable(s: Settings, arm: str, fold: Fold, seed: int, teacher_seed: int 
     return _phase(last, {"start": _phase(begun, {}, until_epoch=split)}, from_epoch=split)
 
 
+def vnet(s: Settings, fold: Fold, seed: int) -> Stage:
+    """Builds V-Net on labels alone."""
+    return _on_vnet(s, SupervisedConfig(network=s.rivals.vnet), fold, seed, "vnet")
+
+
 def simcvd_vnet(s: Settings, fold: Fold, seed: int) -> Stage:
-    """Builds SimCVD on its paper's network, under the same budget as other references."""
+    """Builds SimCVD on its paper's network."""
     simcvd = s.rivals.simcvd.in_use()
     method = SimCVDConfig(network=s.rivals.vnet, simcvd=simcvd)
-    return from_scratch(s, method, fold, seed, "simcvd_vnet")
+    return _on_vnet(s, method, fold, seed, "simcvd_vnet")
+
+
+def _on_vnet(s: Settings, method: MethodConfig, fold: Fold, seed: int, label: str) -> Stage:
+    """Builds a training of V-Net under its own optimiser, or the budget of other references."""
+    stage = from_scratch(s, method, fold, seed, label)
+    if s.rivals.vnet_optim is None:
+        return stage
+    return replace(stage, config=stage.config.model_copy(update={"optim": s.rivals.vnet_optim}))
 
 
 def threshold(s: Settings, arm: str, fold: Fold) -> Stage:
@@ -78,11 +94,17 @@ def threshold(s: Settings, arm: str, fold: Fold) -> Stage:
     return Stage(config, {**parts, "test": fold.test}, {}, 0, f"evaluate {arm}")
 
 
+VNETS: dict[str, Callable[[Settings, Fold, int], Stage]] = {
+    "vnet": vnet,
+    "simcvd_vnet": simcvd_vnet,
+}
+"""Those on V-Net, which halves a patch four times."""
+
 TRAINED_REFERENCES: dict[str, Callable[[Settings, Fold, int], Stage]] = {
     "teacher": teacher,
     "teacher_no_pretrain": teacher,
     "unetr": unetr,
-    "simcvd_vnet": simcvd_vnet,
+    **VNETS,
     **dict.fromkeys(PRETRAINED, teacher),
     "comparative_unetr": pretrained_unetr,
 }
@@ -195,3 +217,14 @@ def _split(settings: Student) -> int:
     if epochs < 2:
         raise BadInput("setting 'student.optim.epochs': an arm of two phases needs 2 or more")
     return min(max(1, round(settings.first_phase * epochs)), epochs - 1)
+
+
+def _refuse_odd_sides(s: Settings, arm: str) -> None:
+    deepest = 2**HALVINGS
+    if any(side % deepest for side in s.data.patch):
+        larger = ",".join(str(-(-side // deepest) * deepest) for side in s.data.patch)
+        raise BadInput(
+            f"patch {s.data.patch_text}: arm '{arm}' halves it five times, so every side must be "
+            f"a multiple of {deepest}: pass --set data.patch=[{larger}], or the arms "
+            f"{' and '.join(VNETS)}"
+        )

@@ -89,6 +89,7 @@ VARIANTS = {f"{name}_{key}": name for name, all_of in ABLATIONS.items() for key 
 
 ARMS: dict[str, Callable[[Settings], RivalConfig | None]] = {
     **{name: rival(config) for name, config in CONFIGS.items()},
+    "vnet": lambda s: None,
     "simcvd_vnet": lambda s: None,
     **{arm: rival(CONFIGS[name]) for arm, name in VARIANTS.items()},
 }
@@ -100,6 +101,7 @@ FIXED: dict[str, dict[str, object]] = {
 TITLES = {
     "cps": "Cross pseudo supervision",
     "simcvd": "SimCVD",
+    "vnet": "V-Net",
     "simcvd_vnet": "SimCVD, V-Net",
     "mcsc": "MCSC",
     "dico": "DiCo, without its multi-view module",

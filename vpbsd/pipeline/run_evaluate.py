@@ -36,7 +36,8 @@ def run_evaluate(
     network = load_network(inputs["network"]).to(device)
     rows, pictures = load_rows(resume)
     left = stage.parts["test"][len(rows) :]
-    for row, shown in evaluate(network, left, config.data, config.precision):
+    seen = config.data, config.precision, config.stride
+    for row, shown in evaluate(network, left, *seen):
         for kind, picture in shown.items():
             pictures[f"{kind}_{len(rows)}_{volume_key(str(row['volume']))}"] = picture
         rows.append({**row, "time": time.time()})

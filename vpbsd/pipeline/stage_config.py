@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from vpbsd.config import Data, Grid, Network, Optim, Precision, Sampling, TargetField
+from vpbsd.config import Data, Grid, Network, Precision, Sampling, TargetField
 from vpbsd.methods.configs import MethodConfig
 from vpbsd.methods.parameters import RebuiltAt
+from vpbsd.optim import Optim
 from vpbsd.section import Later, Section
 
 
@@ -26,7 +27,8 @@ class Train(Section):
     @property
     def numerics(self) -> int:
         """Raised by hand when this kind of stage gives other results for the same config."""
-        return self.method.numerics
+        half = self.method.numerics_bf16 if self.precision == "bf16" else 0
+        return self.method.numerics + half
 
 
 class Targets(Section):
@@ -51,6 +53,8 @@ class Evaluate(Section):
     kind: Literal["evaluate"] = "evaluate"
     data: Data
     precision: Precision
+    stride: Annotated[Grid | None, Later()] = None
+    """From window to window; null: half a patch."""
 
 
 class Threshold(Section):
@@ -81,12 +85,16 @@ class Examine(Section):
     Upstream `teacher`; and `pretrained`, if it was, whose reconstruction is measured too.
     """
 
-    numerics: ClassVar[int] = 1
     kind: Literal["examine"] = "examine"
     rebuilt_at: RebuiltAt = 1
     """What the pre-trained teacher rebuilds: the image, or its half resolution."""
     data: Data
     precision: Precision
+
+    @property
+    def numerics(self) -> int:
+        """Raised where there are several classes, one of which is now decided for as in a mask."""
+        return 2 if self.data.classes > 2 else 1
 
 
 AnyConfig = Train | Targets | Evaluate | Threshold | Timing | Examine

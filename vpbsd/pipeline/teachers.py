@@ -5,12 +5,13 @@ VpbSD's own pre-training is here, those that it is compared with are in `pretext
 
 from __future__ import annotations
 
-from vpbsd.config import Codebook, Optim, Sampling, SwinNet
+from vpbsd.config import Codebook, Sampling, SwinNet
 from vpbsd.data.folds import Fold, Part
 from vpbsd.data.lattice import cells
 from vpbsd.data.turns import FLIPS
 from vpbsd.errors import BadInput
 from vpbsd.methods.configs import MethodConfig, PatternsConfig, SupervisedConfig
+from vpbsd.optim import Optim
 from vpbsd.pipeline.stage_config import Train
 from vpbsd.pipeline.stages import Role, Stage
 from vpbsd.section import derive

@@ -7,18 +7,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from vpbsd.config import Optim, Precision
+from vpbsd.config import Precision
 from vpbsd.data.patches import Pool, to_device
 from vpbsd.distributed import average, average_gradients, ranks
 from vpbsd.errors import BadInput
 from vpbsd.losses.schedule import learning_rate
 from vpbsd.methods.method import Clock, Method
+from vpbsd.optim import Optim
 
 MOST_SECONDS_BETWEEN_YIELDS = 300.0
 
@@ -165,7 +167,7 @@ def _optimiser(method: nn.Module, optim: Optim) -> torch.optim.Optimizer:
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
         "adam": torch.optim.Adam,
         "adamw": torch.optim.AdamW,
-        "sgd": torch.optim.SGD,
+        "sgd": partial(torch.optim.SGD, momentum=optim.momentum),
     }
     return kinds[optim.name](described, lr=optim.lr, weight_decay=optim.weight_decay)
 
@@ -174,7 +176,7 @@ def _set_rates(training: Training, epoch: int) -> None:
     optim = training.optim
     for group in training.optimiser.param_groups:
         first = group["first_lr"]
-        group["lr"] = learning_rate(epoch, optim.epochs, first, optim.final_ratio)
+        group["lr"] = learning_rate(*optim.curve(epoch), first, optim.final_ratio)
 
 
 def _add(sums: dict[str, tuple[float, int]], values: dict[str, float]) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from vpbsd.config import Data, Optim, Precision
+from vpbsd.config import Data, Precision
 from vpbsd.data.folds import Part
 from vpbsd.data.lattice import PatchSet, cells
 from vpbsd.losses.classes import decided
 from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.methods.method import Method
+from vpbsd.optim import Optim
 from vpbsd.random_streams import permutation
 from vpbsd.training.validation_epochs import DSC, is_validated
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vpbsd.config import Optim
+from vpbsd.optim import Optim
 
 DSC = "val/dsc"
 VALIDATIONS = 10

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import sys
 from pathlib import Path
 
 from vpbsd.cli import invocation
 from vpbsd.data.phantom_set import KINDS, phantom_folder, phantom_place
 from vpbsd.data.volumes import VolumeInfo, list_volumes
 from vpbsd.errors import BadInput
-from vpbsd.overrides import nearest, override, parse_changes
-from vpbsd.settings import PRESETS, Settings
+from vpbsd.overrides import parse_changes
+from vpbsd.protocols import PROTOCOLS, published, settings_from
+from vpbsd.settings import Settings
 from vpbsd_sweeps.messages import without_secrets
 
 RUNS = "runs"
@@ -105,6 +107,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="PATH=VALUE",
         help="change one setting, such as student.gamma=0.5; may be repeated",
     )
+    parser.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help=f"a published protocol, its split and settings: {', '.join(PROTOCOLS)}; --set goes "
+        "further",
+    )
     parser.add_argument("--folds", type=int, metavar="N", help="cross-validation folds")
     parser.add_argument(
         "--split",
@@ -117,16 +125,16 @@ def settings_of(args: argparse.Namespace) -> Settings:
     """Makes the preset with all changes.
 
     Raises:
-        BadInput: Unknown preset or path, or a value out of range.
+        BadInput: Unknown preset, protocol or path, or a value out of range.
     """
-    if args.preset not in PRESETS:
-        raise BadInput(f"there is no preset '{args.preset}'{nearest(args.preset, list(PRESETS))}")
     changes = parse_changes(args.set)
+    if args.protocol and getattr(args, "labels", None):  # which says how many keep theirs
+        changes = {"protocol.train_groups": None} | changes
     if args.folds is not None:
         changes["protocol.folds"] = args.folds
     if args.split is not None:
         changes["protocol.split"] = args.split
-    return override(PRESETS[args.preset](), changes)
+    return settings_from(args.preset, args.protocol, changes)
 
 
 def volumes_of(args: argparse.Namespace) -> tuple[VolumeInfo, ...]:
@@ -140,9 +148,12 @@ def volumes_of(args: argparse.Namespace) -> tuple[VolumeInfo, ...]:
             f"--phantom {args.phantom} generates vessels, but data are given ({args.data}, by "
             "--data or $VPBSD_DATA): leave one of them out"
         )
-    if args.data:
-        return list_volumes(args.data)
-    return list_volumes(phantom_folder(Path(RUNS), args.phantom, small=_smokes(args)))
+    folder = args.data or phantom_folder(Path(RUNS), args.phantom, small=_smokes(args))
+    volumes = list_volumes(folder)
+    protocol = getattr(args, "protocol", None)
+    if protocol and (doubt := published(protocol).doubt(protocol, volumes)):
+        print(doubt, file=sys.stderr)
+    return volumes
 
 
 def _smokes(args: argparse.Namespace) -> bool:
@@ -157,7 +168,8 @@ def study_name(args: argparse.Namespace, kind: str) -> str:
     data = Path(args.data).resolve().name if args.data else generated
     split = "-space" if args.split == "space" else ""
     chosen = "-auto" if getattr(args, "normalise", "none") == "auto" else ""
-    return f"{kind}-{args.preset}-{data}{split}{chosen}"
+    protocol = f"-{args.protocol}" if args.protocol else ""
+    return f"{kind}-{args.preset}-{data}{protocol}{split}{chosen}"
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

@@ -127,7 +127,7 @@ def main() -> int:
 def _given(args: argparse.Namespace) -> list[str]:
     """Collects the words of this command line that hold for an ablation too."""
     words = ["--preset", args.preset, *(["--normalise", "auto"] if asks_choice(args) else [])]
-    for name in ("data", "folds", "split"):
+    for name in ("data", "protocol", "folds", "split"):
         words += [] if getattr(args, name) is None else [f"--{name}", str(getattr(args, name))]
     words += ["--phantom", args.phantom] if args.phantom != "plain" else []
     for change in args.set:

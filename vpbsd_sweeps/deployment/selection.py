@@ -74,7 +74,7 @@ def choose(
             f"--arm {wanted}: the study has no such student arm{nearest(wanted, students)}"
         )
     settings = Settings.model_validate(identity["settings"])
-    folds = range(settings.protocol.folds)
+    folds = range(settings.protocol.count)
     places = {(fold, seed) for fold in folds for seed in identity["seeds"]}
     ranked, left_out = [], []
     for arm in students if wanted is None else [wanted]:
@@ -125,7 +125,7 @@ def _by_majority(settings: Settings, identity: Mapping[str, Any]) -> tuple[Setti
         return settings, ""
     overrides, count = majority(choices)
     shown = ", ".join(f"{path}={value}" for path, value in overrides.items())
-    normalised = f"; normalisation as in {count} of {settings.protocol.folds} folds: {shown}"
+    normalised = f"; normalisation as in {count} of {settings.protocol.count} folds: {shown}"
     return override(settings, overrides), normalised
 
 
@@ -144,7 +144,7 @@ def choose_trial(journal: Journal, tracker: Tracker) -> Choice:
     return Choice(
         arm=identity["arm"],
         settings=override(settings, journal.asked[first.number]),
-        scores={PRIMARY: held_out_dsc(first, settings.protocol.folds)},
+        scores={PRIMARY: held_out_dsc(first, settings.protocol.count)},
         runs=[run.run_id for run in runs],
         rule=OF_TRIALS + normalised,
         optimism=f"chosen as the best of {len(ranked)} complete trials on these same groups, and "

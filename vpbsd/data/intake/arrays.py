@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,15 @@ def _listed(held: Mapping[str, Held]) -> str:
 def _stack(path: Path, held: Held, choice: Choice) -> Stack:
     index = _index(path, held.shape, choice)
     shape = tuple(n for n, i in zip(held.shape, index, strict=True) if isinstance(i, slice))
+    if choice.axes == "xyz":
+        turned = partial(_across, held.planes, index)
+        return Stack(path, shape[::-1], held.dtype, held.spacing_um, turned)
     return Stack(path, shape, held.dtype, held.spacing_um, lambda: held.planes(index))
+
+
+def _across(planes: Callable[[INDEX], Planes], index: INDEX) -> Planes:
+    """Turns planes across x (y, z) into planes across z (y, x); the volume is held in memory."""
+    yield from np.stack(list(planes(index))).T
 
 
 def _index(path: Path, shape: tuple[int, ...], choice: Choice) -> INDEX:

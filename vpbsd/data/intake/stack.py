@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,11 +70,13 @@ class Choice:
         take: Axis -> index, such as c -> 0; axes are c (channel), t (time), p (position).
         dataset: Name of the image within a file of named arrays.
         label_dataset: Name of the label there.
+        axes: Order of the axes there: ``zyx``, or ``xyz`` as medical arrays often have it.
     """
 
     take: Mapping[str, int] = field(default_factory=dict)
     dataset: str | None = None
     label_dataset: str | None = None
+    axes: Literal["zyx", "xyz"] = "zyx"
 
 
 CODECS = "this compression is not installed: pip install imagecodecs"

@@ -1,4 +1,4 @@
-"""Heads of self-supervised training: what an encoder's states are projected to for comparison."""
+"""A branch of self-supervised training: an encoder, and the projectors of its states."""
 
 from __future__ import annotations
 
@@ -6,28 +6,11 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from vpbsd.networks.projectors import Projector
 from vpbsd.networks.swin_unetr import centred
 
 LEVEL = 3
 """Of the state whose tokens are compared, 1/16 of the resolution."""
-
-
-class Projection(nn.Sequential):
-    """Three linear layers with batch norm and ReLU between them, (T, c) -> (T, width).
-
-    Batch norm has no weights of its own, as in the heads of S2DC and VoCo.
-    """
-
-    def __init__(self, channels: int, hidden: int, width: int) -> None:
-        super().__init__(
-            nn.Linear(channels, hidden, bias=False),
-            nn.BatchNorm1d(hidden, affine=False),
-            nn.ReLU(),
-            nn.Linear(hidden, hidden, bias=False),
-            nn.BatchNorm1d(hidden, affine=False),
-            nn.ReLU(),
-            nn.Linear(hidden, width),
-        )
 
 
 class Projected(NamedTuple):
@@ -40,10 +23,10 @@ class Projected(NamedTuple):
 
 
 class Branch(nn.Module):
-    """A Swin encoder and its heads, each of which may be missing."""
+    """A Swin encoder and its projectors, each of which may be missing."""
 
     def __init__(
-        self, encoder: nn.Module, patch: Projection | None, crop: Projection | None
+        self, encoder: nn.Module, patch: Projector | None, crop: Projector | None
     ) -> None:
         """Takes them over.
 
@@ -56,7 +39,7 @@ class Branch(nn.Module):
         self.encoder, self.patch, self.crop = encoder, patch, crop
 
     def forward(self, crops: Tensor, *, tokens: bool = True, key: bool = True) -> Projected:
-        """Projects crops, (B, 1, D, H, W) in [0, 1]; only what is asked for and has a head."""
+        """Projects crops, (B, 1, D, H, W) in [0, 1]; only what is asked for, if it can."""
         states = self.encoder(centred(crops))
         return Projected(
             along_tokens(self.patch, states[LEVEL]) if tokens and self.patch else None,
@@ -64,8 +47,8 @@ class Branch(nn.Module):
         )
 
 
-def along_tokens(head: nn.Module, state: Tensor) -> Tensor:
+def along_tokens(projector: nn.Module, state: Tensor) -> Tensor:
     """Projects each token of a state, (B, c, d, h, w) -> (B, width, d, h, w)."""
     tokens = state.movedim(1, -1)
-    projected: Tensor = head(tokens.flatten(0, 3))
+    projected: Tensor = projector(tokens.flatten(0, 3))
     return projected.reshape(*tokens.shape[:4], -1).movedim(-1, 1)
