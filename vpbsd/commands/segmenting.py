@@ -1,4 +1,4 @@
-"""Segment a volume with a trained student: its vessels as a mask of 0 and 1.
+"""Segment a volume with a trained student: a mask of its classes, 0 is background.
 
 vpbsd segment MODEL IN.ome.zarr OUT.ome.zarr
 vpbsd segment MODEL brain.tif vessels.nii.gz
