@@ -10,7 +10,7 @@ from vpbsd.errors import BadInput
 
 
 def labelled_voxels(part: Part) -> int | None:
-    """Counts the voxels of any class in a part, from what was counted at import; None where not known.
+    """Counts the voxels of any class in a part, from counts of the import; None if not known.
 
     A part is all of a volume but along one axis, as spatial folds cut it.
     """
@@ -34,7 +34,7 @@ def place(part: Part) -> str:
 
 
 def without_empty_tests(fold: Fold) -> Fold:
-    """Leaves parts out of the test that have no labelled voxel: their DSC would be 0 or nothing."""
+    """Leaves parts out of the test that hold no class: their DSC would be 0 or nothing."""
     empty = tuple(part for part in fold.test if labelled_voxels(part) == 0)
     test = tuple(part for part in fold.test if part not in empty)
     if not test:
