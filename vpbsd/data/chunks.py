@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vpbsd.data.intensity import Histogram, Table
 from vpbsd.data.tissue import CELL
-from vpbsd.data.volumes import Shape, Slices, Volume
+from vpbsd.data.volumes import Shape, Slices, Volume, VolumeInfo
 from vpbsd.errors import BadInput
 
 KEPT = 256 << 20  # bytes of chunks that are kept decoded
@@ -33,10 +33,14 @@ class ChunkReader:
     """
 
     def __init__(self, volume: Volume, kept: int = KEPT) -> None:
-        self._volume, self.decoded = volume, 0
+        self._volume, self._kept, self.decoded = volume, kept, 0
         self._sides = volume.image.chunks
         most = max(1, kept // (prod(self._sides) * volume.image.dtype.itemsize))
         self._chunk = lru_cache(most)(self._decode)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to another process as the volume that it reads."""
+        return _opened, (self._volume.info, self._kept)
 
     @property
     def shape(self) -> Shape:
@@ -104,6 +108,10 @@ class ChunkReader:
         if isinstance(stored, Table):
             return stored.percentile(0) <= 0 <= stored.percentile(100)
         return bool(stored.counts[stored.values == 0].sum() >= voxels)
+
+
+def _opened(info: VolumeInfo, kept: int) -> ChunkReader:
+    return ChunkReader(Volume(info), kept)
 
 
 def _line(error: Exception) -> str:
