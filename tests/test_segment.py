@@ -39,15 +39,15 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Blocks of 32 voxels, and a list of those that were computed."""
-    found, write = [], MaskFile.write
+    """Blocks of 32 voxels, and a list of those that were finished."""
+    found, commit = [], MaskFile.commit
 
-    def counted(self, block, *voxels):
+    def counted(self, block, checksum):
         found.append(block)
-        write(self, block, *voxels)
+        commit(self, block, checksum)
 
     monkeypatch.setattr(segmenting, "TILING", Tiling(64, 32))
-    monkeypatch.setattr(MaskFile, "write", counted)
+    monkeypatch.setattr(MaskFile, "commit", counted)
     return found
 
 
@@ -89,18 +89,18 @@ def test_a_mask_is_an_image_of_its_own(model, volumes, tmp_path, calls):
 @pytest.mark.parametrize("stop", [0, 1, 4])
 def test_a_stopped_run_goes_on(stop, model, volumes, tmp_path, calls, monkeypatch, capsys):
     info, out = volumes[1], tmp_path / "out"
-    counted = MaskFile.write
+    counted = MaskFile.commit
 
     def killed(*args):
         if len(calls) == stop:
             raise KeyboardInterrupt
         counted(*args)
 
-    monkeypatch.setattr(MaskFile, "write", killed)
+    monkeypatch.setattr(MaskFile, "commit", killed)
     with pytest.raises(KeyboardInterrupt):
         segment(model, info.path, out)
     before = list(calls)
-    monkeypatch.setattr(MaskFile, "write", counted)
+    monkeypatch.setattr(MaskFile, "commit", counted)
     segment(model, info.path, out)
     assert len(calls) == 6
     assert not any(block in before for block in calls[stop:])
@@ -290,10 +290,10 @@ def test_a_constant_volume_has_no_vessels(value, model, tmp_path, capsys):
 
 def test_coarser_levels_keep_every_vessel(tmp_path, volumes, monkeypatch):
     monkeypatch.setattr("vpbsd.inference.mask.SMALLEST", 20)
-    file = MaskFile(tmp_path / "out", volumes[1], {}, 64, probability=False)
-    mask = np.zeros((20, 64, 64), np.uint8)
-    mask[7, 11, 30] = 1
-    file.write(np.s_[0:20, 0:64, 0:64], mask, mask)
+    file = MaskFile(tmp_path / "out", volumes[1], {}, 64)
+    probability = np.zeros((20, 64, 64), np.float32)
+    probability[7, 11, 30] = 1
+    file.write(np.s_[0:20, 0:64, 0:64], probability)
     file.write_levels()
     (image,) = zarr.open_group(tmp_path / "out", mode="r").attrs["ome"]["multiscales"]
     assert [d["path"] for d in image["datasets"]] == ["0", "1", "2"]

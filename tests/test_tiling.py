@@ -11,7 +11,7 @@ from vpbsd.data.lattice import padded
 from vpbsd.inference import folded as parts
 from vpbsd.inference.folded import FoldedUNet
 from vpbsd.inference.statistics import with_running_statistics
-from vpbsd.inference.tiling import TiledNetwork, Tiling, tiles
+from vpbsd.inference.tiling import TiledNetwork, Tiling
 from vpbsd.networks.build import build_network
 
 NETWORKS = {
@@ -49,34 +49,43 @@ def one_pass(network, image):
     return probability[tuple(slice(n) for n in image.shape)]
 
 
-def tiled(network, image, tiling, occupied=lambda box: True):
+def tiled(network, image, tiling):
     answer = np.full(image.shape, np.nan, np.float32)
-    run = TiledNetwork(FoldedUNet(network), lambda b: image[b], image.shape, occupied, tiling)
-    for region in tiling.regions(image.shape):
-        for block, logits in run.logits(region):
-            assert np.isnan(answer[block]).all(), "a voxel was answered twice"
-            answer[block] = sigmoid(logits)
+    run = TiledNetwork(FoldedUNet(network), lambda b: image[b], image.shape, tiling=tiling)
+    for block, logits in answered(run, tiling.blocks(image.shape)):
+        assert np.isnan(answer[block]).all(), "a voxel was answered twice"
+        answer[block] = sigmoid(logits)
     return answer
+
+
+def answered(run, blocks, wanted=None):
+    """All three rounds, each in another order than the one before; what was not left is NaN."""
+    context, deep = (np.full(run.feature_shape, np.nan, np.float32) for _ in range(2))
+    boxes = run.deep_boxes(blocks, blocks if wanted is None else wanted)
+    for tile in reversed(run.context_boxes(boxes)):
+        context[run.cells(tile)] = run.context(tile)
+    for box in boxes:
+        deep[run.cells(box)] = run.deep(box, context)
+    return [(b, run.logits(b, deep)) for b in reversed(blocks if wanted is None else wanted)]
 
 
 @given(
     shape=st.tuples(st.integers(1, 40), st.integers(20, 70), st.integers(1, 200)),
     side=st.sampled_from([32, 64]),
     times=st.integers(1, 2),
-    batch=st.integers(1, 3),
     seed=st.integers(0, 9),
 )
 @settings(deadline=None, max_examples=6)
-def test_tiles_answer_as_one_pass_does(network, shape, side, times, batch, seed):
+def test_tiles_answer_as_one_pass_does(network, shape, side, times, seed):
     image = np.random.default_rng(seed).random(shape, np.float32)
-    found = tiled(network, image, Tiling(side * times, side, batch))
+    found = tiled(network, image, Tiling(side * times, side))
     np.testing.assert_allclose(found, one_pass(network, image), atol=1e-5)
 
 
 def test_a_long_volume_is_seen_as_far_as_the_network_reaches(network):
     """Longer than two reaches: most regions see only a part of it."""
     image = np.random.default_rng(1).random((20, 32, 480), np.float32)
-    found = tiled(network, image, Tiling(64, 64, 2))
+    found = tiled(network, image, Tiling(64, 64))
     np.testing.assert_allclose(found, one_pass(network, image), atol=1e-5)
 
 
@@ -93,27 +102,33 @@ def test_empty_tiles_cost_nothing_and_change_nothing(network):
         return image[box]
 
     run = TiledNetwork(FoldedUNet(network), read, image.shape, occupied, Tiling(32, 32))
-    regions = run.tiling.regions(image.shape)
+    blocks = [b for b in run.tiling.blocks(image.shape) if occupied(b)]
+    assert sorted({b[2].start for b in blocks}) == [0, 32, 64, 224, 256, 288]
     wanted = one_pass(network, image)
-    found = {block[2].start: (block, x) for r in regions for block, x in run.logits(r)}
-    assert sorted(found) == [0, 32, 64, 224, 256, 288]
-    for block, logits in found.values():
+    for block, logits in answered(run, blocks):
         np.testing.assert_allclose(sigmoid(logits), wanted[block], atol=1e-5)
     assert not any(box.start >= 70 and box.stop <= 230 for box in seen)
 
 
-def test_only_wanted_blocks_are_computed(network):
-    image = np.ones((8, 20, 90), np.float32)
-    run = TiledNetwork(FoldedUNet(network), lambda b: image[b], image.shape, tiling=Tiling(96, 32))
-    (region,) = run.tiling.regions(image.shape)
-    found = [block[2] for block, _ in run.logits(region, lambda block: block[2].start == 32)]
-    assert found == [slice(32, 64)]
+def test_a_block_needs_only_what_lies_around_it(network):
+    image = np.random.default_rng(5).random((8, 20, 900), np.float32)
+    run = TiledNetwork(FoldedUNet(network), lambda b: image[b], image.shape, tiling=Tiling(64, 32))
+    blocks = run.tiling.blocks(image.shape)
+    ((_, logits),) = answered(run, blocks, wanted=[blocks[12]])  # from 384 on
+    np.testing.assert_allclose(sigmoid(logits), one_pass(network, image)[blocks[12]], atol=1e-5)
+    deep = run.deep_boxes(blocks, [blocks[12]])
+    assert [box[2] for box in deep] == [slice(320, 384), slice(384, 448)]
+    tiles = [box[2].start for box in run.context_boxes(deep)]
+    assert tiles == list(range(160, 608, 32))
 
 
-def test_tiles_by_hand():
-    found = tiles(np.s_[0:32, 0:32, 64:224], (32, 32, 224), 64, 16)
-    assert [t.window[2] for t in found] == [slice(48, 144), slice(112, 208), slice(128, 224)]
-    assert [t.core[2] for t in found] == [slice(64, 128), slice(128, 192), slice(192, 224)]
+def test_what_deep_features_are_cut_in_depends_on_all_blocks_alone():
+    """Else a run that goes on would fill chunks that others have left by halves."""
+    network = FoldedUNet(build_network(LightNet(norm="batch"), 0))
+    run = TiledNetwork(network, np.zeros, (32, 32, 256), tiling=Tiling(128, 32))
+    blocks = run.tiling.blocks((32, 32, 256))
+    whole = [box[2] for box in run.deep_boxes(blocks[:2] + blocks[6:], blocks[:1])]
+    assert whole == [slice(0, 96)]
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
-"""Segment a volume with a trained student: its vessels as a mask of 0 and 1.
+"""Segment a volume with a trained student: a mask of its classes, 0 is background.
 
 vpbsd segment MODEL IN.ome.zarr OUT.ome.zarr
 vpbsd segment MODEL brain.tif vessels.nii.gz
 
-The same command goes on where it was stopped.
+It takes all GPUs of this machine, or all cores. The same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vpbsd.cli import command_parser, invocation
+from vpbsd.errors import BadInput
 
 
 def main() -> None:
@@ -22,13 +23,27 @@ def main() -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="mask: .ome.zarr, .tif, .nii.gz")
     parser.add_argument("--probability", action="store_true", help="keep it beside the mask")
     parser.add_argument(
+        "--uncertainty",
+        action="store_true",
+        help="keep the entropy of the classes beside the mask",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes (default: four on each GPU, or else one on each core)",
+    )
+    parser.add_argument(
         "--statistics",
         choices=["volume", "window"],
         default="volume",
         help="norms of a GroupNorm network: once per volume (default), or per window, blended",
     )
     args = parser.parse_args()
-    from vpbsd.inference.segment import segment  # torch takes seconds, and --help needs none
+    if args.workers is not None and args.workers < 1:
+        raise BadInput(f"--workers {args.workers}: give 1 or more")
+    from vpbsd.inference.processes import local  # torch takes seconds, and --help needs none
+    from vpbsd.inference.segment import segment
 
     segment(
         args.model,
@@ -36,4 +51,6 @@ def main() -> None:
         args.out,
         statistics=args.statistics,
         probability=args.probability,
+        uncertainty=args.uncertainty,
+        spread=local(args.workers),
     )

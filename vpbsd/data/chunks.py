@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vpbsd.data.intensity import Histogram, Table
 from vpbsd.data.tissue import CELL
-from vpbsd.data.volumes import Shape, Slices, Volume
+from vpbsd.data.volumes import Shape, Slices, Volume, VolumeInfo
 from vpbsd.errors import BadInput
 
 KEPT = 256 << 20  # bytes of chunks that are kept decoded
@@ -36,6 +36,10 @@ class ChunkReader:
         self._sides = volume.image.chunks
         most = max(1, KEPT // (prod(self._sides) * volume.image.dtype.itemsize))
         self._chunk = lru_cache(most)(self._decode)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to another process as the volume that it reads."""
+        return _opened, (self._volume.info,)
 
     @property
     def shape(self) -> Shape:
@@ -103,6 +107,10 @@ class ChunkReader:
         if isinstance(stored, Table):
             return stored.percentile(0) <= 0 <= stored.percentile(100)
         return bool(stored.counts[stored.values == 0].sum() >= voxels)
+
+
+def _opened(info: VolumeInfo) -> ChunkReader:
+    return ChunkReader(Volume(info))
 
 
 def _line(error: Exception) -> str:

@@ -9,8 +9,8 @@ from vpbsd.data.volumes import label_profile
 from vpbsd.errors import BadInput
 
 
-def vessel_voxels(part: Part) -> int | None:
-    """Counts vessel voxels of a part, from what was counted at import; None where not known.
+def labelled_voxels(part: Part) -> int | None:
+    """Counts the voxels of any class in a part, from counts of the import; None if not known.
 
     A part is all of a volume but along one axis, as spatial folds cut it.
     """
@@ -34,8 +34,8 @@ def place(part: Part) -> str:
 
 
 def without_empty_tests(fold: Fold) -> Fold:
-    """Leaves parts out of the test that have no vessel voxel: their DSC would be 0 or nothing."""
-    empty = tuple(part for part in fold.test if vessel_voxels(part) == 0)
+    """Leaves parts out of the test that hold no class: their DSC would be 0 or nothing."""
+    empty = tuple(part for part in fold.test if labelled_voxels(part) == 0)
     test = tuple(part for part in fold.test if part not in empty)
     if not test:
         raise BadInput(
@@ -43,7 +43,7 @@ def without_empty_tests(fold: Fold) -> Fold:
             f"({', '.join(map(place, empty))}): if it is not annotated, crop the volumes to what "
             "is; else use fewer folds or another split"
         )
-    if fold.train and all(vessel_voxels(part) == 0 for part in fold.train):
+    if fold.train and all(labelled_voxels(part) == 0 for part in fold.train):
         raise BadInput(
             f"fold {fold.index} would train only on what has no labelled voxel "
             f"({', '.join(map(place, fold.train))}): if it is not annotated, crop the volumes to "

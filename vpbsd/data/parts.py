@@ -33,7 +33,7 @@ class Fold:
     """One split. No group of `test` is in `train` or `unlabelled` when folds go by group.
 
     The label of a part of `unlabelled` that `Protocol.train_groups` took away cannot be read.
-    `untested` are parts whose label has no vessel voxel: a DSC says nothing there, and it is
+    `untested` are parts whose label marks no voxel: a DSC says nothing there, and it is
     likely that nobody annotated them.
     """
 

@@ -13,7 +13,7 @@ from vpbsd.data.parts import Fold
 from vpbsd.data.volumes import VolumeInfo, label_profile
 
 BARE = 0.25
-"""Share of a side without any vessel, at one of its ends, that asks whether it was annotated."""
+"""Share of a side without any class, at one of its ends, that asks whether it was annotated."""
 SHOWN = 4
 """Lines of one kind that are shown; more are counted."""
 FEW_GROUPS = 6

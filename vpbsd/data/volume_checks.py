@@ -56,9 +56,9 @@ class CheckedPlanes:
     Attributes:
         metadata: As given; the voxel size as floats.
         dtype: Type of the image.
-        label_voxels: Vessel voxels so far; None where there is no label.
+        label_voxels: Voxels of any class so far; None where there is no label.
         counter: Counts intensities; None for types with too many values.
-        profile: Vessel voxels so far per plane along z, y and x.
+        profile: The same per plane along z, y and x.
     """
 
     def __init__(self, name: str, metadata: VolumeMetadata, label_above: float | None) -> None:
@@ -78,7 +78,8 @@ class CheckedPlanes:
         """Yields the planes of image and label, in order, each as it will be stored.
 
         Raises:
-            BadInput: A value is not finite, a shape does not fit, or the label is not binary.
+            BadInput: A value is not finite, a shape does not fit, or the label holds
+                another value than 0 and the numbers of its classes.
         """
         images = self._planes("image", image_slabs)
         if label_slabs is None:

@@ -71,17 +71,18 @@ def write_volume(
         folder: The data set; made where missing.
         name: Of the volume.
         image_slabs: The image from z = 0 on, in slabs (any depth, y, x).
-        metadata: Shape, type, voxel size, group and channel.
+        metadata: Shape, type, voxel size, group, channel and classes.
         label_slabs: The label, likewise; its slabs may have other depths. None: no label.
-        label_above: The label's voxels above this are vessels; None: the label is 0 or 1.
+        label_above: The label's voxels above this are of class 1; None: it holds the numbers of
+            its classes, 0 for background.
         replace: Whether another volume of this name that this program wrote gives way.
 
     Returns:
-        The volume, also where the same one (by fingerprint and channel) was there already.
+        The volume, also where the same one (by fingerprint, channel, classes) was there already.
 
     Raises:
-        BadInput: A value is not finite, image and label do not fit, the label is not binary, or
-            another volume of this name exists.
+        BadInput: A value is not finite, image and label do not fit, the label holds no
+            number of a class, or another volume of this name exists.
     """
     final = volume_path(folder, name)
     there = _there(final, replace)

@@ -47,7 +47,8 @@ class VolumeInfo:
     """What is known of a volume without reading its voxels.
 
     Attributes:
-        name: The folder's name without ``.ome.zarr``.
+        name: As it was imported; the folder is named so, with ``.ome.zarr``, unless that is too
+            long.
         path: Where it lies.
         group: Animal or acquisition, which folds never split.
         channel: The stain, if stated.

@@ -14,7 +14,8 @@ from vpbsd.data.folds import Part
 from vpbsd.data.volumes import open_volume
 from vpbsd.evaluation.metrics import best_threshold, measure
 from vpbsd.evaluation.pictures import Picture, overlay, projections
-from vpbsd.inference.sliding_window import label_of, predict_part, reader
+from vpbsd.inference.decision import label_of
+from vpbsd.inference.sliding_window import predict_part, reader
 
 
 def evaluate(

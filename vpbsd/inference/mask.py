@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,30 +20,41 @@ from vpbsd.config import Grid
 from vpbsd.data.volume_writer import multiscale
 from vpbsd.data.volumes import AXES, CHUNK, Slices, VolumeInfo
 from vpbsd.errors import BadInput
+from vpbsd.inference.decision import entropy, foreground, label_of
 
 Stored = zarr.Array[Any]
 SMALLEST = 256  # longest side in voxels that needs no coarser level
+LAYERS: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+    "probability": foreground,
+    "uncertainty": entropy,
+}
+"""What can be kept beside a mask, in [0, 1], made of the probabilities of a block; 255 is 1."""
 
 
 class MaskFile:
-    """A mask (uint8, numbers of classes) and, if wanted, probabilities (255 = 1), block by block.
+    """A mask (uint8, numbers of classes), and what is kept beside it, block by block.
 
-    A block counts once its checksum is stored, which happens after its voxels are: who is killed
-    between the two repeats a block, and a block that was lost or changed since is found.
+    A block counts once its checksum is committed, which happens after its voxels are written: who
+    is killed between the two repeats a block, and one that was lost or changed since is found.
 
     Args:
         out: The OME-Zarr to make, or to continue.
         info: What is segmented.
         source: All that the mask depends on; the mask of anything else is not continued.
         side: Of a block.
-        probability: Whether probabilities are kept beside the mask.
+        layers: What is kept beside the mask, by names of `LAYERS`.
 
     Raises:
         BadInput: Something else lies there.
     """
 
     def __init__(
-        self, out: Path, info: VolumeInfo, source: dict[str, Any], side: int, probability: bool
+        self,
+        out: Path,
+        info: VolumeInfo,
+        source: dict[str, Any],
+        side: int,
+        layers: Sequence[str] = (),
     ) -> None:
         if out.exists() and _source(out) != source:
             raise BadInput(
@@ -56,12 +67,12 @@ class MaskFile:
         self.path, self._side, self._shape = out, side, info.shape
         self._group = zarr.open_group(out, mode="a", attributes=attributes)
         self._mask = self._array(self._group, "0")
-        self._probability: Stored | None = None
-        if probability:
-            described: Any = {"ome": multiscale(f"{info.name} probability", info.spacing_um)}
-            child = self._group.require_group("probability")
+        self._layers: dict[str, Stored] = {}
+        for name in layers:
+            described: Any = {"ome": multiscale(f"{info.name} {name}", info.spacing_um)}
+            child = self._group.require_group(name)
             child.attrs.update(described)
-            self._probability = self._array(child, "0")
+            self._layers[name] = self._array(child, "0")
         grid = tuple(-(-n // side) for n in info.shape)
         self._done = self._group.require_array(
             "done", shape=grid, chunks=(1, *grid[1:]), dtype="uint32"
@@ -75,12 +86,29 @@ class MaskFile:
         except Exception:  # noqa: BLE001 (whatever a codec raises: it is computed again)
             return False
 
-    def write(self, block: Slices, mask: NDArray[np.uint8], probability: NDArray[Any]) -> None:
-        """Stores a block; its checksum last."""
-        if self._probability is not None:
-            self._probability[block] = np.rint(255 * probability).astype(np.uint8)
+    def write(self, block: Slices, probability: NDArray[np.float32]) -> int:
+        """Writes a block; it counts once the checksum that is returned is committed.
+
+        Args:
+            block: Where; no two at once write the same.
+            probability: Of the foreground class there (z, y, x), or of each of several first.
+        """
+        mask = label_of(probability)
+        for name, array in self._layers.items():
+            array[block] = np.rint(255 * LAYERS[name](probability)).astype(np.uint8)
         self._mask[block] = mask
-        self._done[self._place(block)] = _checksum(mask)
+        return _checksum(mask)
+
+    def write_empty(self, block: Slices) -> None:
+        """Writes and commits a block in which there is nothing."""
+        nothing = np.zeros([b.stop - b.start for b in block], np.uint8)
+        for array in (self._mask, *self._layers.values()):
+            array[block] = nothing
+        self.commit(block, _checksum(nothing))
+
+    def commit(self, block: Slices, checksum: int) -> None:
+        """Notes that a block is written; only one process does."""
+        self._done[self._place(block)] = checksum
 
     def write_levels(self) -> None:
         """Adds coarser levels, in which a voxel is of the highest class of its eight."""

@@ -22,7 +22,7 @@ from vpbsd.data.tissue import measure_volume
 from vpbsd.data.tissue_scale import count, largest_mass
 from vpbsd.data.volumes import Shape, Slices, Spacing, Volume, VolumeInfo
 from vpbsd.errors import BadInput
-from vpbsd.inference.sliding_window import label_of
+from vpbsd.inference.decision import label_of
 from vpbsd.inference.whole import WholeVolume
 from vpbsd.networks.build import NETWORK, WEIGHTS, load_network
 from vpbsd.section import Later, canonical
@@ -71,9 +71,8 @@ class SegmentationModel:
         usual = self.data.usual_mass
         run = WholeVolume(self.network, self.data, image, cells, "in memory", usual=usual)
         mask = np.zeros(volume.shape, np.uint8)
-        for region in run.tiling.regions(image.shape):
-            for block, probability in run.probabilities(region):
-                mask[block] = label_of(probability)
+        for block, probability in run.probabilities():
+            mask[block] = label_of(probability)
         return mask
 
 

@@ -1,10 +1,9 @@
-"""Segments a volume of any size, region by region, and goes on where it stopped."""
+"""Segments a volume of any size, piece by piece, and goes on where it stopped."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,18 @@ import torch
 
 from vpbsd.data.chunks import ChunkReader
 from vpbsd.data.tissue import Cells, measure_volume
-from vpbsd.data.volumes import SUFFIX, Slices, Spacing, Volume, VolumeInfo
+from vpbsd.data.volumes import SUFFIX, Spacing, Volume, VolumeInfo
 from vpbsd.errors import BadInput
-from vpbsd.inference.mask import MaskFile, alone
+from vpbsd.inference.features import FeatureFolder
+from vpbsd.inference.mask import LAYERS, MaskFile, alone
 from vpbsd.inference.model import SegmentationModel, identity, load_model
-from vpbsd.inference.sliding_window import label_of
+from vpbsd.inference.progress import Progress
 from vpbsd.inference.source import NIFTI, TIFF, export, imported
 from vpbsd.inference.tiling import Tiling
 from vpbsd.inference.whole import Statistics, WholeVolume
+from vpbsd.inference.work import Spread, Work, here
 
-NUMERICS = 2
+NUMERICS = 3
 """Raised when the same model gives another mask of the same volume."""
 TILING = Tiling()
 SIMILAR = 0.02
@@ -36,10 +37,12 @@ def segment(
     *,
     statistics: Statistics = "volume",
     probability: bool = False,
+    uncertainty: bool = False,
+    spread: Spread = here,
 ) -> None:
     """Writes the label of a volume as a mask (uint8, numbers of classes; 0 is background).
 
-    Blocks that an interrupted run has finished are not computed again.
+    What an interrupted run has finished is not computed again.
 
     Args:
         model: A folder that `vpbsd final` wrote.
@@ -49,16 +52,19 @@ def segment(
         statistics: Where the norms of a GroupNorm network take theirs: once from the volume's
             tissue, or in each window, as in training; windows then overlap and are blended.
         probability: Keeps the probability of any class but background (uint8, 255 = 1) as well.
+        uncertainty: Keeps the entropy of the classes (uint8, 255 = all are equally likely).
+        spread: Who does the work: this process, or those of `vpbsd.inference.processes.local()`.
 
     Raises:
         BadInput: No such model or volume, another voxel size, a lost or damaged chunk, `out` is
             something else, or it cannot be written.
     """
     model, out = Path(model), Path(out)
+    layers = [n for n, kept in zip(LAYERS, (probability, uncertainty), strict=True) if kept]
     flat = out.name.endswith((*TIFF, *NIFTI))
-    if flat and probability:
+    if flat and layers:
         raise BadInput(
-            f"--probability: {out} holds the mask alone: give an output that ends with {SUFFIX}"
+            f"--{layers[0]}: {out} holds the mask alone: give an output that ends with {SUFFIX}"
         )
     if flat and out.exists():
         raise BadInput(f"{out} exists: choose another name, or delete it")
@@ -67,7 +73,10 @@ def segment(
     try:
         with alone(out), imported(Path(volume), out) as info:
             check_voxel_size(student.data.spacing_um, info)
-            _segment(student, identity(model), info, mask, statistics, probability)
+            what = {"fingerprint": info.fingerprint, "statistics": statistics}
+            source = identity(model) | what | {"numerics": NUMERICS, "layers": layers}
+            file = MaskFile(mask, info, source, TILING.side, layers)
+            _complete(_seen(student, info, statistics), file, info, source, spread)
             if flat:
                 export(mask, out, info)
                 shutil.rmtree(mask)
@@ -76,22 +85,14 @@ def segment(
     print(f"the mask of {info.name} is in {out}", file=sys.stderr)
 
 
-def _segment(
-    student: SegmentationModel,
-    model: dict[str, Any],
-    info: VolumeInfo,
-    out: Path,
-    statistics: Statistics,
-    probability: bool,
-) -> None:
-    """Writes or continues the OME-Zarr mask of an imported volume."""
+def _seen(student: SegmentationModel, info: VolumeInfo, statistics: Statistics) -> WholeVolume:
+    """Looks at an imported volume as a student does."""
     reader = ChunkReader(opened := Volume(info))
-    what = {"fingerprint": info.fingerprint, "statistics": statistics, "numerics": NUMERICS}
-    what |= {"probability": probability}  # else one begun without would have none in its blocks
-    file = MaskFile(out, info, model | what, TILING.side, probability)
     cells = _cells(opened, reader)
-    _tell_constant(cells, info)
-    run = WholeVolume(
+    lowest, highest = float(cells.lowest.min()), float(cells.highest.max())
+    if lowest == highest:
+        print(f"note: all voxels of {info.name} are {lowest:g}: it is empty", file=sys.stderr)
+    seen = WholeVolume(
         student.network,
         student.data,
         reader,
@@ -101,8 +102,9 @@ def _segment(
         statistics=statistics,
         tiling=TILING,
     )
-    _compute(run, file, info)
-    file.write_levels()
+    if not seen.tissue.cells.any():
+        print(f"note: {info.name} shows no tissue, but noise at most", file=sys.stderr)
+    return seen
 
 
 def check_voxel_size(wanted: Spacing | None, info: VolumeInfo) -> None:
@@ -129,35 +131,27 @@ def _cells(volume: Volume, reader: ChunkReader) -> Cells:
     return measure_volume(reader.image_block, reader.shape)
 
 
-def _tell_constant(cells: Cells, info: VolumeInfo) -> None:
-    lowest, highest = float(cells.lowest.min()), float(cells.highest.max())
-    if lowest == highest:
-        print(f"note: all voxels of {info.name} are {lowest:g}: it is empty", file=sys.stderr)
-
-
-def _compute(run: WholeVolume, file: MaskFile, info: VolumeInfo) -> None:
+def _complete(
+    seen: WholeVolume, file: MaskFile, info: VolumeInfo, source: dict[str, Any], spread: Spread
+) -> None:
     """Computes all blocks that are not finished."""
-    if not run.tissue.cells.any():
-        print(f"note: {info.name} shows no tissue, but noise at most", file=sys.stderr)
-    regions = run.tiling.regions(info.shape)
-    count = sum(len(run.tiling.blocks(region)) for region in regions)
-    finished = computed = 0
-    began = time.monotonic()
-    for region in regions:
-        left = {_first(b): b for b in run.tiling.blocks(region) if not file.finished(b)}
-        finished += len(run.tiling.blocks(region)) - len(left)
-        for key in [key for key, block in left.items() if not run.tissue.touches(block)]:
-            empty = np.zeros([b.stop - b.start for b in left[key]], np.uint8)
-            file.write(left.pop(key), empty, empty)
-            finished += 1
-        for block, probability in run.probabilities(region, lambda b: _first(b) in left):  # noqa: B023
-            anything = probability if probability.ndim == 3 else probability.sum(0)
-            file.write(block, label_of(probability), anything)
-            finished, computed = finished + 1, computed + 1
-            rest = (time.monotonic() - began) / computed * (count - finished)
-            print(f"block {finished}/{count}, about {rest:.0f} s left", file=sys.stderr)
-
-
-def _first(block: Slices) -> tuple[int, int, int]:
-    z, y, x = (b.start for b in block)
-    return z, y, x
+    left = [block for block in seen.tiling.blocks(info.shape) if not file.finished(block)]
+    for block in left:
+        if not seen.tissue.touches(block):
+            file.write_empty(block)
+    wanted = [block for block in left if seen.tissue.touches(block)]
+    place = file.path.with_name(f".{file.path.name}.features")
+    if wanted:
+        folder = seen.tiled and FeatureFolder(place, seen.tiled, source)
+        if folder is not None:
+            seen.features = folder.features
+        rounds = seen.rounds(wanted, folder.holds if folder is not None else lambda piece: False)
+        progress = Progress(rounds)
+        with spread(Work(seen, file)) as run:
+            for pieces in rounds:
+                for piece, checksum in run(pieces):
+                    if piece.round == "answer":
+                        file.commit(piece.box, checksum)
+                    progress.tell(piece)
+    file.write_levels()
+    shutil.rmtree(place, ignore_errors=True)

@@ -138,21 +138,6 @@ def predict_block(  # noqa: PLR0913 (where, and how its windows lie)
     return blended[0] if len(blended) == 1 else blended
 
 
-def label_of(probability: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Decides for the most likely class of each voxel; 0 is background.
-
-    Args:
-        probability: (z, y, x) of one foreground class, or (K, z, y, x) of more.
-
-    >>> label_of(np.array([0.5, 0.6], np.float32).reshape(1, 1, 2)).tolist()
-    [[[0, 1]]]
-    """
-    if probability.ndim == 3:
-        return np.asarray(probability > 0.5, np.uint8)
-    background = 1 - probability.sum(0, keepdims=True)
-    return np.asarray(np.concatenate((background, probability)).argmax(0), np.uint8)
-
-
 def predict_part(
     network: nn.Module,
     part: Part,

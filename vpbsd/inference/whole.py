@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import product
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from vpbsd.data.volumes import Slices
 from vpbsd.inference.folded import FoldedUNet
 from vpbsd.inference.sliding_window import predict_block, window_starts
 from vpbsd.inference.statistics import takes_statistics, with_running_statistics
-from vpbsd.inference.tiling import TiledNetwork, Tiling
+from vpbsd.inference.tiling import Features, TiledNetwork, Tiling
 from vpbsd.networks.light_unet import LightUNet
 
 Statistics = Literal["volume", "window"]
@@ -32,6 +32,15 @@ FULL = 0.9
 """Share of tissue in such a window, if there are any."""
 BATCH = 4
 """Windows that go through a network together where they are blended."""
+
+Round = Literal["context", "deep", "answer"]
+
+
+class Piece(NamedTuple):
+    """Some work that is done alone; it needs all pieces of the rounds before its own."""
+
+    round: Round
+    box: Slices
 
 
 class WholeVolume:
@@ -49,6 +58,7 @@ class WholeVolume:
 
     Attributes:
         tissue: What of the volume is.
+        features: Where rounds leave what the next one needs; in memory, unless set.
 
     Raises:
         BadInput: The tissue cannot be normalised as the student wants it.
@@ -66,10 +76,12 @@ class WholeVolume:
         statistics: Statistics = "volume",
         tiling: Tiling | None = None,
     ) -> None:
-        self._network, self._data = network, data
+        self._data = data
+        self._network: nn.Module | None = network  # where windows are blended
         self._shape, self.tiling = image.shape, tiling or Tiling()
         self.tissue = find_tissue(cells, masses(image.intensity, usual))
-        self._tiled: TiledNetwork | None = None
+        self.features: Features | None = None
+        self.tiled: TiledNetwork | None = None
         if not self.tissue.cells.any():
             return
         self._sight = Sight(image, self.tissue, data, name)
@@ -81,7 +93,7 @@ class WholeVolume:
             if takes_statistics(network):
                 windows = self._typical_windows().to(next(network.parameters()).device)
                 fixed = with_running_statistics(network, windows)
-            self._tiled = TiledNetwork(
+            self.tiled = TiledNetwork(
                 FoldedUNet(fixed),
                 self._sight.read,
                 self._shape,
@@ -89,6 +101,13 @@ class WholeVolume:
                 self.tiling,
                 empty=self._sight.level,
             )
+            self._network = None
+
+    def to(self, device: str | torch.device) -> None:
+        """Moves what computes to where it will run."""
+        for network in (self._network, self.tiled and self.tiled.network):
+            if network is not None:
+                network.to(device)
 
     def occupied(self, box: Slices) -> bool:
         """Tells whether a box holds tissue, or lies so near that it is filled by it."""
@@ -98,29 +117,64 @@ class WholeVolume:
         )
         return self.tissue.touches((z, y, x))
 
-    def probabilities(
-        self, region: Slices, wanted: Callable[[Slices], bool] = lambda block: True
-    ) -> Iterator[tuple[Slices, NDArray[np.float32]]]:
-        """Computes the foreground probability in one region of `Tiling.regions`.
+    def blocks(self) -> list[Slices]:
+        """Lists the blocks that hold tissue; in all others there is no vessel."""
+        return [b for b in self.tiling.blocks(self._shape) if self.tissue.touches(b)]
+
+    def rounds(
+        self, wanted: list[Slices], held: Callable[[Piece], bool] = lambda piece: False
+    ) -> list[list[Piece]]:
+        """Lists what is to be computed for some of the blocks, round by round.
 
         Args:
-            region: Where.
-            wanted: Tells whether a block (of the tiling's side) is to be computed.
-
-        Yields:
-            (block, what `predict_block` gives of it): all wanted blocks with tissue.
+            wanted: Some of `blocks`.
+            held: Tells whether the features that a piece leaves are there already.
         """
-        if self._tiled is not None:
-            touched = self.tissue.touches
-            for block, logits in self._tiled.logits(region, lambda b: touched(b) and wanted(b)):
-                yield block, self._of_tissue(block, expit(logits))
-        elif self.tissue.cells.any():
-            for block in self.tiling.blocks(region):
-                if wanted(block) and self.tissue.touches(block):
-                    yield block, self._of_tissue(block, self._blended(block))
+        answers = [Piece("answer", block) for block in wanted]
+        if self.tiled is None:
+            return [answers]
+        boxes = self.tiled.deep_boxes(self.blocks(), wanted)
+        deep = [piece for box in boxes if not held(piece := Piece("deep", box))]
+        tiles = self.tiled.context_boxes(piece.box for piece in deep)
+        context = [piece for box in tiles if not held(piece := Piece("context", box))]
+        return [context, deep, answers]
+
+    def compute(self, piece: Piece) -> NDArray[np.float32] | None:
+        """Computes a piece, once all pieces of the rounds before are.
+
+        Returns:
+            Of an answer, the foreground probability of its block, as `predict_block` gives it.
+        """
+        if self.tiled is None:
+            return self._of_tissue(piece.box, self._blended(piece.box))
+        context, deep = self._features()
+        if piece.round == "answer":
+            return self._of_tissue(piece.box, expit(self.tiled.logits(piece.box, deep)))
+        place = self.tiled.cells(piece.box)
+        if piece.round == "context":
+            context[place] = self.tiled.context(piece.box)
+        else:
+            deep[place] = self.tiled.deep(piece.box, context)
+        return None
+
+    def probabilities(self) -> Iterator[tuple[Slices, NDArray[np.float32]]]:
+        """Computes all blocks with tissue, here and now: where, and the foreground probability."""
+        for pieces in self.rounds(self.blocks()):
+            for piece in pieces:
+                found = self.compute(piece)
+                if found is not None:
+                    yield piece.box, found
+
+    def _features(self) -> Features:
+        if self.features is None:
+            assert self.tiled is not None
+            context, deep = (np.empty(self.tiled.feature_shape, np.float32) for _ in range(2))
+            self.features = Features(context, deep)
+        return self.features
 
     def _blended(self, block: Slices) -> NDArray[np.float32]:
         patch = self._data.patch
+        assert self._network is not None
         return predict_block(
             self._network, self._sight.read, self._shape, patch, block, batch=BATCH
         )
