@@ -10,7 +10,7 @@ import numpy as np
 
 from vpbsd.pipeline.arms import THRESHOLDS
 from vpbsd.pipeline.crossings import arm_title
-from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.reporting import checks, significance
 from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
 from vpbsd_sweeps.reporting.significance import ALPHA, Paired, Scores, Spread, Spreads
@@ -212,7 +212,7 @@ def _seeded(row: Row, other: Row) -> list[TrialResult]:
 
 
 def _competes(row: Row) -> bool:
-    return row.arm not in REFERENCES and not row.unproven
+    return not is_reference(row.arm) and not row.unproven
 
 
 def _compared(analysis: StudyAnalysis) -> Iterator[Comparison]:

@@ -14,7 +14,7 @@ from statistics import mean
 from typing import Any
 
 from vpbsd.errors import BadInput
-from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.monitor.accounting import Hours, hours_of
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.run_record import RunRecord
@@ -255,7 +255,7 @@ def _requested(identity: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
     """Yields the places of all trials, by arm; references know no student seed: once per fold."""
     folds = range(identity["settings"]["protocol"]["folds"])
     for arm in identity["arms"]:
-        seeds = identity["seeds"][:1] if arm in REFERENCES else identity["seeds"]
+        seeds = identity["seeds"][:1] if is_reference(arm) else identity["seeds"]
         yield from product([arm], folds, seeds)
 
 

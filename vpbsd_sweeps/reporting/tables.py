@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from vpbsd.pipeline.arms import GROUPS, HEADINGS
 from vpbsd.pipeline.crossings import ON
-from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.reporting.analysis import (
     COLUMNS,
     PRIMARY,
@@ -203,7 +203,7 @@ def _notes(analysis: StudyAnalysis, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _rule_for_bold(analysis: StudyAnalysis, rows: Sequence[Row]) -> str:
-    references = [row.title for row in rows if row.arm in REFERENCES]
+    references = [row.title for row in rows if is_reference(row.arm)]
     apart = f"; {' and '.join(references)} set apart as reference" if references else ""
     return (
         f"Bold: best mean of the students, where p < {ALPHA} (as below) says that it beats "
