@@ -41,6 +41,7 @@ class Row:
         note: What is to be known of its trials though they count, or "".
         unproven: Why it is never the best though it counts, or "".
         differs: In what its runs differ from the baseline's beside the ablated factor.
+        may_have_seen: Whether it may have been trained on the test volumes.
     """
 
     arm: str
@@ -51,6 +52,7 @@ class Row:
     note: str
     differs: list[str]
     unproven: str = ""
+    may_have_seen: bool = False
 
     @property
     def title(self) -> str:
@@ -153,6 +155,7 @@ def analyse(records: StudyRecords, baseline: str) -> StudyAnalysis:
             note=checks.remarks(records.of_arm(arm)),
             differs=flagged.get(arm, []),
             unproven=checks.unproven(records.of_arm(arm)),
+            may_have_seen=records.may_have_seen(arm),
         )
         for arm in records.arms
     ]

@@ -14,6 +14,7 @@ from statistics import mean
 from typing import Any
 
 from vpbsd.errors import BadInput
+from vpbsd.pipeline.arms import EXTERNAL
 from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.monitor.accounting import Hours, hours_of
 from vpbsd_sweeps.tracking import tags as tag
@@ -142,6 +143,11 @@ class StudyRecords:
     def arms(self) -> list[str]:
         """Its arms in the order they were asked for."""
         return list(self.identity["arms"])
+
+    def may_have_seen(self, arm: str) -> bool:
+        """Tells whether masks of another tool may come from one trained on the test volumes."""
+        known = self.identity.get("external", {}).get(arm.removeprefix(EXTERNAL))
+        return arm.startswith(EXTERNAL) and not (known and known["unseen"])
 
     def of_arm(self, arm: str) -> list[TrialResult]:
         """Returns an arm's trials by fold and seed."""

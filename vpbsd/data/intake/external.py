@@ -29,7 +29,7 @@ from vpbsd.data.volume_writer import write_volume
 from vpbsd.data.volumes import VolumeInfo, list_volumes
 from vpbsd.errors import BadInput
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,39}")
+NAME = re.compile(r"(?!.*_on_)[A-Za-z0-9][A-Za-z0-9_.+-]{0,39}")
 NAMED = 4
 """Files that a line names; more are counted."""
 
@@ -58,7 +58,8 @@ def import_masks(
     """
     if not NAME.fullmatch(name):
         raise BadInput(
-            f"--external {name}={folder}: give a name of letters, digits and _ . + -, 40 at most"
+            f"--external {name}={folder}: give a name of letters, digits and _ . + -, 40 at most, "
+            "without _on_"
         )
     wanted = {v.name: v for v in volumes if v.name in set(tested)}
     place = masks_folder(volumes)
