@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -21,7 +21,10 @@ TYPES += ("float16", "float32", "float64")
 
 @dataclass(frozen=True)
 class VolumeMetadata:
-    """What a volume's voxels do not say themselves; see ``VolumeInfo`` for the fields."""
+    """What a volume's voxels do not say themselves; see ``VolumeInfo`` for the fields.
+
+    `grid` is where its source says that the voxels lie, see `intake.grids.stated_grid`.
+    """
 
     shape: Shape
     dtype: str
@@ -29,6 +32,7 @@ class VolumeMetadata:
     group: str
     channel: str | None = None
     classes: tuple[str, ...] = VESSEL
+    grid: Mapping[str, Any] | None = None
 
 
 def check_metadata(name: str, metadata: VolumeMetadata) -> None:
@@ -93,7 +97,8 @@ class CheckedPlanes:
     def fingerprint(self) -> str:
         """Computes the volume's SHA-256, once all its planes have passed."""
         content = asdict(self.metadata) | {k: d.hexdigest() for k, d in self._digests.items()}
-        del content["channel"], content["classes"]  # renamed, the voxels are still the same
+        for name in ("channel", "classes", "grid"):  # renamed or moved, voxels are the same
+            del content[name]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def content(self) -> str:

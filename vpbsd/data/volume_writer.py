@@ -246,6 +246,8 @@ def _write_metadata(draft: Path, name: str, stream: CheckedPlanes) -> None:
         "content": stream.content(),
         "name": name,
     }
+    if metadata.grid is not None:
+        ours["grid"] = dict(metadata.grid)
     if metadata.classes != VESSEL:
         ours["classes"] = metadata.classes
     if stream.counter is not None:

@@ -31,6 +31,8 @@ Change = Callable[[Settings], MethodConfig | None]
 """From settings to the student's method; None: a reference, see `recipes.REFERENCES`."""
 THRESHOLDS: dict[str, Literal["labels", "otsu"]] = {"threshold": "labels", "otsu": "otsu"}
 """Arms that train nothing, by the rule that chooses their one grey threshold."""
+EXTERNAL = "external:"
+"""What the name of an arm begins with whose masks another tool or a person made."""
 Older = TypeVar("Older", bound=MethodSection)
 Semi = TypeVar("Semi", bound=SemiConfig)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
-from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, FIXED, THRESHOLDS, TITLES
+from vpbsd.pipeline.arms import ARMS, EXTERNAL, FIRST_PHASES, FIXED, THRESHOLDS, TITLES
 from vpbsd.settings import paper
 
 ON = "_on_"
@@ -66,9 +66,11 @@ def fixed(arm: str) -> dict[str, object]:
 def arm_title(arm: str) -> str:
     """Returns an arm's name as people say it.
 
-    >>> arm_title("kd_on_s2dc"), arm_title("kd")
-    ('KD, teacher pre-trained: S2DC', 'KD')
+    >>> arm_title("kd_on_s2dc"), arm_title("kd"), arm_title("external:nnU-Net")
+    ('KD, teacher pre-trained: S2DC', 'KD', 'nnU-Net (external)')
     """
+    if arm.startswith(EXTERNAL):
+        return f"{arm.removeprefix(EXTERNAL)} (external)"
     base, pretraining = parted(arm)
     known = TITLES.get(base, base)
     if pretraining not in PRETRAININGS:

@@ -5,11 +5,12 @@ Names are for people; stages with the same config are the same stage, whichever 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from vpbsd.config import TargetField
 from vpbsd.data.folds import Fold, Part, held_out
+from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.methods.configs import MethodConfig, PatternsConfig, SupervisedConfig
 from vpbsd.methods.distilling_configs import FitNetsConfig, VpbSDConfig
@@ -17,11 +18,11 @@ from vpbsd.methods.rival_configs import SimCVDConfig, WithTransformer
 from vpbsd.optim import Optim
 from vpbsd.overrides import override
 from vpbsd.pipeline.anisotropy import HALVINGS, planned
-from vpbsd.pipeline.arms import ARMS, FIRST_PHASES, THRESHOLDS
+from vpbsd.pipeline.arms import ARMS, EXTERNAL, FIRST_PHASES, THRESHOLDS
 from vpbsd.pipeline.crossings import fixed, parted
 from vpbsd.pipeline.pretexts import pretrained_unetr, teacher
 from vpbsd.pipeline.pretraining_arms import PRETRAINED
-from vpbsd.pipeline.stage_config import Evaluate, Examine, Targets, Threshold, Train
+from vpbsd.pipeline.stage_config import Evaluate, Examine, External, Targets, Threshold, Train
 from vpbsd.pipeline.stages import Role, Stage
 from vpbsd.pipeline.teachers import from_scratch, train_config, unetr
 from vpbsd.pipeline.trust import STUDENT, TEACHER
@@ -94,6 +95,20 @@ def threshold(s: Settings, arm: str, fold: Fold) -> Stage:
     return Stage(config, {**parts, "test": fold.test}, {}, 0, f"evaluate {arm}")
 
 
+def external(s: Settings, arm: str, fold: Fold, masks: Mapping[str, VolumeInfo]) -> Stage:
+    """Builds the stage that scores the masks of another tool on the test parts of a fold.
+
+    Args:
+        s: Of the study; what its pictures are drawn by.
+        arm: Begins with `EXTERNAL`.
+        fold: Whose test parts are scored.
+        masks: By the name of their volume.
+    """
+    parts = tuple(Part(masks[part.volume.name], part.box) for part in fold.test)
+    config = External(data=s.data)
+    return Stage(config, {"test": fold.test, "masks": parts}, {}, 0, f"evaluate {arm}")
+
+
 VNETS: dict[str, Callable[[Settings, Fold, int], Stage]] = {
     "vnet": vnet,
     "simcvd_vnet": simcvd_vnet,
@@ -112,6 +127,11 @@ TRAINED_REFERENCES: dict[str, Callable[[Settings, Fold, int], Stage]] = {
 
 REFERENCES = frozenset({*TRAINED_REFERENCES, *THRESHOLDS})
 """Arms that are no student: they know no student seed, and never compete."""
+
+
+def is_reference(arm: str) -> bool:
+    """Tells whether an arm is no student: one of `REFERENCES`, or masks of another tool."""
+    return arm in REFERENCES or arm.startswith(EXTERNAL)
 
 
 def light_unet(s: Settings, fold: Fold, seed: int, label: str) -> Stage:

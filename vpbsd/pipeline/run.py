@@ -9,10 +9,11 @@ import torch
 
 from vpbsd.pipeline.run_evaluate import run_evaluate, run_timing
 from vpbsd.pipeline.run_examine import run_examine
+from vpbsd.pipeline.run_external import run_external
 from vpbsd.pipeline.run_targets import run_targets
 from vpbsd.pipeline.run_threshold import run_threshold
 from vpbsd.pipeline.run_train import run_train
-from vpbsd.pipeline.stage_config import Examine, Targets, Threshold, Timing, Train
+from vpbsd.pipeline.stage_config import Examine, External, Targets, Threshold, Timing, Train
 from vpbsd.pipeline.stages import StageSpec
 from vpbsd.pipeline.steps import Inputs, Step
 from vpbsd.section import canonical
@@ -47,6 +48,8 @@ def run(stage: StageSpec, inputs: Inputs, out: Path, resume: Path | None = None)
         yield from run_examine(stage, config, inputs, out, device)
     elif isinstance(config, Threshold):
         yield from run_threshold(stage, config, out, resume)
+    elif isinstance(config, External):
+        yield from run_external(stage, config, out, resume)
     else:
         yield from run_evaluate(stage, config, inputs, out, resume, device)
 

@@ -1,4 +1,4 @@
-"""Configs of the five kinds of stage: all that changes what one trains, stores or measures."""
+"""Configs of the kinds of stage: all that changes what one trains, stores or measures."""
 
 from __future__ import annotations
 
@@ -67,6 +67,15 @@ class Threshold(Section):
     data: Data
 
 
+class External(Section):
+    """Measures masks that another tool or a person made of the test parts."""
+
+    numerics: ClassVar[int] = 1
+    kind: Literal["external"] = "external"
+    data: Data
+    """What the pictures show; the masks are in the key by their content, as parts."""
+
+
 class Timing(Section):
     """How long a network takes for a block on the machine that is asked first, and its size."""
 
@@ -97,5 +106,5 @@ class Examine(Section):
         return 2 if self.data.classes > 2 else 1
 
 
-AnyConfig = Train | Targets | Evaluate | Threshold | Timing | Examine
+AnyConfig = Train | Targets | Evaluate | Threshold | External | Timing | Examine
 StageConfig = Annotated[AnyConfig, Field(discriminator="kind")]

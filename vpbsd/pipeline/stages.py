@@ -25,6 +25,7 @@ from vpbsd.pipeline.stage_config import (
     AnyConfig,
     Evaluate,
     Examine,
+    External,
     StageConfig,
     Targets,
     Threshold,
@@ -33,7 +34,7 @@ from vpbsd.pipeline.stage_config import (
 )
 from vpbsd.section import canonical, digest
 
-Role = Literal["labelled", "unlabelled", "test", "validation"]
+Role = Literal["labelled", "unlabelled", "test", "validation", "masks"]
 Family = Literal[
     "pre-training", "fine-tuning", "targets", "student", "evaluation", "timing", "examination"
 ]
@@ -135,7 +136,7 @@ class StageSpec:
         return spec
 
     def _numerics(self) -> list[int]:
-        if isinstance(self.config, Evaluate | Threshold):
+        if isinstance(self.config, Evaluate | Threshold | External):
             return [self.config.numerics, METRICS]
         watched = [VALIDATION] if "validation" in self.parts else []
         return [self.config.numerics, *watched]

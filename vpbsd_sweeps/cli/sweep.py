@@ -14,6 +14,7 @@ from vpbsd.pipeline.arms import ARMS, GROUPS, THRESHOLDS
 from vpbsd.pipeline.classes import with_classes
 from vpbsd.pipeline.crossings import MATRIX, STUDENTS
 from vpbsd.settings import Settings
+from vpbsd_sweeps.cli.external import add_external, with_external
 from vpbsd_sweeps.cli.normalise import add_normalise, asks_choice, chosen
 from vpbsd_sweeps.cli.options import (
     add_places,
@@ -49,6 +50,7 @@ def arguments(
     add_places(parser)
     add_settings(parser)
     add_normalise(parser)
+    add_external(parser)
     parser.add_argument(
         "--arms",
         metavar="A,B",
@@ -101,6 +103,7 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     name = study_name(args, kind)
     study = Study(name, settings, volumes, arms, seeds, timed=timed)
     check_intensity(study.volumes, settings.data)
+    study = with_external(study, args)
     if counts and asks_choice(args):
         raise BadInput(
             "--labels and --normalise auto: each number of labels would choose for itself; choose "

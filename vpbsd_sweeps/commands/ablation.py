@@ -6,6 +6,7 @@ vpbsd ablation --preset paper --data DIR --seeds 0,1,2
 vpbsd ablation --arms table3,alignment,extras
 vpbsd ablation --labels 1,2,4,all    # DSC against the number of labelled groups
 vpbsd ablation --normalise auto      # chosen per fold on its training groups
+vpbsd ablation --external nnunet=predictions/   # beside another tool's masks
 vpbsd ablation --plan                # what would be run, and stop
 """
 

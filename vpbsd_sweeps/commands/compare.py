@@ -4,6 +4,7 @@ vpbsd compare                        # small, on generated vessels
 vpbsd compare --preset paper --data DIR --seeds 0,1,2
 vpbsd compare --arms light_unet,kd,mt,vpbsd
 vpbsd compare --labels 1,2,4,all     # the same with ever more labelled groups
+vpbsd compare --external nnunet=predictions/   # beside another tool's masks
 vpbsd compare --pretraining          # students x what pre-trained their teacher
 
 Stages that an ablation has stored are not trained again. Each network is timed over 100 blocks.

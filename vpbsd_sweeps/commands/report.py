@@ -3,6 +3,7 @@
 vpbsd report STUDY                   # writes runs/reports/STUDY, and logs it to MLflow
 vpbsd report STUDY --baseline kd     # compares with another arm than the Light UNet
 vpbsd report STUDY --partial         # of a study that is not finished yet
+vpbsd report STUDY --external nnunet=predictions/ --data DIR   # with another tool's masks
 vpbsd report NAME                    # of NAME-labels1, NAME-labels2, ...: DSC against labels, too
 
 The same runs give the same bytes, on any machine with the same versions of the libraries.
@@ -16,7 +17,8 @@ from pathlib import Path
 
 from vpbsd.cli import command_parser
 from vpbsd.errors import BadInput
-from vpbsd_sweeps.cli.options import RUNS, add_tracking
+from vpbsd_sweeps.cli.external import add_external, with_external
+from vpbsd_sweeps.cli.options import RUNS, add_places, volumes_of
 from vpbsd_sweeps.reporting import csv_export, figures, label_figure, label_tables, tables
 from vpbsd_sweeps.reporting.analysis import StudyAnalysis, analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline, require_finished
@@ -26,9 +28,10 @@ from vpbsd_sweeps.reporting.grid import latex, markdown
 from vpbsd_sweeps.reporting.html import page
 from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency, label_efficiency
 from vpbsd_sweeps.reporting.pretraining_table import pretraining_table
-from vpbsd_sweeps.reporting.records import load_records
+from vpbsd_sweeps.reporting.records import StudyRecords, load_records
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.reporting.verdict import verdict
+from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.label_studies import siblings
 from vpbsd_sweeps.tracking.tracker import open_tracker, study_names
 
@@ -37,7 +40,8 @@ def arguments() -> argparse.Namespace:
     """Reads the command line."""
     parser = command_parser("report", __doc__)
     parser.add_argument("study", help="name of the study")
-    add_tracking(parser)
+    add_places(parser)
+    add_external(parser)
     parser.add_argument("--out", metavar="DIR", help=f"folder (default {RUNS}/reports/STUDY)")
     parser.add_argument(
         "--baseline", metavar="ARM", help="compare with this arm (default light_unet, else first)"
@@ -57,6 +61,9 @@ def main() -> None:
     records = load_records(tracker, study)
     if not args.partial:
         require_finished(records)
+    if args.external or args.external_unseen:
+        _score(records, args)
+        records = load_records(tracker, study)
     if not records.trials:
         raise BadInput(f"no trial of study '{study}' has ended: there is nothing to report")
     analysis = analyse(records, choose_baseline(records, args.baseline))
@@ -68,6 +75,14 @@ def main() -> None:
         print((out / "labels.md").read_text())
     print(verdict(analysis).sentence)
     print(f"report   {out / 'report.html'}")
+
+
+def _score(records: StudyRecords, args: argparse.Namespace) -> None:
+    """Scores the masks of other tools that are given, as arms of the study."""
+    from vpbsd_sweeps.drivers.external import score_masks, study_of  # Ray, which no report needs
+
+    study = study_of(records.study, records.identity, volumes_of(args))
+    score_masks(with_external(study, args), Store(args.store), args.tracking)
 
 
 def _reported(name: str, together: Iterable[str], tracking: str) -> str:

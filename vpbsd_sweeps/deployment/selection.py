@@ -10,7 +10,7 @@ from typing import Any
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override
 from vpbsd.pipeline.crossings import arm_title
-from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd.pipeline.recipes import is_reference
 from vpbsd.settings import Settings
 from vpbsd_sweeps.reporting.analysis import PRIMARY, spreads_by_metric
 from vpbsd_sweeps.reporting.checks import unproven
@@ -68,7 +68,7 @@ def choose(
         BadInput: No student arm has a valid result in every fold with every seed, or the wanted
             one has not.
     """
-    students = [arm for arm in identity["arms"] if arm not in REFERENCES]
+    students = [arm for arm in identity["arms"] if not is_reference(arm)]
     if wanted is not None and wanted not in students:
         raise BadInput(
             f"--arm {wanted}: the study has no such student arm{nearest(wanted, students)}"

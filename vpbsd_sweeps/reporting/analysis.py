@@ -10,7 +10,7 @@ import numpy as np
 
 from vpbsd.pipeline.arms import THRESHOLDS
 from vpbsd.pipeline.crossings import arm_title
-from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.reporting import checks, significance
 from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
 from vpbsd_sweeps.reporting.significance import ALPHA, Paired, Scores, Spread, Spreads
@@ -41,6 +41,7 @@ class Row:
         note: What is to be known of its trials though they count, or "".
         unproven: Why it is never the best though it counts, or "".
         differs: In what its runs differ from the baseline's beside the ablated factor.
+        may_have_seen: Whether it may have been trained on the test volumes.
     """
 
     arm: str
@@ -51,6 +52,7 @@ class Row:
     note: str
     differs: list[str]
     unproven: str = ""
+    may_have_seen: bool = False
 
     @property
     def title(self) -> str:
@@ -153,6 +155,7 @@ def analyse(records: StudyRecords, baseline: str) -> StudyAnalysis:
             note=checks.remarks(records.of_arm(arm)),
             differs=flagged.get(arm, []),
             unproven=checks.unproven(records.of_arm(arm)),
+            may_have_seen=records.may_have_seen(arm),
         )
         for arm in records.arms
     ]
@@ -212,7 +215,7 @@ def _seeded(row: Row, other: Row) -> list[TrialResult]:
 
 
 def _competes(row: Row) -> bool:
-    return row.arm not in REFERENCES and not row.unproven
+    return not is_reference(row.arm) and not row.unproven
 
 
 def _compared(analysis: StudyAnalysis) -> Iterator[Comparison]:

@@ -8,7 +8,7 @@ from itertools import product
 
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
-from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
 
 TOOLS = ("python", "torch", "monai", "numpy")
@@ -118,7 +118,7 @@ def conditions(records: StudyRecords, arm: str) -> Conditions:
         "budget": {_budget(records, t) for t in trials},
         "test volumes": {f"fold {t.fold}: {v}" for t in trials for v in sorted(t.groups)},
     }
-    if arm not in REFERENCES:
+    if not is_reference(arm):
         found["seeds"] = {str(t.seed) for t in trials}
     return {name: frozenset(v - {""}) for name, v in found.items()}
 

@@ -17,10 +17,11 @@ UNITS = ("folds", "volumes", "groups", "seeds")
 def table_csv(analysis: StudyAnalysis) -> str:
     """Writes a line per arm and metric, of all metrics."""
     header = ["arm", "title", "metric", *(f"{k}_{u}" for u in UNITS for k in ("mean", "sd", "n"))]
-    header += ["left_out", "unproven", "partial", "differs", "runs"]
+    header += ["left_out", "unproven", "partial", "differs", "may_have_seen", "runs"]
     lines: list[list[object]] = []
     for row in analysis.rows:
         remarks = [row.void, row.unproven, row.partial, "; ".join(row.differs)]
+        remarks.append("yes" if row.may_have_seen else "")
         runs = " ".join(t.run_id for t in row.trials)
         for metric in analysis.metrics if row.spreads else [""]:
             by = row.spreads.get(metric)
@@ -48,6 +49,7 @@ def comparison_csv(analysis: StudyAnalysis) -> str:
             "p_least": c.paired.p_least,
             "d_z": c.paired.effect,
             "detectable": c.paired.detectable,
+            "may_have_seen": "yes" if analysis.row(c.arm).may_have_seen else "",
         }
         for c in analysis.comparisons
     ]

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, Formatter, StrMethodFormatter
 from scipy.stats import friedmanchisquare
 
-from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.reporting import significance
 from vpbsd_sweeps.reporting.analysis import (
     HIGHER_IS_BETTER,
@@ -104,7 +104,7 @@ def ranks(analysis: StudyAnalysis) -> Figure | None:
 
     From 6 groups up a zone of Nemenyi's critical difference shows who may be best.
     """
-    rows = [row for row in analysis.valid[::-1] if row.arm not in REFERENCES]
+    rows = [row for row in analysis.valid[::-1] if not is_reference(row.arm)]
     if len(rows) < 2:
         return None
     figure, axes = panels(len(analysis.columns), 3, (3.6, 0.3 * len(rows) + 1.3), share=True)

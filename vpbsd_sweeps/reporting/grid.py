@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-VOID, DIFFERS, PARTIAL, UNPROVEN, NOTED = "†", "‡", "§", "‖", "¶"
+VOID, DIFFERS, PARTIAL, UNPROVEN, NOTED, SEEN = "†", "‡", "§", "‖", "¶", "°"
 NOTHING = "–"
 TEX = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
@@ -25,6 +25,7 @@ TEX = {
     PARTIAL: r"$^\S$",
     UNPROVEN: r"$^\|$",
     NOTED: r"$^\P$",
+    SEEN: r"$^\circ$",
 }
 
 

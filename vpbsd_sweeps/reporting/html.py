@@ -13,7 +13,7 @@ from statistics import mean
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vpbsd.data.volume_keys import volume_key
-from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.monitor.accounting import Hours
 from vpbsd_sweeps.reporting import label_figure, label_tables, tables
 from vpbsd_sweeps.reporting.analysis import HIGHER_IS_BETTER, PRIMARY, StudyAnalysis
@@ -110,7 +110,7 @@ def summary(analysis: StudyAnalysis) -> Iterator[str]:
     best = analysis.row(analysis.winner)
     yield f"Best student by mean DSC over folds: {best.title}, {best.mean(PRIMARY):.3f}."
     yield from against_threshold(analysis)
-    references = [row for row in analysis.valid if row.arm in REFERENCES]
+    references = [row for row in analysis.valid if is_reference(row.arm)]
     for row in references:
         yield f"{row.title}, the reference: {row.mean(PRIMARY):.3f}."
     void = [row.title for row in analysis.rows if row.void]

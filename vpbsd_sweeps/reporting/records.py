@@ -14,7 +14,8 @@ from statistics import mean
 from typing import Any
 
 from vpbsd.errors import BadInput
-from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd.pipeline.arms import EXTERNAL
+from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.monitor.accounting import Hours, hours_of
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.run_record import RunRecord
@@ -143,6 +144,11 @@ class StudyRecords:
         """Its arms in the order they were asked for."""
         return list(self.identity["arms"])
 
+    def may_have_seen(self, arm: str) -> bool:
+        """Tells whether masks of another tool may come from one trained on the test volumes."""
+        known = self.identity.get("external", {}).get(arm.removeprefix(EXTERNAL))
+        return arm.startswith(EXTERNAL) and not (known and known["unseen"])
+
     def of_arm(self, arm: str) -> list[TrialResult]:
         """Returns an arm's trials by fold and seed."""
         return [trial for trial in self.trials if trial.arm == arm]
@@ -255,7 +261,7 @@ def _requested(identity: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
     """Yields the places of all trials, by arm; references know no student seed: once per fold."""
     folds = range(identity["settings"]["protocol"]["folds"])
     for arm in identity["arms"]:
-        seeds = identity["seeds"][:1] if arm in REFERENCES else identity["seeds"]
+        seeds = identity["seeds"][:1] if is_reference(arm) else identity["seeds"]
         yield from product([arm], folds, seeds)
 
 

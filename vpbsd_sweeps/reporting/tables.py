@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from vpbsd.pipeline.arms import GROUPS, HEADINGS
+from vpbsd.pipeline.arms import EXTERNAL, GROUPS, HEADINGS
 from vpbsd.pipeline.crossings import ON
-from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.reporting.analysis import (
     COLUMNS,
     PRIMARY,
@@ -24,6 +24,7 @@ from vpbsd_sweeps.reporting.grid import (
     NOTED,
     NOTHING,
     PARTIAL,
+    SEEN,
     UNPROVEN,
     VOID,
     Grid,
@@ -60,16 +61,22 @@ def document(analysis: StudyAnalysis) -> str:
 def sections(arms: Sequence[str]) -> list[tuple[str, list[str]]]:
     """Picks the tables that show all of these arms, fullest first: heading, arms in its order.
 
+    Masks of other tools stand below each of them.
+
     >>> sections(["vpbsd", "kd"])
     [("Comparison (the paper's Table 1)", ['kd', 'vpbsd'])]
     """
-    left, found = [arm for arm in arms if ON not in arm], []
-    crossed = [arm for arm in arms if ON in arm]
+    others = [arm for arm in arms if arm.startswith(EXTERNAL)]
+    own = [arm for arm in arms if arm not in others]
+    left, found = [arm for arm in own if ON not in arm], list[tuple[str, list[str]]]()
+    crossed = [arm for arm in own if ON in arm]
     while left:
         name = max(GROUPS, key=lambda group: sum(arm in left for arm in GROUPS[group]))
         rows = [arm for arm in GROUPS[name] if arm in arms]
-        found.append((HEADINGS[name], rows))
+        found.append((HEADINGS[name], rows + others))
         left = [arm for arm in left if arm not in rows]
+    if others and not found:
+        found = [("Masks of other tools", others)]
     return [*found, ("On teachers pre-trained otherwise", crossed)] if crossed else found
 
 
@@ -164,7 +171,7 @@ def _cell(analysis: StudyAnalysis, row: Row, metric: str, *, bold: bool) -> Item
 
 def _marks(row: Row) -> str:
     marks = {VOID: row.void, DIFFERS: row.differs, PARTIAL: row.partial}
-    marks |= {UNPROVEN: row.unproven, NOTED: row.note}
+    marks |= {UNPROVEN: row.unproven, NOTED: row.note, SEEN: row.may_have_seen}
     return "".join(mark for mark, why in marks.items() if why)
 
 
@@ -200,10 +207,21 @@ def _notes(analysis: StudyAnalysis, rows: Sequence[Row]) -> Iterator[str]:
             )
         if row.note:
             yield f"{NOTED} {row.title}: {row.note}."
+    yield from _seen(rows)
+
+
+def _seen(rows: Sequence[Row]) -> Iterator[str]:
+    """Says which masks of other tools may come from one that knows the test volumes."""
+    titles = [row.title for row in rows if row.may_have_seen]
+    if titles:
+        yield (
+            f"{SEEN} {', '.join(titles)}: may have been trained on these test volumes; no network "
+            "of this study was."
+        )
 
 
 def _rule_for_bold(analysis: StudyAnalysis, rows: Sequence[Row]) -> str:
-    references = [row.title for row in rows if row.arm in REFERENCES]
+    references = [row.title for row in rows if is_reference(row.arm)]
     apart = f"; {' and '.join(references)} set apart as reference" if references else ""
     return (
         f"Bold: best mean of the students, where p < {ALPHA} (as below) says that it beats "
@@ -228,6 +246,7 @@ def _rule_for_marks(analysis: StudyAnalysis) -> str:
 
 
 def _comparison_notes(analysis: StudyAnalysis) -> Iterator[str]:
+    yield from _seen(analysis.valid)
     yield (
         f"Arm less {analysis.row(analysis.baseline).title}, paired by volume and seed; the "
         "independent unit is the group (seeds averaged within volumes, volumes within groups)."
@@ -257,7 +276,8 @@ def _compared(analysis: StudyAnalysis, c: Comparison) -> list[Item]:
     texts += [f"{p_value(p.p_flip)} ({p_value(c.p_flip_holm)})"]
     texts += [f"{p_value(p.p_wilcoxon)} ({p_value(c.p_wilcoxon_holm)})"]
     texts += [_number(p.effect, 2), _number(p.detectable, 4)]
-    head = [Item(analysis.row(c.arm).title), Item(analysis.columns[c.metric])]
+    seen = SEEN if analysis.row(c.arm).may_have_seen else ""
+    head = [Item(analysis.row(c.arm).title, mark=seen), Item(analysis.columns[c.metric])]
     return [*head, Item(signed(p.difference), mark=c.mark, links=runs), *map(Item, texts)]
 
 

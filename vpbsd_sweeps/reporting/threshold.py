@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vpbsd.pipeline.arms import THRESHOLDS
+from vpbsd.pipeline.arms import EXTERNAL, THRESHOLDS
 from vpbsd_sweeps.reporting.analysis import PRIMARY, StudyAnalysis, pair
 
 FAIR = "threshold"
@@ -16,7 +16,8 @@ def against_threshold(analysis: StudyAnalysis) -> Iterator[str]:
     if fair is None or analysis.winner is None:
         return
     best, floor = analysis.row(analysis.winner), fair.mean(PRIMARY)
-    networks = [row for row in analysis.valid if row.arm not in THRESHOLDS]
+    others = [row for row in analysis.valid if row.arm not in THRESHOLDS]
+    networks = [row for row in others if not row.arm.startswith(EXTERNAL)]
     if floor >= max(row.mean(PRIMARY) for row in networks):
         yield (
             f"No network beats a threshold: one chosen on the training groups reaches DSC "

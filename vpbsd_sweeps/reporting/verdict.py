@@ -15,7 +15,7 @@ from typing import Any
 
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
-from vpbsd.pipeline.recipes import REFERENCES
+from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.reporting.analysis import (
     COLUMNS,
     HIGHER_IS_BETTER,
@@ -165,8 +165,8 @@ def _check(analysis: StudyAnalysis, metric: str) -> None:
 
 
 def _students(analysis: StudyAnalysis) -> list[Row]:
-    left_out = {*REFERENCES, analysis.baseline}
-    return [row for row in analysis.rows if row.arm not in left_out]
+    others = (row for row in analysis.rows if row.arm != analysis.baseline)
+    return [row for row in others if not is_reference(row.arm)]
 
 
 def _proven(rows: list[Row]) -> list[Row]:

@@ -10,7 +10,15 @@ from vpbsd.data.turns import turns_of
 from vpbsd.methods.configs import PatternsConfig
 from vpbsd.methods.distilling_configs import VpbSDConfig
 from vpbsd.methods.rival_configs import CpsConfig, WithTransformer
-from vpbsd.pipeline.stage_config import Evaluate, Examine, Targets, Threshold, Timing, Train
+from vpbsd.pipeline.stage_config import (
+    Evaluate,
+    Examine,
+    External,
+    Targets,
+    Threshold,
+    Timing,
+    Train,
+)
 from vpbsd.pipeline.stages import Stage
 
 TEACHER_STEP, STUDENT_STEP, VNET_STEP = 0.25, 0.04, 4.1
@@ -44,7 +52,7 @@ def guess(stage: Stage) -> float:
         blocks = config.blocks * math.prod(config.patch) / VOXELS
         return blocks * FORWARD_SHARE * _step(config.network)
     scale = math.prod(config.data.patch) / VOXELS
-    if isinstance(config, Threshold):
+    if isinstance(config, Threshold | External):
         return _patches(stage) * scale * THRESHOLDING
     if isinstance(config, Train):
         patches = config.optim.batch * len(stage.parts)
@@ -107,7 +115,7 @@ def guess_bytes(stage: Stage) -> float:
         return BYTES * _parameters(config.method.network)
     if isinstance(config, Examine):
         return 3 * PICTURE
-    if isinstance(config, Evaluate | Threshold):
+    if isinstance(config, Evaluate | Threshold | External):
         return PICTURE * len(stage.parts["test"])
     teacher = stage.upstream["teacher"].config
     assert isinstance(teacher, Train)

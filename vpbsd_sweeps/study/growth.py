@@ -8,11 +8,12 @@ from typing import Any
 
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.store.studies import differences
+from vpbsd_sweeps.study.external import with_known
 from vpbsd_sweeps.study.study import Study, check_arm
 
 IDENTITY = "study.json"
 """What makes a study this study, in the store."""
-GROWS = ("arms", "seeds")
+GROWS = ("arms", "seeds", "external")
 WHY = {
     "data": "data: other volumes, labels or groups than before",
     "settings.protocol.folds": "{}, and then each volume is tested by other networks",
@@ -41,9 +42,11 @@ def grown(study: Study, known: Mapping[str, Any] | None) -> Study:
             f"({'; '.join(changed)}): arms and seeds may be added, nothing else may change; pass "
             "--study NAME for a new one"
         )
-    arms = tuple(dict.fromkeys(map(check_arm, [*known["arms"], *study.arms])))
+    masks = with_known(study.external, known.get("external", {}), study.volumes, study.name)
+    theirs = {one.arm for one in masks}
+    every = (a if a in theirs else check_arm(a) for a in [*known["arms"], *study.arms])
     seeds = tuple(dict.fromkeys([*known["seeds"], *study.seeds]))
-    return replace(study, arms=arms, seeds=seeds)
+    return replace(study, arms=tuple(dict.fromkeys(every)), seeds=seeds, external=masks)
 
 
 def growth(study: Study, known: Mapping[str, Any] | None) -> Iterator[str]:
@@ -51,7 +54,7 @@ def growth(study: Study, known: Mapping[str, Any] | None) -> Iterator[str]:
     if known is None:
         return
     names = {"arms": study.arms, "seeds": tuple(study.seeds)}
-    new = {kind: [n for n in names[kind] if n not in known[kind]] for kind in GROWS}
+    new = {kind: [n for n in names[kind] if n not in known[kind]] for kind in names}
     if not any(new.values()):
         return
     before = replace(study, arms=tuple(known["arms"]), seeds=tuple(known["seeds"]))

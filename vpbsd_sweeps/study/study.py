@@ -11,14 +11,15 @@ from vpbsd.data.folds import Fold, make_folds
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest, override
-from vpbsd.pipeline.arms import ARMS, GROUPS
+from vpbsd.pipeline.arms import ARMS, EXTERNAL, GROUPS
 from vpbsd.pipeline.crossings import ON, check_crossing
 from vpbsd.pipeline.normalisation import Overrides
-from vpbsd.pipeline.recipes import REFERENCES, trial
-from vpbsd.pipeline.stage_config import Threshold, Timing, Train
+from vpbsd.pipeline.recipes import external, is_reference, trial
+from vpbsd.pipeline.stage_config import Timing, Train
 from vpbsd.pipeline.stages import Stage
 from vpbsd.section import digest
 from vpbsd.settings import Settings
+from vpbsd_sweeps.study.external import ExternalMasks
 from vpbsd_sweeps.study.identity import data_fingerprint
 from vpbsd_sweeps.study.void import examined_by
 
@@ -62,6 +63,7 @@ class Study:
         teacher_seed: Of pre-training and fine-tuning, shared by all student seeds.
         timed: Whether each network's time per block is measured too.
         choices: Fold -> what was chosen on its training groups; changes the settings there.
+        external: Masks of other tools; each is one of the arms.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Study:
     teacher_seed: int = 0
     timed: bool = False
     choices: Mapping[int, Overrides] = field(default_factory=dict)
+    external: tuple[ExternalMasks, ...] = ()
 
     @cached_property
     def folds(self) -> tuple[Fold, ...]:
@@ -86,12 +89,18 @@ class Study:
     def trials(self) -> tuple[Trial, ...]:
         """All trials, fold by fold; references know no student seed: one per fold."""
         return tuple(
-            Trial(arm, fold.index, seed, trial(settings, arm, fold, seed, self.teacher_seed))
+            Trial(arm, fold.index, seed, self._last_stage(settings, arm, fold, seed))
             for fold in self.folds
             for settings in (self.settings_in(fold.index),)
             for arm in self.arms
-            for seed in (self.seeds[:1] if arm in REFERENCES else self.seeds)
+            for seed in (self.seeds[:1] if is_reference(arm) else self.seeds)
         )
+
+    def _last_stage(self, settings: Settings, arm: str, fold: Fold, seed: int) -> Stage:
+        masks = next((one.by_volume for one in self.external if one.arm == arm), None)
+        if masks is not None:
+            return external(settings, arm, fold, masks)
+        return trial(settings, arm, fold, seed, self.teacher_seed)
 
     @cached_property
     def timings(self) -> tuple[Stage, ...]:
@@ -106,7 +115,7 @@ class Study:
 
     def timing(self, of: Trial) -> Stage | None:
         """Returns the stage that times the network of a trial; None where there is no network."""
-        if isinstance(of.stage.config, Threshold):
+        if "network" not in of.stage.upstream:  # a threshold, or masks of another tool
             return None
         trained = of.stage.upstream["network"].config
         assert isinstance(trained, Train)
@@ -137,6 +146,7 @@ class Study:
     def identity(self) -> dict[str, Any]:
         """What makes the study this study; another identity needs another name."""
         chosen = {str(fold): dict(overrides) for fold, overrides in self.choices.items()}
+        masks = {one.name: one.identity for one in self.external}
         return {
             **({"choices": chosen} if chosen else {}),  # older identities have none
             "settings": self.settings.model_dump(mode="json"),
@@ -145,6 +155,7 @@ class Study:
             "seeds": list(self.seeds),
             "teacher_seed": self.teacher_seed,
             "timed": self.timed,
+            **({"external": masks} if masks else {}),  # older identities have none
         }
 
 
@@ -173,6 +184,8 @@ def check_arm(name: str) -> str:
     """
     if name in ARMS:
         return name
+    if name.startswith(EXTERNAL):
+        raise BadInput(f"--arms {name}: pass --external {name.removeprefix(EXTERNAL)}=FOLDER")
     if ON in name:
         return check_crossing(name)
     raise BadInput(f"there is no arm '{name}'{nearest(name, [*ARMS, *GROUPS])}")

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 
 from vpbsd.data.intake.stack import Stack, turned
-from vpbsd.data.volumes import Spacing
+from vpbsd.data.volumes import Spacing, VolumeInfo
 from vpbsd.errors import BadInput
 
 NEAR = 0.1
 """Voxels that float32 headers may be apart, at the farthest corner, and still mean one grid."""
+
+
+def stated_grid(image: Stack) -> dict[str, Any] | None:
+    """Gives as plain data where the header says that an image's voxels lie; None: nowhere."""
+    if image.affine is None:
+        return None
+    return {"affine": image.affine.tolist(), "frame": image.frame, "in_um": image.in_um}
+
+
+def imported_grid(info: VolumeInfo) -> Stack:
+    """Makes the stack, without planes, of a volume's image as it was imported.
+
+    Its affine is None where its source stated none, or an older version imported it.
+    """
+    ours: Any = zarr.open_group(info.path, mode="r").attrs["vpbsd"]
+    grid = ours.get("grid")
+    stack = Stack(Path(info.path), info.shape, np.dtype(info.dtype), info.spacing_um, _none)
+    if grid is None:
+        return stack
+    affine = np.array(grid["affine"], np.float64)
+    return replace(stack, affine=affine, frame=grid["frame"], in_um=grid["in_um"])
+
+
+def _none() -> Iterator[NDArray[Any]]:
+    return iter(())
 
 
 def on_grid(image: Stack, label: Stack, *, ignore: bool = False) -> Stack:
@@ -103,6 +134,6 @@ def _sides(spacing: Spacing | None) -> str:
 def _refused(image: Stack, label: Stack, why: str) -> BadInput:
     return BadInput(
         f"{label.path} does not lie on the voxels of {image.path}: by its header it {why}: "
-        "resample it to the image, or pass --ignore-grids if the headers are wrong and the voxels "
-        "do match"
+        "resample it to the image; if the headers are wrong and the voxels do match, correct them "
+        "(or pass --ignore-grids, where it is a label to be imported)"
     )

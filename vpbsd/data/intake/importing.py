@@ -15,7 +15,7 @@ from rich.progress import track
 
 from vpbsd.data.intake.finding import find
 from vpbsd.data.intake.formats import open_source
-from vpbsd.data.intake.grids import on_grid
+from vpbsd.data.intake.grids import on_grid, stated_grid
 from vpbsd.data.intake.groups import doubts, group_by, group_of_name, same_voxels
 from vpbsd.data.intake.masks import few_values
 from vpbsd.data.intake.pairing import Pair, pair
@@ -134,7 +134,7 @@ def import_volumes(  # noqa: PLR0913 - the words that users state of their data
 def _sources(one: Pair, row: Stated, default: Stated, rules: Rules) -> Iterator[Source]:
     for opened in open_source(one.image.path, rules.choice):
         name = one.image.name + opened.position
-        label = _label(one, opened, rules)
+        label = open_label(one, opened, rules)
         stated = row.group or default.group
         if stated is None and rules.group_from is not None:
             stated = group_by(rules.group_from, name, one.image.path)
@@ -145,13 +145,18 @@ def _sources(one: Pair, row: Stated, default: Stated, rules: Rules) -> Iterator[
             group=stated or group_of_name(one.channel_of or one.image.name),
             channel=row.channel or default.channel,
             classes=rules.classes,
+            grid=stated_grid(opened.image),
         )
         check_metadata(name, metadata)
         yield Source(name, opened.image, label, metadata, stated is not None)
 
 
-def _label(one: Pair, opened: Opened, rules: Rules) -> Stack | None:
-    """Opens the label of an image and lays it on the image's voxels."""
+def open_label(one: Pair, opened: Opened, rules: Rules = Rules()) -> Stack | None:
+    """Opens the label of an image and lays it on the image's voxels; None where there is none.
+
+    Raises:
+        BadInput: It cannot be used, is ambiguous, or does not lie on the image's voxels.
+    """
     label = opened.label
     if one.label is not None:
         if label is not None:

@@ -1,0 +1,56 @@
+"""Scores masks of other tools for a study that has ended: it grows by their arms, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vpbsd.data.volumes import VolumeInfo
+from vpbsd.errors import BadInput
+from vpbsd.pipeline.arms import EXTERNAL
+from vpbsd.pipeline.stage_config import External
+from vpbsd.settings import Settings
+from vpbsd_sweeps.drivers.sweep import drive
+from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.identity import data_fingerprint
+from vpbsd_sweeps.study.plan import make_plan
+from vpbsd_sweeps.study.study import Study
+
+
+def study_of(name: str, identity: Mapping[str, Any], volumes: tuple[VolumeInfo, ...]) -> Study:
+    """Makes a study again of what MLflow keeps of it, without masks of other tools.
+
+    Raises:
+        BadInput: It was run on other volumes.
+    """
+    if data_fingerprint(volumes) != identity["data"]:
+        raise BadInput(
+            f"study '{name}' was run on other volumes than these: pass the --data it was run on"
+        )
+    return Study(
+        name=name,
+        settings=Settings.model_validate(identity["settings"]),
+        volumes=volumes,
+        arms=tuple(arm for arm in identity["arms"] if not arm.startswith(EXTERNAL)),
+        seeds=tuple(identity["seeds"]),
+        teacher_seed=identity["teacher_seed"],
+        timed=identity["timed"],
+        choices={int(fold): chosen for fold, chosen in identity.get("choices", {}).items()},
+    )
+
+
+def score_masks(study: Study, store: Store, tracking: str) -> None:
+    """Scores what is not scored yet of a study's masks of other tools, and logs it as its arms.
+
+    Raises:
+        BadInput: Something else of the study is not stored: nothing is trained here.
+    """
+    plan = make_plan(study, store)
+    others = [s for s in plan.inventory.missing if not isinstance(s.config, External)]
+    if others:
+        raise BadInput(
+            f"a report scores masks and trains nothing, but {len(others)} stages of study "
+            f"'{study.name}' are not stored in {store.url} ({others[0].label}): pass the --store "
+            "that it was run with, or give --external to the command that ran it"
+        )
+    drive(plan, store, tracking)
