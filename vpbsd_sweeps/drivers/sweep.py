@@ -120,14 +120,15 @@ def _chains(plan: Plan) -> list[JobChain]:
     """Makes a chain of jobs of every trial that has no result, then of what stands beside."""
     missing = {stage.key for stage in plan.inventory.missing}
     trials = [t for t in plan.study.trials if t.stage.key in missing]
+    jobs = {stage.key: job_of(stage) for stage in plan.inventory.stages}  # most are shared
     # what needs no teacher fills the other core, then fold by fold
     trials.sort(key=lambda t: any(s.family == "fine-tuning" for s in t.stage.lineage()))
     chains = [
-        JobChain(t.id, tuple(map(job_of, t.stage.lineage())), rank)
+        JobChain(t.id, tuple(jobs[stage.key] for stage in t.stage.lineage()), rank)
         for rank, t in enumerate(trials)
     ]
     beside = [stage for stage in plan.study.beside if stage.key in missing]
     return chains + [
-        JobChain(f"{stage.label} {stage.key[:6]}", tuple(map(job_of, stage.lineage())), rank)
-        for rank, stage in enumerate(beside, len(chains))
+        JobChain(f"{last.label} {last.key[:6]}", tuple(jobs[s.key] for s in last.lineage()), rank)
+        for rank, last in enumerate(beside, len(chains))
     ]

@@ -30,6 +30,7 @@ class SweepDisplay(Terminal):
     def __init__(self, inventory: Inventory, at_once: int, tally: Tally | None = None) -> None:
         super().__init__()
         self.inventory, self.at_once, self.tally = inventory, max(1, at_once), tally
+        self._costs = inventory.costs()
         self._missing = {stage.key: stage for stage in inventory.missing}
         self._take(stage.key for stage in inventory.stages if stage.key not in self._missing)
 
@@ -50,7 +51,7 @@ class SweepDisplay(Terminal):
 
     def seconds_left(self, stages: list[StageStatus]) -> float:
         """Estimates from the costs of what is left, scaled by what the finished part took."""
-        costs, shares = self.inventory.costs(), {s.key: _share(s) for s in stages}
+        costs, shares = self._costs, {s.key: _share(s) for s in stages}
         done = sum(costs[key] * shares.get(key, 0.0) for key in self._missing)
         left = sum(costs[key] * (1 - shares.get(key, 0.0)) for key in self._missing)
         known = done > ENOUGH * (done + left)
