@@ -101,8 +101,10 @@ def test_trials_carry_curves_metrics_pictures_and_links(study):
     assert run.metrics["test/dsc"] == pytest.approx(np.mean(values))
     pictures = [f.path for f in tracked.client.list_artifacts(run.run_id, "pictures")]
     kinds = Counter(path.split("/")[1].split("_")[0] for path in pictures)
-    assert kinds == {"overlay": len(volumes), "projection": len(volumes)}
-    assert run.params["student.gamma"] == "0.1"
+    assert kinds == dict.fromkeys(("overlay", "projection", "strip"), len(volumes))
+    assert run.params == {"arm": "vpbsd", "fold": "0", "seed": "0"}
+    sweep = next(tracked.runs(tag.of_kind(tag.SWEEP_KIND)))
+    assert sweep.params["student.gamma"] == "0.1"
     assert {s.tags["vpbsd.reused"] for s in tracked.runs(tag.of_kind(tag.STAGE_KIND))} == {"no"}
     assert "pre-training" in run.tags["vpbsd.stages"]
     stage = next(tracked.runs("tags.`vpbsd.family` = 'pre-training'"))

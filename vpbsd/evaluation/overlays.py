@@ -131,7 +131,7 @@ def side_by_side(strips: Mapping[str, Picture], title: str) -> Figure:
     image, label, _ = next(iter(thirds.values()))
     truth = label[..., 0] > 127
     masks = {name: third[2][..., 0] > 127 for name, third in thirds.items()}
-    grey = image[..., 0].astype(np.float32) / 255
+    grey = image[..., 0] / 255
     panels: dict[str, NDArray[np.generic]] = {"image": image, "label": label}
     for name, mask in masks.items():
         panels[name] = painted(grey, verdicts(truth, mask), SAFE)
@@ -184,7 +184,8 @@ def _cut(scene: Scene, axis: int) -> _View:
     others = tuple(a for a in range(3) if a != axis)
     vessel = scene.truth.sum(axis=others)
     place = int(vessel.argmax()) if vessel.any() else len(vessel) // 2
-    image, truth, prediction = (np.take(a, place, axis) for a in scene[:3])
+    image = np.take(scene.image, place, axis)
+    truth, prediction = (np.take(mask, place, axis) for mask in (scene.truth, scene.prediction))
     return _view(scene, others, image, truth, prediction, verdicts(truth, prediction), place)
 
 
@@ -194,12 +195,12 @@ def _slab(scene: Scene) -> _View:
     vessel = scene.truth.sum((1, 2))
     sums = np.convolve(vessel, np.ones(depth), "valid")
     first = int(sums.argmax()) if vessel.any() else (len(vessel) - depth) // 2
-    image, truth, prediction = (a[first : first + depth] for a in scene[:3])
+    truth, prediction = (m[first : first + depth] for m in (scene.truth, scene.prediction))
     counts = np.stack([v.sum(0) for v in verdicts(truth, prediction)])
     most = np.where(counts.any(0), 2 - counts[::-1].argmax(0), -1)  # of equals the last
     seen = tuple(most == i for i in range(3))
-    flat = (image.max(0), truth.any(0), prediction.any(0))
-    return _view(scene, (1, 2), *flat, seen, first)._replace(last=first + depth)
+    image, masks = scene.image[first : first + depth].max(0), (truth.any(0), prediction.any(0))
+    return _view(scene, (1, 2), image, *masks, seen, first)._replace(last=first + depth)
 
 
 def _view(  # noqa: PLR0913 (all of it is one picture)
@@ -261,4 +262,4 @@ def _panel(panel: Plane, view: _View, *, bar: bool) -> Picture:
 def _height(view: _View) -> float:
     """Returns how high a view is for its width."""
     height, width = view.image.shape
-    return height * view.pixel[0] / (width * view.pixel[1])
+    return float(height * view.pixel[0] / (width * view.pixel[1]))

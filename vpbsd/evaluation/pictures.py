@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -130,7 +131,9 @@ def titled(picture: Picture, title: str) -> Picture:
     return np.vstack([drawn(figure)[:, :width], picture])
 
 
-def painted(plane: NDArray[np.float32], verdicts: Masks, colours: Colours) -> NDArray[np.float64]:
+def painted(
+    plane: NDArray[np.floating[Any]], verdicts: Masks, colours: Colours
+) -> NDArray[np.float64]:
     """Paints each of some masks over a darkened grey plane, in its colour; (y, x) -> (y, x, 3)."""
     grey: NDArray[np.float64] = np.repeat(plane[..., None].astype(float) * 0.6, 3, axis=-1)
     for where, colour in zip(verdicts, colours, strict=True):

@@ -26,8 +26,8 @@ class Student(PythonModel):  # type: ignore[misc]
 
         Of `params`, ``spacing`` is its voxel size (z, y, x) in um; empty: not known.
         """
-        spacing = tuple(float(s) for s in (params or {}).get("spacing", ()))
-        return self.student.predict(model_input, spacing or None)
+        spacing = (params or {}).get("spacing", ())
+        return self.student.predict(model_input, tuple(spacing) if len(spacing) else None)
 
 
 mlflow.models.set_model(Student())

@@ -149,8 +149,8 @@ class SweepLogger:
             tag.TIMING: timing.key if timing else "",
             tag.STAGES: json.dumps({s.label: s.key for s in trial.stage.lineage()}),
         }
-        settings = flat(self.study.settings_in(trial.fold).model_dump(mode="json"))
-        params = {"arm": trial.arm, "fold": trial.fold, "seed": trial.seed, **settings}
+        chosen = self.study.choices.get(trial.fold, {})  # all else are parameters of the sweep
+        params = {"arm": trial.arm, "fold": trial.fold, "seed": trial.seed, **chosen}
         unit = f"trial:{trial.id}"
         return self.tracker.get_or_create_run(unit, trial.id, self.parent, params, tags)
 
