@@ -13,6 +13,7 @@ from matplotlib.image import imread
 from vpbsd.data.volume_keys import volume_key
 from vpbsd.evaluation.overlays import side_by_side
 from vpbsd.evaluation.pictures import Picture, drawn
+from vpbsd.pipeline.arms import EXTERNAL
 from vpbsd.pipeline.crossings import arm_title
 from vpbsd_sweeps.reporting.analysis import HIGHER_IS_BETTER, PRIMARY, StudyAnalysis
 from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
@@ -46,10 +47,11 @@ def shown_volumes(trials: Sequence[TrialResult]) -> list[Shown]:
 
 
 def arms_shown(analysis: StudyAnalysis) -> list[str]:
-    """Lists the arms of a row: a teacher, the baseline, and VpbSD, else the best student."""
+    """Lists the arms of a row: teacher, other tools, baseline, VpbSD, else the best student."""
     arms = analysis.records.arms
     ours = OURS if OURS in arms else analysis.winner
-    wanted = (TEACHER if TEACHER in arms else None, analysis.baseline, ours)
+    beside = [arm for arm in arms if arm == TEACHER or arm.startswith(EXTERNAL)]
+    wanted = (*beside, analysis.baseline, ours)
     return list(dict.fromkeys(arm for arm in wanted if arm is not None))
 
 
