@@ -8,7 +8,7 @@ from torch import nn
 from tests.toys import Toy
 from vpbsd.config import Data
 from vpbsd.data.folds import whole_volume
-from vpbsd.data.lattice import PatchSet
+from vpbsd.data.lattice import Cell, PatchSet
 from vpbsd.data.volume_writer import write_array
 from vpbsd.errors import BadInput
 from vpbsd.evaluation import codebook_health as examine
@@ -20,6 +20,7 @@ from vpbsd.networks.quantiser import PatternQuantiser
 
 LEVELS = (0, 100, 200, 300)
 CLIPPED = 100.0
+HERE = Cell(0, (0, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -126,8 +127,9 @@ def test_the_pieces_nearest_to_a_code_are_kept_nearest_first(patches):
     """Codes off the tokens by a little, so that none has distance 0; at most four pieces each."""
     teacher = Brightness([DARK, BRIGHT, FAR, FAR]).eval()
     seen = Exemplars()
-    for x, share in examine._images(patches, [0, 1, 2, 3], teacher):
-        seen.add(x, share, teacher.quantiser(teacher.encode(x)[-1])[1])
+    for i, (x, share) in enumerate(examine._images(patches, [0, 1, 2, 3], teacher)):
+        record = teacher.quantiser(teacher.encode(x)[-1])[1]
+        seen.add(x, share, record, patches.cells[i])
     assert {code: len(kept) for code, kept in seen.of_code.items()} == {0: 4, 1: 4}
     for code, level in ((0, 0.25), (1, 0.75)):
         distances = [e.distance for e in seen.of_code[code]]
@@ -145,7 +147,7 @@ def test_a_finer_cell_is_shown_in_the_middle_of_what_surrounds_it():
     cell = (1 * 4 + 2) * 8 + 3
     record = Quantised(tokens, tokens, tokens, torch.arange(64), torch.arange(64), tokens, tokens)
     found = Exemplars(8)
-    found.add(x, torch.ones(64), record)
+    found.add(x, torch.ones(64), record, HERE)
     (shown,) = found.of_code[cell]
     assert shown.projection.shape == (32, 32)
     assert np.argwhere(shown.projection == 1).tolist() == [[12 + 1, 12 + 2]]
@@ -160,11 +162,21 @@ def test_only_the_nearest_pieces_are_kept_and_padding_is_none():
     zero = torch.zeros(6, 1)
     codes = torch.zeros(6, dtype=torch.long)
     seen = Exemplars()
-    seen.add(
-        x, torch.tensor([1, 1, 1, 1, 1, 0.4]), Quantised(gaps, zero, zero, codes, *[codes] * 3)
-    )
+    record = Quantised(gaps, zero, zero, codes, *[codes] * 3)
+    seen.add(x, torch.tensor([1, 1, 1, 1, 1, 0.4]), record, HERE)
     assert [e.distance for e in seen.of_code[0]] == [1, 4, 9, 16]
     assert [float(e.projection.max()) for e in seen.of_code[0]] == [1, 3, 4, 2]
+
+
+def test_pieces_of_patches_that_overlap_are_shown_once():
+    """The same tissue again, 31 voxels on along x, is a duplicate; 32 voxels on it is not."""
+    codes = torch.zeros(1, dtype=torch.long)
+    seen = Exemplars()
+    for shift, distance in ((0, 2.0), (31, 1.0), (63, 3.0), (31 + 4 * 32, 4.0)):
+        record = Quantised(torch.tensor([[distance]]), torch.zeros(1, 1), *[codes] * 5)
+        place = Cell(0, (0, 0, shift))
+        seen.add(torch.zeros(1, 1, 32, 32, 32), torch.ones(1), record, place)
+    assert [e.start[2] for e in seen.of_code[0]] == [31, 63, 31 + 4 * 32]
 
 
 def test_no_more_tokens_than_needed(patches, monkeypatch):

@@ -35,13 +35,13 @@ def small_study(home, name="small", changes=None, gain=None):
     tags[tag.GROUPS] = json.dumps(GROUPS)
     parent = tracker.get_or_create_run("sweep", name, None, {}, tags)
     picture = home / "picture.png"
-    save_png(picture, np.zeros((8, 8, 3), np.uint8))
+    save_png(picture, np.zeros((8, 9, 3), np.uint8))
     _pretraining(tracker, parent, picture)
     for arm in GAIN:
         for fold in FOLDS:
             more = gain(arm, fold) if gain else 0.0
             add_trial(tracker, parent, (arm, fold, 0), gain=more)
-    for kind, (number, name) in product(("overlay", "projection"), enumerate(FOLDS[0])):
+    for kind, (number, name) in product(("overlay", "projection", "strip"), enumerate(FOLDS[0])):
         shown = picture.with_name(f"{kind}_{number}_{name}.png")
         shown.write_bytes(picture.read_bytes())
         for arm in GAIN:

@@ -47,11 +47,12 @@ def server(tmp_path):
     rows = [{"epoch": e, "loss/sup": 1.0 / e, "time": 1e9 + e} for e in range(1, 6)]
     tracker.log_rows("trial:a", rows)
     picture = tmp_path / "overlay.png"
-    from vpbsd.evaluation.pictures import overlay, save_png
+    from vpbsd.evaluation.overlays import Scene, overlay
+    from vpbsd.evaluation.pictures import save_png
 
     mask = np.zeros((8, 16, 16), bool)
     mask[:, 4:9, 4:9] = True
-    save_png(picture, overlay(mask.astype(np.float32), mask, np.roll(mask, 2, 2), "v"))
+    save_png(picture, overlay(Scene(mask.astype(np.float32), mask, np.roll(mask, 2, 2)), "v"))
     tracker.log_file(run, picture, "pictures")
     tracker.end("trial:a", "FINISHED")
     with serving(uri) as url:

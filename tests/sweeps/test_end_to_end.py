@@ -15,6 +15,7 @@ from mlflow.tracking._tracking_service import utils
 from vpbsd import __main__ as vpbsd_main
 from vpbsd.cli import run_main
 from vpbsd.data.volumes import list_volumes, open_volume
+from vpbsd.errors import BadInput
 from vpbsd.overrides import override, parse_changes
 from vpbsd.settings import laptop
 from vpbsd_sweeps.commands import ablation, compare, final, report, status
@@ -100,8 +101,10 @@ def test_trials_carry_curves_metrics_pictures_and_links(study):
     assert run.metrics["test/dsc"] == pytest.approx(np.mean(values))
     pictures = [f.path for f in tracked.client.list_artifacts(run.run_id, "pictures")]
     kinds = Counter(path.split("/")[1].split("_")[0] for path in pictures)
-    assert kinds == {"overlay": len(volumes), "projection": len(volumes)}
-    assert run.params["student.gamma"] == "0.1"
+    assert kinds == dict.fromkeys(("overlay", "projection", "strip"), len(volumes))
+    assert run.params == {"arm": "vpbsd", "fold": "0", "seed": "0"}
+    sweep = next(tracked.runs(tag.of_kind(tag.SWEEP_KIND)))
+    assert sweep.params["student.gamma"] == "0.1"
     assert {s.tags["vpbsd.reused"] for s in tracked.runs(tag.of_kind(tag.STAGE_KIND))} == {"no"}
     assert "pre-training" in run.tags["vpbsd.stages"]
     stage = next(tracked.runs("tags.`vpbsd.family` = 'pre-training'"))
@@ -207,8 +210,15 @@ def test_final_trains_registers_and_segments(study, folder, capsys):
     assert run(vpbsd_main.main, "segment", home / "model", volume.path, mask) == 0
     mlflow.set_tracking_uri(f"sqlite:///{home}/mlflow.db")
     model = mlflow.pyfunc.load_model("models:/s/1")
-    image = open_volume(volume).image_block((slice(None),) * 3).astype(np.float32)
-    assert np.array_equal(model.predict(image), zarr.open_array(mask / "0")[:])
+    image = open_volume(volume).image_block((slice(None),) * 3)
+    wanted = zarr.open_array(mask / "0")[:]
+    assert np.array_equal(model.predict(image), wanted)
+    assert np.array_equal(model.predict(image.astype(np.float64)), wanted)
+    size = {"spacing": list(volume.spacing_um)}
+    assert np.array_equal(model.predict(image, params=size), wanted)
+    with pytest.raises(BadInput, match="the model was trained at"):
+        model.predict(image, params={"spacing": [9.0, 1.0, 1.0]})
+    assert "labelled volumes of" in model.metadata.metadata["trained_on"]
     shutil.rmtree(mask)
 
 

@@ -76,11 +76,11 @@ def test_a_sweep_says_what_comes_next(shell, swept):
 
 @pytest.mark.slow
 def test_a_sweep_says_how_to_browse(shell, swept, place):
-    (line,) = re.findall(r"(?m)^browse   (.*), experiment 'a study'$", swept)
-    assert line.startswith("python -m vpbsd ui --tracking ")
+    (line,) = re.findall(r"(?m)^browse   (.*)$", swept)
+    assert line.startswith("python -m vpbsd ui 'a study' --tracking ")
     assert "--port" in runs(shell, f"{line} --help")
     url = f"sqlite:///{place}/runs/mlflow.db"
-    code = f"import sys; from vpbsd_sweeps.cli.options import browse; print(browse('{url}'))"
+    code = f"from vpbsd_sweeps.cli.options import browse; print(browse('{url}', 'a study'))"
     assert runs(shell, f'python -c "{code}"').strip() == line
 
 

@@ -132,6 +132,13 @@ def test_the_worst_volume_is_shown_as_planes_and_as_projection(home):
     assert shown == [(*of, kind) for of in (winner, base) for kind in ("overlay", "projection")]
 
 
+def test_one_volume_is_shown_for_all_arms_side_by_side(home):
+    """Of VpbSD's worst, median and best volume the worst alone has pictures."""
+    text = (home / "first" / "report.html").read_text()
+    assert re.findall(r'alt="(\w+) of VpbSD: (\w+), fold (\d)"', text) == [("worst", "vol0", "0")]
+    assert "<h2>Side by side</h2>" in text
+
+
 def test_work_requested_and_spent(home):
     """Six trials share one pre-training of 600 s; each asks for 60 + 6 s, shared in an arm."""
     records = load_records(open_tracker(f"sqlite:///{home}/mlflow.db", "small"), "small")

@@ -203,12 +203,12 @@ def _usage(teacher: SwinTeacher, patches: PatchSet) -> tuple[Tensor, float, Exem
     error, exemplars = 0.0, Exemplars(teacher.cell)
     order = permutation(0, "examined", 0, len(patches)).tolist()
     for turn in FLIPS:
-        for x, share in _images(patches, order, teacher, turn):
+        for i, (x, share) in zip(order, _images(patches, order, teacher, turn), strict=True):
             record = quantiser(_coded(teacher, x))[1]
             counts += histogram(record.nearest, size, share).cpu()
             error += float(squared_error(record.tokens, record.chosen, share)) * float(share.sum())
             if turn == FLIPS[0]:
-                exemplars.add(x, share, record)
+                exemplars.add(x, share, record, patches.cells[i])
             if counts.sum() >= enough:
                 return counts, error / float(counts.sum()), exemplars
     return counts, error / max(float(counts.sum()), 1e-8), exemplars

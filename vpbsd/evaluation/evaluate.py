@@ -13,7 +13,8 @@ from vpbsd.config import Data, Grid, Precision
 from vpbsd.data.folds import Part
 from vpbsd.data.volumes import open_volume
 from vpbsd.evaluation.metrics import best_threshold, measure
-from vpbsd.evaluation.pictures import Picture, overlay, projections
+from vpbsd.evaluation.overlays import Scene, display_range, overlay, projections, strip
+from vpbsd.evaluation.pictures import Picture
 from vpbsd.inference.decision import label_of
 from vpbsd.inference.sliding_window import predict_part, reader
 
@@ -61,7 +62,7 @@ def measure_part(
         (``dsc_anterior``), and pictures of its own.
     """
     image, raw, truth = _image(part, data), read_raw(part), _label(part)
-    classes = part.volume.classes
+    classes, shown = part.volume.classes, display_range(raw, image, truth > 0)
     rows: list[dict[str, float]] = []
     pictures: dict[str, Picture] = {}
     for number, name in enumerate(classes, start=1):
@@ -70,10 +71,11 @@ def measure_part(
         floor = best_threshold(raw, marked)[1]
         rows.append(metrics | {"threshold_dsc": floor})
         alone = len(classes) == 1
-        shown = part.volume.name if alone else f"{part.volume.name}, {name}"
-        title = f"{shown}   DSC {metrics['dsc']:.3f}   best threshold {floor:.3f}"
-        seen = (image, marked, guessed, title)
-        drawn = {"overlay": overlay(*seen), "projection": projections(*seen)}
+        what = part.volume.name if alone else f"{part.volume.name}, {name}"
+        title = f"{what}   DSC {metrics['dsc']:.3f}   best threshold {floor:.3f}"
+        scene = Scene(image, marked, guessed, part.volume.spacing_um, shown)
+        drawn = {"overlay": overlay(scene, title), "projection": projections(scene, title)}
+        drawn["strip"] = strip(scene)
         pictures |= {kind if alone else f"{kind}_{name}": p for kind, p in drawn.items()}
     row: Row = {"volume": part.volume.name, "group": part.volume.group, **_means(rows)}
     if len(classes) > 1:

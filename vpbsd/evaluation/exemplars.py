@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vpbsd.data.lattice import Cell
 from vpbsd.evaluation.pictures import Picture, code_patches
 from vpbsd.networks.codebook import Quantised
 
@@ -24,14 +25,20 @@ class Exemplar(NamedTuple):
         distance: Squared, between the standardised token and its code.
         projection: (32, 32) in [0, 1], maximum along z; the cell in its middle where cells are
             finer, with what surrounds it.
+        part: Number of the part it was cut from.
+        start: First voxel (z, y, x) of its cell there.
     """
 
     distance: float
     projection: NDArray[np.float32]
+    part: int
+    start: tuple[int, int, int]
 
 
 class Exemplars:
     """For every code the few pieces nearest to it, of those that have it as their nearest code.
+
+    No two of a code show the same voxels, as pieces of patches that overlap would.
 
     Args:
         cell: Side in voxels of what a code stands for.
@@ -41,13 +48,14 @@ class Exemplars:
         self.cell = cell
         self.of_code: dict[int, list[Exemplar]] = {}
 
-    def add(self, x: Tensor, share: Tensor, record: Quantised) -> None:
+    def add(self, x: Tensor, share: Tensor, record: Quantised, place: Cell) -> None:
         """Looks at the tokens of one patch.
 
         Args:
             x: (1, 1, D, H, W), the patch, multiples of 32.
             share: (T,), how much of each token is image.
             record: What became of its tokens, in the order z, y, x.
+            place: Where the patch was cut.
         """
         around = (SHOWN - self.cell) // 2
         planes = F.pad(x[0], [around] * 4, mode="reflect")[0].float()
@@ -57,12 +65,27 @@ class Exemplars:
         projections = cells.flatten(0, 2).cpu().numpy()
         distances = (record.tokens - record.chosen).square().sum(1).tolist()
         codes = record.indices.tolist()
+        grid = np.indices([side // self.cell for side in x.shape[2:]]).reshape(3, -1).T
+        starts = (np.array(place.start) + self.cell * grid).tolist()
         for i, real in enumerate(share.tolist()):
             if real >= REAL:
+                new = Exemplar(distances[i], projections[i], place.part, tuple(starts[i]))
                 kept = self.of_code.setdefault(codes[i], [])
-                kept.append(Exemplar(distances[i], projections[i]))
-                kept.sort(key=lambda e: e.distance)
-                del kept[MOST:]
+                kept[:] = self._apart(sorted([*kept, new], key=lambda e: e.distance))[:MOST]
+
+    def _apart(self, found: list[Exemplar]) -> list[Exemplar]:
+        """Leaves out what shares voxels with a nearer one."""
+        kept: list[Exemplar] = []
+        for one in found:
+            if not any(self._overlap(one, other) for other in kept):
+                kept.append(one)
+        return kept
+
+    def _overlap(self, one: Exemplar, other: Exemplar) -> bool:
+        apart = (abs(a - b) for a, b in zip(one.start, other.start, strict=True))
+        shown = (self.cell, SHOWN, SHOWN)
+        near = all(d < side for d, side in zip(apart, shown, strict=True))
+        return one.part == other.part and near
 
     def picture(self, counts: NDArray[np.float64]) -> Picture:
         """Draws all codes by how often they are used; those that nothing uses are named.

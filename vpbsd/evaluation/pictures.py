@@ -1,8 +1,9 @@
-"""Pictures people look at: overlays in the paper's colours, reconstructions, code usage."""
+"""Pictures of codebooks, and how any picture is painted, titled, drawn and saved."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -11,101 +12,50 @@ from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 Masks = tuple[NDArray[np.bool_], ...]
-CORRECT, MISSED, FALSE = (0.15, 0.8, 0.25), (0.2, 0.4, 1.0), (1.0, 0.2, 0.2)
-"""Green, blue and red of the paper's Fig. 4."""
-SAFE = (0.34, 0.71, 0.91), (0.94, 0.89, 0.26), (0.84, 0.37, 0.0)
+CORRECT, MISSED, FALSE = SAFE = (0.34, 0.71, 0.91), (0.94, 0.89, 0.26), (0.84, 0.37, 0.0)
 """Sky blue, yellow and vermilion of Okabe and Ito, which everyone can tell apart on black."""
+BOTH = (0.4, 0.4, 0.4)
+"""Grey of correct voxels, where errors alone are coloured."""
 ROWS_WIDE = 4  # rows of code patches side by side
 Colours = tuple[tuple[float, float, float], ...]
-LEGENDS: dict[str, Colours] = {
-    "green correct, blue missed, red false": (CORRECT, MISSED, FALSE),
-    "sky blue correct, yellow missed, orange false": SAFE,
-}
-
-
-def overlay(
-    image: NDArray[np.float32],
-    truth: NDArray[np.bool_],
-    prediction: NDArray[np.bool_],
-    title: str,
-) -> Picture:
-    """Draws three planes where most vessel is: the image, and the verdict in two palettes.
-
-    Args:
-        image: (z, y, x) in [0, 1].
-        truth: The label, same shape.
-        prediction: The segmentation, same shape.
-        title: Written above.
-    """
-    figure = Figure(figsize=(10, 9.6), layout="constrained")
-    figure.suptitle(title, fontsize=10)
-    axes = figure.subplots(3, 3)
-    for column, (name, place) in enumerate(_planes(truth).items()):
-        plane = image[place]
-        axes[0, column].imshow(plane, cmap="gray", vmin=0, vmax=1)
-        axes[0, column].set_title(name, fontsize=9)
-        verdicts = _verdicts(truth[place], prediction[place])
-        for row, (legend, colours) in enumerate(LEGENDS.items(), start=1):
-            axes[row, column].imshow(painted(plane, verdicts, colours))
-            axes[row, 1].set_title(legend, fontsize=9)
-    for at in axes.flat:
-        at.set_axis_off()
-    return drawn(figure)
-
-
-def projections(
-    image: NDArray[np.float32],
-    truth: NDArray[np.bool_],
-    prediction: NDArray[np.bool_],
-    title: str,
-) -> Picture:
-    """Projects the whole volume along z: maximum of image and label, and the verdict twice.
-
-    A ray has the colour of what most of its vessel voxels are; of an error, where there is a tie.
-
-    Args:
-        image: (z, y, x) in [0, 1].
-        truth: The label, same shape.
-        prediction: The segmentation, same shape.
-        title: Written above.
-    """
-    figure = Figure(figsize=(10, 10), layout="constrained")
-    figure.suptitle(f"{title}\nmaximum-intensity projections along z", fontsize=10)
-    axes = figure.subplots(2, 2)
-    plane, counts = image.max(0), np.stack([v.sum(0) for v in _verdicts(truth, prediction)])
-    most = np.where(counts.any(0), 2 - counts[::-1].argmax(0), -1)  # of equals the last
-    verdicts = tuple(most == i for i in range(3))
-    for at, name, seen in zip(axes[0], ("image", "label"), (plane, truth.max(0)), strict=True):
-        at.imshow(seen, cmap="gray", vmin=0, vmax=1)
-        at.set_title(name, fontsize=9)
-    for at, (legend, colours) in zip(axes[1], LEGENDS.items(), strict=True):
-        at.imshow(painted(plane, verdicts, colours))
-        at.set_title(legend, fontsize=9)
-    for at in axes.flat:
-        at.set_axis_off()
-    return drawn(figure)
 
 
 def reconstructions(
     inputs: NDArray[np.float32], answers: dict[str, NDArray[np.float32]]
 ) -> Picture:
-    """Draws middle slices of patches beside their reconstructions.
+    """Draws middle slices of patches, their reconstructions, and how far each of these is off.
 
     Args:
         inputs: (n, z, y, x) in [0, 1]; the first four are drawn.
         answers: Name -> reconstructions (n, z, y, x).
     """
     n = min(len(inputs), 4)
-    rows = {"input": inputs, **answers}
-    figure = Figure(figsize=(2.2 * n + 1, 2.2 * len(rows)), layout="constrained")
+    rows = {"input": inputs[:n]}
+    errors: dict[str, NDArray[np.float32]] = {}
+    for name, patches in answers.items():
+        error = patches[:n] - inputs[:n]
+        rows[f"{name}\nMSE {np.square(error).mean():.4f}"] = patches[:n]
+        rows[f"{name},\nerror"] = errors[f"{name},\nerror"] = error
+    figure = Figure(figsize=(2.2 * n + 2, 2.2 * len(rows) + 0.8), layout="constrained")
+    figure.suptitle(
+        "middle slices of patches and what is rebuilt of them; error: rebuilt less input,\n"
+        "orange too bright, purple too dark; MSE over the patches shown",
+        fontsize=9,
+    )
     axes = figure.subplots(len(rows), n, squeeze=False)
+    most = max((float(np.abs(e[:, e.shape[1] // 2]).max()) for e in errors.values()), default=1)
     for row, (name, patches) in enumerate(rows.items()):
         for column in range(n):
-            at = axes[row, column]
-            at.imshow(patches[column][patches.shape[1] // 2], cmap="gray", vmin=0, vmax=1)
+            at, slice_ = axes[row, column], patches[column][patches.shape[1] // 2]
+            if name in errors:
+                seen = at.imshow(slice_, cmap="PuOr_r", vmin=-most, vmax=most)
+            else:
+                at.imshow(slice_, cmap="gray", vmin=0, vmax=1)
             at.set_xticks([])
             at.set_yticks([])
         axes[row, 0].set_ylabel(name, fontsize=9)
+    if errors:
+        figure.colorbar(seen, ax=axes, shrink=0.4)
     return drawn(figure)
 
 
@@ -173,7 +123,17 @@ def save_png(path: Path, picture: Picture) -> None:
     imsave(path, picture)
 
 
-def painted(plane: NDArray[np.float32], verdicts: Masks, colours: Colours) -> NDArray[np.float64]:
+def titled(picture: Picture, title: str) -> Picture:
+    """Returns a picture with a line of title above it, as wide as it is."""
+    width, dots = picture.shape[1], 100
+    figure = Figure(figsize=(width / dots, 0.3), dpi=dots)
+    figure.text(0.5, 0.5, title, ha="center", va="center", fontsize=11, fontweight="bold")
+    return np.vstack([drawn(figure)[:, :width], picture])
+
+
+def painted(
+    plane: NDArray[np.floating[Any]], verdicts: Masks, colours: Colours
+) -> NDArray[np.float64]:
     """Paints each of some masks over a darkened grey plane, in its colour; (y, x) -> (y, x, 3)."""
     grey: NDArray[np.float64] = np.repeat(plane[..., None].astype(float) * 0.6, 3, axis=-1)
     for where, colour in zip(verdicts, colours, strict=True):
@@ -196,20 +156,3 @@ def _some(numbers: list[int], most: int = 12) -> str:
     """
     shown = ", ".join(map(str, numbers[:most]))
     return f"{shown} and {len(numbers) - most} more" if len(numbers) > most else shown
-
-
-def _planes(truth: NDArray[np.bool_]) -> dict[str, tuple[slice | int, ...]]:
-    """Finds, along each axis, the plane that cuts most vessel; name -> index."""
-    names = ("z plane (y-x)", "y plane (z-x)", "x plane (z-y)")
-    planes: dict[str, tuple[slice | int, ...]] = {}
-    for axis, name in enumerate(names):
-        others = tuple(a for a in range(3) if a != axis)
-        place: list[slice | int] = [slice(None)] * 3
-        place[axis] = int(truth.sum(axis=others).argmax())
-        planes[f"{name} {place[axis]}"] = tuple(place)
-    return planes
-
-
-def _verdicts(truth: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> Masks:
-    """Sorts voxels into correct, missed and false ones."""
-    return truth & prediction, truth & ~prediction, ~truth & prediction

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from vpbsd.data.chunks import ChunkReader
 from vpbsd.data.tissue import Cells, measure_volume
@@ -16,7 +15,7 @@ from vpbsd.data.volumes import SUFFIX, Spacing, Volume, VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.inference.features import FeatureFolder
 from vpbsd.inference.mask import LAYERS, MaskFile, alone
-from vpbsd.inference.model import SegmentationModel, identity, load_model
+from vpbsd.inference.model import SegmentationModel, check_spacing, identity, load_model
 from vpbsd.inference.progress import Progress
 from vpbsd.inference.source import NIFTI, TIFF, export, imported
 from vpbsd.inference.tiling import Tiling
@@ -26,8 +25,6 @@ from vpbsd.inference.work import Spread, Work, here
 NUMERICS = 3
 """Raised when the same model gives another mask of the same volume."""
 TILING = Tiling()
-SIMILAR = 0.02
-"""Share by which voxel sizes may differ and be called the same."""
 
 
 def segment(
@@ -69,7 +66,7 @@ def segment(
     if flat and out.exists():
         raise BadInput(f"{out} exists: choose another name, or delete it")
     mask = out.with_name(f".{out.name}{SUFFIX}") if flat else out
-    student = load_model(model, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    student = load_model(model)
     try:
         with alone(out), imported(Path(volume), out) as info:
             check_voxel_size(student.data.spacing_um, info)
@@ -113,14 +110,7 @@ def check_voxel_size(wanted: Spacing | None, info: VolumeInfo) -> None:
     Raises:
         BadInput: Both are known and differ by more than a fiftieth on some axis.
     """
-    if wanted is None or info.spacing_um is None:
-        return
-    if any(abs(a / b - 1) > SIMILAR for a, b in zip(info.spacing_um, wanted, strict=True)):
-        there, here = (" x ".join(f"{s:g}" for s in x) for x in (info.spacing_um, wanted))
-        raise BadInput(
-            f"volume {info.name} has voxels of {there} um, but the model was trained at {here} "
-            "um: things look different to it; resample the volume, and import it again"
-        )
+    check_spacing(wanted, info.spacing_um, f"volume {info.name}")
 
 
 def _cells(volume: Volume, reader: ChunkReader) -> Cells:

@@ -69,14 +69,22 @@ def add_tracking(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def browse(tracking: str) -> str:
-    """Says how to look at MLflow: at its server, or by starting one on this host."""
+def browse(tracking: str, study: str = "") -> str:
+    """Says how to look at MLflow: at its server, or by starting one on this host.
+
+    Args:
+        tracking: URI of MLflow.
+        study: Whose trials are to be looked at; "": the first page.
+    """
     place = without_secrets(tracking)
     if place.startswith(("http://", "https://")):
-        return place
-    if place != tracking:  # its secrets are in the environment, and stay there
-        return invocation("ui")
-    return f"{invocation('ui')} --tracking {shlex.quote(place)}"
+        from vpbsd_sweeps.tracking.runs_page import runs_page
+
+        return f"{place.rstrip('/')}{runs_page(tracking, study)}" if study else place
+    words = [invocation("ui"), *([shlex.quote(study)] if study else [])]
+    if place == tracking:  # else its secrets are in the environment, and stay there
+        words += ["--tracking", shlex.quote(place)]
+    return " ".join(words)
 
 
 def given_places(args: argparse.Namespace) -> str:

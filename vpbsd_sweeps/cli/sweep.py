@@ -123,7 +123,7 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     tables, complete = drive(plan, store, args.tracking, args.cpus, normalisation)
     print(f"\n{tables}")
     print(f"results  {store.url}")
-    print(f"browse   {browse(args.tracking)}, experiment '{study.name}'")
+    print(f"browse   {browse(args.tracking, study.name)}")
     print(f"next     {invocation('final')} --study {quote(study.name)}{given_places(args)}")
     return 0 if complete else 1
 

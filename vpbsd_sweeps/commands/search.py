@@ -120,7 +120,7 @@ def main() -> int:
     ranked = best(journal)
     if ranked:
         print(f"next     {command(search, journal.asked[ranked[0].number], _given(args))}")
-    print(f"browse   {browse(args.tracking)}, experiment '{search.name}'")
+    print(f"browse   {browse(args.tracking, search.name)}")
     return 0 if ranked else 1
 
 

@@ -1,6 +1,7 @@
 """Browse the runs of studies: start MLflow's own page on this host, or print where it runs.
 
 vpbsd ui
+vpbsd ui ablation-laptop-phantom          # prints the address of this study's trials
 vpbsd ui --tracking sqlite:////data/runs/mlflow.db --port 5001
 """
 
@@ -24,6 +25,7 @@ HOST = "127.0.0.1"
 def arguments() -> argparse.Namespace:
     """Reads the command line."""
     parser = command_parser("ui", __doc__)
+    parser.add_argument("study", nargs="?", metavar="STUDY", help="whose trials to open")
     add_tracking(parser)
     parser.add_argument("--port", type=int, default=5000, metavar="N", help="(default 5000)")
     return parser.parse_args()
@@ -34,16 +36,32 @@ def main() -> int:
     args = arguments()
     tracking: str = args.tracking
     if tracking.startswith(("http://", "https://")):
-        print(tracking)
+        print(f"{tracking.rstrip('/')}{_page(tracking, args.study)}")
         return 0
     _refuse_missing_database(tracking)
     _refuse_taken_port(args.port)
     prepare(tracking)
-    print(f"http://{HOST}:{args.port}   (Ctrl-C ends it)", flush=True)
+    page = _page(tracking, args.study)
+    print(f"http://{HOST}:{args.port}{page}   (Ctrl-C ends it)", flush=True)
     words = ["--backend-store-uri", tracking, "--host", HOST, "--port", str(args.port)]
     with suppress(KeyboardInterrupt):
         return subprocess.run([sys.executable, "-m", "mlflow", "ui", *words]).returncode
     return 0
+
+
+def _page(tracking: str, study: str | None) -> str:
+    """Returns what leads from MLflow's address to a study's trials.
+
+    Raises:
+        BadInput: There is no such study; the known ones are named.
+    """
+    if study is None:
+        return ""
+    from vpbsd_sweeps.tracking.runs_page import runs_page
+    from vpbsd_sweeps.tracking.tracker import open_tracker
+
+    open_tracker(tracking, study)
+    return runs_page(tracking, study)
 
 
 def _refuse_missing_database(tracking: str) -> None:

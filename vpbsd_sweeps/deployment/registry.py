@@ -8,8 +8,9 @@ from pathlib import Path
 import mlflow
 import numpy as np
 from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
+from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
+from vpbsd.inference.model import load_model
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import Tracker
 
@@ -44,6 +45,7 @@ def _log_model(uri: str, run_id: str, name: str, folder: Path) -> str:
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"student": str(folder)},
             signature=_volume_signature(),
+            metadata={"trained_on": str(load_model(folder, "cpu"))},
             pip_requirements=["vpbsd"],
             registered_model_name=name,
         )
@@ -51,9 +53,10 @@ def _log_model(uri: str, run_id: str, name: str, folder: Path) -> str:
 
 
 def _volume_signature() -> ModelSignature:
-    """Describes a raw volume (z, y, x) as input, a mask of that shape as output."""
-    free = (-1, -1, -1)
-    return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype("float32"), free)]),
-        outputs=Schema([TensorSpec(np.dtype("uint8"), free)]),
-    )
+    """Describes a mask (z, y, x) as output, and the voxel size as a parameter.
+
+    Of the input it says nothing: a signature would admit one type of number alone.
+    """
+    mask = Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1))])
+    spacing = ParamSpec("spacing", DataType.double, [], (-1,))
+    return ModelSignature(outputs=mask, params=ParamSchema([spacing]))

@@ -12,10 +12,11 @@ from vpbsd_sweeps.monitor.accounting import Tally
 from vpbsd_sweeps.monitor.status import VERDICT
 from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
 from vpbsd_sweeps.patience import insisting
-from vpbsd_sweeps.reporting.analysis import analyse
+from vpbsd_sweeps.reporting.analysis import PRIMARY, analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline
+from vpbsd_sweeps.reporting.grid import markdown
 from vpbsd_sweeps.reporting.records import load_records
-from vpbsd_sweeps.reporting.tables import document
+from vpbsd_sweeps.reporting.tables import document, main_table
 from vpbsd_sweeps.reporting.verdict import verdict
 from vpbsd_sweeps.store.lease import Hold
 from vpbsd_sweeps.store.lock import study_lock
@@ -90,10 +91,13 @@ def _conclude(logger: SweepLogger, failed: dict[str, str], store: Store) -> str:
         logger.fail(trial, reason)
     records = load_records(logger.tracker, logger.study.name)
     analysis = analyse(records, choose_baseline(records, None))
-    tables = document(analysis)
-    noted = {"trials": len(logger.study.trials), **verdict(analysis).plain()}
+    tables, answer = document(analysis), verdict(analysis)
+    noted = {"trials": len(logger.study.trials), **answer.plain()}
     store.studies.write_json(f"{logger.study.name}/{VERDICT}", noted)
     texts = {"table.md": tables, "plan.txt": "\n".join(logger.plan.lines())}
+    scores = {row.arm: row.mean(PRIMARY) for row in analysis.valid}
+    ended = max((trial.ended for trial in records.trials), default=0) / 1000
+    logger.describe(answer.sentence, markdown(main_table(analysis)), scores, ended)
     logger.conclude(texts, complete=not failed)
     return tables
 

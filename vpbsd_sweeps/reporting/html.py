@@ -7,22 +7,26 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
-from statistics import mean
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.image import imsave
+from numpy.typing import NDArray
 
 from vpbsd.data.volume_keys import volume_key
 from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.monitor.accounting import Hours
 from vpbsd_sweeps.reporting import label_figure, label_tables, tables
-from vpbsd_sweeps.reporting.analysis import HIGHER_IS_BETTER, PRIMARY, StudyAnalysis
+from vpbsd_sweeps.reporting.analysis import PRIMARY, StudyAnalysis
 from vpbsd_sweeps.reporting.checks import notices
 from vpbsd_sweeps.reporting.class_table import class_table
 from vpbsd_sweeps.reporting.code_table import code_table
 from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency
 from vpbsd_sweeps.reporting.pretraining_table import pretraining_table
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
+from vpbsd_sweeps.reporting.side_by_side import STRIP, rows_of_pictures, shown_volumes
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.reporting.threshold import against_threshold
 from vpbsd_sweeps.reporting.verdict import verdict
@@ -90,6 +94,10 @@ def page(
         figures=[_drawn(folder, name, caption) for name, caption in figures.items()],
         labels=labels and [label_tables.score_table(labels), label_tables.gain_table(labels)],
         label_figure=labels and _drawn(folder, label_figure.NAME, label_figure.CAPTION),
+        rows_of_pictures=[
+            Picture(inside(_png(picture), "png"), caption)
+            for caption, picture in rows_of_pictures(analysis)
+        ],
         overlays=list(overlays(analysis)),
         codebooks=list(codebooks(records)),
         trials=records.trials,
@@ -199,25 +207,20 @@ def inside(content: bytes, kind: str) -> str:
 
 def _extremes(records: StudyRecords, trials: list[TrialResult]) -> Iterator[Picture]:
     """Yields an arm's; a volume is its mean over seeds, and shown with the first of them."""
-    seen: dict[tuple[int, str], list[TrialResult]] = {}
-    for trial in trials:
-        for volume in trial.values[PRIMARY]:
-            seen.setdefault((trial.fold, volume), []).append(trial)
-    scored = sorted(
-        (mean(t.values[PRIMARY][volume] for t in of_volume), fold, volume)
-        for (fold, volume), of_volume in seen.items()
-    )
-    assert PRIMARY in HIGHER_IS_BETTER
-    chosen = {"best": scored[-1], "median": scored[len(scored) // 2], "worst": scored[0]}
-    for word, (score, fold, volume) in chosen.items():
-        trial = seen[fold, volume][0]
-        run_id = trial.run_id
+    for word, score, fold, volume in shown_volumes(trials):
+        run_id = next(t.run_id for t in trials if t.fold == fold and volume in t.values[PRIMARY])
         for path in records.tracker.list_files(run_id, "pictures"):
             named = "|".join(map(re.escape, (volume_key(volume), volume)))  # older: the name
             kind = re.fullmatch(rf"pictures/(\w+?)_\d+_(?:{named})\.png", path)
-            if kind:
+            if kind and not kind[1].startswith(STRIP):
                 caption = f"{word}: {volume}, fold {fold}, DSC {score:.3f}: {kind[1]}"
                 yield Picture(_fetched(records, run_id, path), caption, run_id)
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    file = BytesIO()
+    imsave(file, picture, format="png")
+    return file.getvalue()
 
 
 def _work(amount: Hours) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mlflow.entities import Run
+from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
 
 from vpbsd_sweeps.tracking.tags import ROWS_SENT, UNIT
 
@@ -36,6 +37,20 @@ def record_of(run: Run, tags: Mapping[str, str]) -> RunRecord:
     return RunRecord(
         str(info.run_id), name, str(info.status), ended, tags, data.params, data.metrics
     )
+
+
+def search(
+    client: MlflowClient, experiment: str, condition: str, *, deleted: bool
+) -> Iterator[Run]:
+    """Yields all runs of an experiment that meet a condition, the newest first, page by page."""
+    token: str | None = None
+    view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+    while True:
+        page = client.search_runs([experiment], condition, view, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def one_per_unit(runs: Iterable[Run]) -> dict[str, Run]:

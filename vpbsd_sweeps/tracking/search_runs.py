@@ -16,6 +16,7 @@ from vpbsd.training.validation_epochs import DSC
 from vpbsd_sweeps.provenance import commit
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.tracking import tags as tag
+from vpbsd_sweeps.tracking.runs_page import save_view
 from vpbsd_sweeps.tracking.stage_runs import StageLogger
 from vpbsd_sweeps.tracking.tracker import Tracker, flat
 from vpbsd_sweeps.tuning.journal import Journal, Outcome, TrialOutcome
@@ -50,6 +51,10 @@ class SearchLogger:
         self.parent = tracker.get_or_create_run("search", search.name, None, params, tags)
         self._stage_logger = StageLogger(store, tracker, self.parent)
         self._stages: dict[int, list[Stage]] = {}
+        varied = (*search.space.teacher, *search.space.student)
+        columns = ["metrics.objective", "metrics.gmac_torch", f"tags.{tag.OUTCOME}"]
+        columns += [f"params.{parameter.path}" for parameter in varied]
+        save_view(tracker, "trials", tag.SEARCH_TRIAL_KIND, columns, "metrics.objective")
 
     def catch_up(self) -> None:
         """Sends every trial that began and its stages, and how those that ended did."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from vpbsd.pipeline.stages import Stage
+from vpbsd_sweeps.execution.checkpointing import SPENT
 from vpbsd_sweeps.execution.system_metrics import METRICS_FILE
 from vpbsd_sweeps.store.manifest import Manifest
 from vpbsd_sweeps.store.results import Store
@@ -19,20 +21,26 @@ from vpbsd_sweeps.tracking.tracker import Tracker, flat
 Row = dict[str, Any]
 SMALL = ("*.json", "*.png")
 """Files of a result that MLflow hears of; weights and targets stay where they are."""
+LEVEL = "stages"
+"""Name of the run that stages are filed under."""
 
 
 class StageLogger:
-    """Runs of stages under one parent run.
+    """Runs of stages, filed under a run of their own: a level that MLflow shows folded up.
 
     Args:
         store: Results, and rows of what is running.
         tracker: The experiment.
         parent: Its run; what was stored before that began is shown as reused.
+        places: Key -> folds and seed that a stage belongs to, for its name.
     """
 
-    def __init__(self, store: Store, tracker: Tracker, parent: str) -> None:
-        self.store, self.tracker, self.parent = store, tracker, parent
+    def __init__(
+        self, store: Store, tracker: Tracker, parent: str, places: Mapping[str, str] | None = None
+    ) -> None:
+        self.store, self.tracker, self._places = store, tracker, places or {}
         self._began = tracker.start_time(parent)
+        self._level = _open_level(tracker, parent)
         self._followed: dict[str, Mapping[str, int]] = {}
         self.logged: dict[str, str] = {}
         """Key of each stage whose result MLflow has -> why it is void, or ""."""
@@ -84,8 +92,18 @@ class StageLogger:
             tag.REUSED: "stored before this study ran" if reused else "no",
         }
         params = flat({**stage.config.model_dump(mode="json"), "seed": stage.seed})
-        name = f"{stage.family}: {stage.label}"
-        return self.tracker.get_or_create_run(_unit(stage), name, self.parent, params, tags)
+        name = ", ".join(filter(None, (_name(stage), self._places.get(stage.key))))
+        known = self.tracker.has_tag(_unit(stage), tag.UNIT)
+        began = None if known else self._began_at(stage, manifest)
+        return self.tracker.get_or_create_run(_unit(stage), name, self._level, params, tags, began)
+
+    def _began_at(self, stage: Stage, manifest: Manifest | None) -> float:
+        """Returns when a stage began, as if it had never been interrupted."""
+        if manifest is not None:
+            return float(manifest.metadata["finished"]) - float(manifest.metadata["seconds"])
+        note = self.store.checkpoints.load(stage.key, SPENT)
+        progress = json.loads(note) if note else {}
+        return float(progress.get("time", time.time()) - progress.get("seconds", 0.0))
 
     def _log_result(self, run_id: str, stage: Stage, manifest: Manifest) -> None:
         files, metadata = self.store.read(stage.key, *SMALL), manifest.metadata
@@ -101,7 +119,20 @@ class StageLogger:
         self.tracker.set_tags(run_id, {**names, tag.RESULT: place})
         self.tracker.log_text(run_id, files["stage.json"].decode(), "stage.json")
         log_pictures(self.tracker, run_id, files)
-        self.tracker.end(_unit(stage), "FINISHED")
+        self.tracker.end(_unit(stage), "FINISHED", metadata["finished"])
+
+
+def _open_level(tracker: Tracker, parent: str) -> str:
+    """Returns the run that all stages are filed under; it is never at work itself."""
+    run_id = tracker.get_or_create_run(LEVEL, LEVEL, parent, {}, {tag.KIND: tag.LEVEL_KIND})
+    if not tracker.is_finished(LEVEL):
+        tracker.end(LEVEL, "FINISHED")
+    return run_id
+
+
+def _name(stage: Stage) -> str:
+    """Returns a stage's name: its family, and its label where that says more."""
+    return stage.family if stage.label == stage.family else f"{stage.family}: {stage.label}"
 
 
 def log_pictures(tracker: Tracker, run_id: str, files: Mapping[str, bytes]) -> None:

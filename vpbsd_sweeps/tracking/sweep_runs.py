@@ -6,19 +6,27 @@ Everything comes from the study and the store, so a run can be brought up to dat
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from vpbsd.pipeline.crossings import arm_title
 from vpbsd.pipeline.trust import LEAD
 from vpbsd_sweeps.provenance import commit
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.identity import data_fingerprint
+from vpbsd_sweeps.study.places import stage_places
 from vpbsd_sweeps.study.plan import Plan
 from vpbsd_sweeps.study.study import Study, Trial
 from vpbsd_sweeps.study.void import examined_by, voided_by
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking import volume_names
-from vpbsd_sweeps.tracking.stage_runs import SMALL, StageLogger, log_pictures, per_volume
+from vpbsd_sweeps.tracking.runs_page import describe, save_view
+from vpbsd_sweeps.tracking.stage_runs import SMALL, StageLogger, per_volume
 from vpbsd_sweeps.tracking.tracker import Tracker, flat
+from vpbsd_sweeps.tracking.trial_pictures import log_trial_pictures
+
+SCORES = ("test/cldice", "test/smd", "test/jaccard", "test/accuracy")
+"""Beside DSC and HD95, columns of the trials in MLflow."""
 
 
 class SweepLogger:
@@ -42,7 +50,8 @@ class SweepLogger:
         self._examined: set[str] = set()
         self._stages = list({stage.key: stage for stage in study.stages()}.values())
         self.parent = self._open_parent()
-        self._stage_logger = StageLogger(store, tracker, self.parent)
+        self._stage_logger = StageLogger(store, tracker, self.parent, stage_places(study))
+        save_view(tracker, "trials", tag.TRIAL_KIND, self._columns(), "metrics.test/dsc")
 
     def catch_up(self) -> None:
         """Sends all that is new: rows of running stages, results of finished ones, trials."""
@@ -66,6 +75,19 @@ class SweepLogger:
         """Shows what an interrupted driver leaves as killed, until one goes on with it."""
         self.catch_up()
         self.tracker.end_running("KILLED")
+
+    def describe(self, answer: str, table: str, scores: Mapping[str, float], when: float) -> None:
+        """Puts the answer, the table and each arm's DSC where MLflow shows them first.
+
+        Args:
+            answer: The verdict, in a sentence.
+            table: Markdown.
+            scores: Arm -> mean DSC over folds.
+            when: When the last trial ended, in seconds since 1970.
+        """
+        describe(self.tracker, self.parent, answer, table)
+        numbers = {f"arms/dsc/{arm}": score for arm, score in scores.items()}
+        self.tracker.log_metrics(self.parent, numbers, when)
 
     def conclude(self, texts: dict[str, str], *, complete: bool) -> None:
         """Ends the sweep's run, with its tables."""
@@ -96,6 +118,16 @@ class SweepLogger:
         self.tracker.log_metrics(run_id, counts, 0)
         return run_id
 
+    def _columns(self) -> list[str]:
+        """Returns the columns that MLflow shows of a trial, DSC first of the scores."""
+        labelled = [v for v in self.study.volumes if v.labelled]
+        classes = next((v.classes for v in labelled), ())
+        scores = ["test/dsc", *(f"test/dsc_{name}" for name in classes if len(classes) > 1)]
+        scores += ["test/hd95_um" if all(v.spacing_um for v in labelled) else "test/hd95_vox"]
+        tags = [f"tags.{name}" for name in (tag.VOID, tag.UNPROVEN)]
+        places = [f"params.{name}" for name in ("arm", "fold", "seed")]
+        return [*places, *(f"metrics.{name}" for name in (*scores, *SCORES)), *tags]
+
     def _changing(self) -> dict[str, str]:
         """Returns the tags of the sweep's run that are other ones when the study has grown."""
         groups = {v.name: v.group for v in self.study.volumes if v.labelled}
@@ -117,8 +149,8 @@ class SweepLogger:
             tag.TIMING: timing.key if timing else "",
             tag.STAGES: json.dumps({s.label: s.key for s in trial.stage.lineage()}),
         }
-        settings = flat(self.study.settings_in(trial.fold).model_dump(mode="json"))
-        params = {"arm": trial.arm, "fold": trial.fold, "seed": trial.seed, **settings}
+        chosen = self.study.choices.get(trial.fold, {})  # all else are parameters of the sweep
+        params = {"arm": trial.arm, "fold": trial.fold, "seed": trial.seed, **chosen}
         unit = f"trial:{trial.id}"
         return self.tracker.get_or_create_run(unit, trial.id, self.parent, params, tags)
 
@@ -147,7 +179,8 @@ class SweepLogger:
         self.tracker.log_text(run_id, volume_names.listed(groups), volume_names.FILE)
         verdict = self._verdict(trial, lead or 0.0)
         self.tracker.set_tags(run_id, {**verdict, tag.GROUPS: json.dumps(groups)})
-        log_pictures(self.tracker, run_id, files)
+        title = f"{arm_title(trial.arm)}, fold {trial.fold}, seed {trial.seed}"
+        log_trial_pictures(self.tracker, run_id, files, title, rows[-1]["time"])
         self.tracker.end(unit, "FINISHED")
 
     def _log_examination(self, trial: Trial) -> None:

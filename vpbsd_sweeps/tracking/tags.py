@@ -47,6 +47,7 @@ NORMALISATION = "vpbsd.normalise"  # of a sweep: what was chosen per fold, as pe
 SWEEP_KIND = "sweep"
 TRIAL_KIND = "trial"
 STAGE_KIND = "stage"
+LEVEL_KIND = "stages"  # of the run that stages are filed under
 SEARCH_KIND = "search"
 SEARCH_TRIAL_KIND = "search-trial"
 FINAL_KIND = "final"

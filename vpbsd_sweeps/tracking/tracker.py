@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
@@ -25,7 +25,7 @@ from vpbsd.errors import BadInput
 from vpbsd_sweeps.messages import without_secrets
 from vpbsd_sweeps.tracking import long_tags
 from vpbsd_sweeps.tracking.connection import require_reachable
-from vpbsd_sweeps.tracking.run_record import RunRecord, one_per_unit, record_of
+from vpbsd_sweeps.tracking.run_record import RunRecord, one_per_unit, record_of, search
 from vpbsd_sweeps.tracking.sqlite import prepare, sqlite_file
 from vpbsd_sweeps.tracking.tags import PARENT, ROWS_SENT, UNIT
 from vpbsd_sweeps.tracking.volume_names import metric_name, plain
@@ -88,13 +88,23 @@ class Tracker:
                 self.client.delete_run(run.info.run_id)
 
     def get_or_create_run(
-        self, unit: str, name: str, parent: str | None, params: Values, tags: Values
+        self,
+        unit: str,
+        name: str,
+        parent: str | None,
+        params: Values,
+        tags: Values,
+        began: float | None = None,
     ) -> str:
-        """Returns the id of the one run of a unit; made with its params and tags if it is new."""
+        """Returns the id of the one run of a unit; made with its params and tags if it is new.
+
+        A new one began at a time in seconds since 1970, or now.
+        """
         if unit not in self._runs:
             linked = {PARENT: parent} if parent else {}
             first = {UNIT: unit, **linked, **long_tags.short(tags)}
-            run = self.client.create_run(self.experiment_id, run_name=name, tags=first)
+            at = None if began is None else int(1000 * began)
+            run = self.client.create_run(self.experiment_id, at, first, name)
             self._runs[unit] = run
         elif self._runs[unit].info.status == "KILLED":  # left by a driver that was interrupted
             self.reopen(unit)
@@ -119,10 +129,10 @@ class Tracker:
             self.client.update_run(run_id, status="RUNNING")
             self._runs[unit] = self.client.get_run(run_id)
 
-    def end(self, unit: str, status: str) -> None:
-        """Ends a unit's run as FINISHED, FAILED or KILLED."""
+    def end(self, unit: str, status: str, when: float | None = None) -> None:
+        """Ends a unit's run as FINISHED, FAILED or KILLED, at a time since 1970, or now."""
         run_id = self._runs[unit].info.run_id
-        self.client.set_terminated(run_id, status)
+        self.client.set_terminated(run_id, status, None if when is None else int(1000 * when))
         self._runs[unit] = self.client.get_run(run_id)
 
     def kill(self, unit: str) -> None:
@@ -209,14 +219,7 @@ class Tracker:
             return Path(self.client.download_artifacts(run_id, path, room)).read_bytes()
 
     def _search(self, condition: str = "", *, deleted: bool = False) -> Iterator[Run]:
-        token: str | None = None
-        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
-        while True:
-            page = self.client.search_runs([self.experiment_id], condition, view, page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
+        return search(self.client, self.experiment_id, condition, deleted=deleted)
 
     def _log_params(self, run: Run, params: Values) -> None:
         """Sends those parameters that a run does not have yet, in batches."""
