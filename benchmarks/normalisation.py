@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vpbsd.config import Data, LightNet, Protocol
+from vpbsd.config import Data, LightNet
 from vpbsd.data.folds import Fold, Part, make_folds
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import PatchesWithTargets, Pool, draw_labelled
@@ -32,6 +32,7 @@ from vpbsd.methods.configs import SupervisedConfig
 from vpbsd.methods.roster import build_method
 from vpbsd.optim import Optim
 from vpbsd.pipeline.anisotropy import z_halvings
+from vpbsd.protocol import Protocol
 from vpbsd.training.loop import Training, fit
 
 PATCH = (32, 64, 64)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from vpbsd import __main__ as program
-from vpbsd.config import Protocol
 from vpbsd.data.exposure import judged
 from vpbsd.data.folds import make_folds
 from vpbsd.data.remarks import remarks
 from vpbsd.data.volume_writer import write_array
 from vpbsd.data.volumes import label_profile, list_volumes
 from vpbsd.errors import BadInput
+from vpbsd.protocol import Protocol
 
 SHAPE = (12, 40, 180)
 RANDOM = np.random.default_rng(0)

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from tests import small
 from tests.facts import groups, names, volume
-from vpbsd.config import Protocol
 from vpbsd.data.folds import Part, final_split, make_folds, whole_volume
 from vpbsd.data.volume_writer import write_array
 from vpbsd.errors import BadInput
 from vpbsd.pipeline import recipes
 from vpbsd.pipeline.run_train import make_pool
 from vpbsd.pipeline.stage_config import Train
+from vpbsd.protocol import Protocol
 
 
 def test_eleven_groups_make_folds_of_3_2_2_2_2():

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tests.test_folds import groups, names, volume
-from vpbsd.config import Protocol
 from vpbsd.data.folds import Fold, make_folds, whole_volume
 from vpbsd.data.inner_folds import inner_folds
+from vpbsd.protocol import Protocol
 
 
 def trained_on(*volumes):

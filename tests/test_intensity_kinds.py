@@ -9,7 +9,7 @@ from torch import nn
 
 from vpbsd.config import Data, Sampling
 from vpbsd.data.folds import whole_volume
-from vpbsd.data.intensity import Histogram
+from vpbsd.data.intensity import Histogram, Table
 from vpbsd.data.lattice import PatchSet, sample
 from vpbsd.data.normalisation import Linear, Local, Matched, otsu, scale, tissue
 from vpbsd.data.volume_writer import write_array
@@ -18,9 +18,10 @@ from vpbsd.errors import BadInput
 from vpbsd.inference.model import SETTINGS, SegmentationModel, Wants, write_settings
 from vpbsd.inference.sliding_window import reader
 from vpbsd.networks.output import SegOutput
+from vpbsd.overrides import override
 
 PATCH = (32, 32, 64)
-KINDS = ("percentile", "zscore", "match", "local")
+KINDS = ("percentile", "zscore", "match", "local", "window")
 BOX = (slice(0, 20), slice(0, 32), slice(0, 64))
 
 
@@ -34,9 +35,13 @@ def counted(voxels):
     return Histogram(*np.unique(voxels, return_counts=True))
 
 
+def data_of(kind, percentile=99.0):
+    window = {"window": (100, 1500)} if kind == "window" else {}
+    return Data(patch=PATCH, intensity=kind, clip_percentile=percentile, **window)
+
+
 def seen(voxels, kind, percentile=99.0):
-    data = Data(patch=PATCH, intensity=kind, clip_percentile=percentile)
-    return scale(data, counted(voxels), "v")(voxels)
+    return scale(data_of(kind, percentile), counted(voxels), "v")(voxels)
 
 
 @pytest.fixture
@@ -87,7 +92,7 @@ def test_local_leaves_a_constant_block_at_the_mean():
     assert set(Local(Linear(0, 10))(np.full((8, 8, 8), 5)).ravel().tolist()) == {0.25}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS[:-1])
 def test_brightness_and_offset_of_a_volume_change_nothing(kind):
     before, after = seen(image(), kind), seen(image() * 2 + 100, kind)
     np.testing.assert_allclose(before, after, atol=1e-6)
@@ -102,7 +107,7 @@ def test_any_increasing_change_leaves_a_matched_image_as_it_is():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_readers_see_the_same(stored, kind, tmp_path):
-    data = Data(patch=PATCH, intensity=kind, clip_percentile=99.0)
+    data = data_of(kind)
     part, raw = whole_volume(stored), open_volume(stored).image_block(BOX)
     wanted = scale(data, counted(image()), "v")(raw)
     np.testing.assert_array_equal(PatchSet([part], data).image(0)[:20], wanted)
@@ -124,7 +129,7 @@ class Sees(nn.Module):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_deployed_model_sees_what_it_was_trained_on(kind, tmp_path):
     """Bright and dark by turns of 8 voxels: noise alone is no tissue, and is not looked at."""
-    data = Data(patch=PATCH, intensity=kind, clip_percentile=99.0)
+    data = data_of(kind)
     tissue = image() + 800 * (np.indices((20, 40, 70)) // 8 % 2).prod(0).astype(np.uint16)
     stored = write_array(tmp_path, "v", tissue, spacing_um=None, group="g")
     write_settings(tmp_path, data)
@@ -146,7 +151,7 @@ def test_the_sample_of_unlabelled_cells_does_not_depend_on_it(tmp_path):
     dark[..., :64] += 1000
     part = whole_volume(write_array(tmp_path, "d", dark, spacing_um=None, group="g"))
     few = Sampling(patches=4, background_share=0.25)
-    drawn = [sample([part], Data(patch=PATCH, intensity=kind), few) for kind in KINDS]
+    drawn = [sample([part], data_of(kind, 95.0), few) for kind in KINDS]
     assert len(drawn[0]) == 2  # the bright cell, and one of the nine dark ones
     assert all(cells == drawn[0] for cells in drawn)
 
@@ -157,3 +162,25 @@ def test_volumes_without_a_histogram_are_refused_before_training(tmp_path, kind)
     check_intensity([info], Data(intensity="local"))
     with pytest.raises(BadInput, match=f"volume f: data.intensity={kind} needs the count of"):
         check_intensity([info], Data(intensity=kind))
+
+
+def test_a_window_is_the_same_in_every_volume():
+    """Hounsfield units of soft tissue, whatever else a volume holds, and of any type."""
+    data = Data(intensity="window", window=(-160, 240))
+    raw = np.array([-1000, -160, 40, 240, 3000])
+    for dtype in (np.int16, np.float32):
+        found = scale(data, Table({0.0: 0.0}), "v")(raw.astype(dtype))
+        assert found.tolist() == [0, 0, 0.5, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"intensity": "window"}, "go together: give both"),
+        ({"window": (0, 1)}, "go together: give both"),
+        ({"intensity": "window", "window": (5, 5)}, "must be below the second"),
+    ],
+)
+def test_a_window_that_cannot_be_is_refused(given, says):
+    with pytest.raises(BadInput, match=says):
+        override(Data(), given)

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from tests import small
 from tests.facts import groups, names, volume
-from vpbsd.config import Protocol
 from vpbsd.data.folds import final_split, held_out, make_folds, whole_volume
 from vpbsd.data.volumes import open_volume
 from vpbsd.errors import BadInput
 from vpbsd.pipeline import recipes
+from vpbsd.protocol import Protocol
 
 SIX = tuple(volume(f"v{i}", f"g{i}") for i in range(6))
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.test_folds import groups, names, volume
-from vpbsd.config import Protocol
+from tests.facts import groups, names, volume
 from vpbsd.data.folds import make_folds
 from vpbsd.errors import BadInput
 from vpbsd.overrides import override, parse_changes
 from vpbsd.pipeline.recipes import trial
-from vpbsd.protocols import PROTOCOLS, settings_from
+from vpbsd.protocol import Protocol
+from vpbsd.published import PROTOCOLS, settings_from
 from vpbsd.settings import laptop
 
 HUNDRED = tuple(volume(f"patient{n:03d}", f"patient{n:03d}") for n in range(100))[::-1]

@@ -36,9 +36,14 @@ class Data(Section):
         float, Field(gt=50, le=100), Searched(Choice((95.0, 99.0, 99.5)))
     ] = 95.0
     """Voxels above this percentile of their volume are clipped (VpbSD 4.1.1)."""
-    intensity: Annotated[Literal["percentile", "zscore", "match", "local"], Later()] = "percentile"
+    intensity: Annotated[Literal["percentile", "zscore", "match", "local", "window"], Later()] = (
+        "percentile"
+    )
     """Clip at the percentile; deviations of the tissue from its median; ranks of a fixed
-    distribution; or, after the clip, contrast with the 32^3 voxels around."""
+    distribution; after the clip, contrast with the 32^3 voxels around; or `window` as it is."""
+    window: Annotated[tuple[float, float] | None, Later()] = None
+    """Intensities that become 0 and 1, the same in every volume, as of CT in Hounsfield units:
+    [-160, 240] for soft tissue."""
     classes: Classes = 2
 
     @model_validator(mode="after")
@@ -48,6 +53,17 @@ class Data(Section):
                 f"patch {self.patch_text} is not one the teacher can take: every side must be a "
                 "multiple of 32 and at least one larger than 32, such as 64x64x64 or 32x64x64"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_window_is_stated_where_it_is_used(self) -> Data:
+        if (self.intensity == "window") != (self.window is not None):
+            raise ValueError(
+                "intensity=window and window go together: give both, such as "
+                "--set data.intensity=window --set data.window=[-160,240]"
+            )
+        if self.window is not None and not self.window[0] < self.window[1]:
+            raise ValueError("the first number of data.window must be below the second")
         return self
 
     @property
@@ -63,45 +79,6 @@ class Sampling(Section):
     """Seeded sample of lattice cells over all unlabelled volumes."""
     background_share: float = Field(0.1, ge=0, le=1)
     """At most this share of `patches` may show background only."""
-
-
-class Protocol(Section):
-    """Who is tested on whom."""
-
-    folds: int = Field(5, ge=2)
-    split: Literal["group", "space", "named"] = "group"
-    """Folds of whole groups (across acquisitions), or of regions within volumes (within); named:
-    one split of groups in the order of their names, as published data sets have it."""
-    tested: Annotated[int | tuple[str, ...] | None, Later()] = None
-    """Groups that a named split tests: so many, the last ones, or those of these names. The others
-    train; the first `train_groups` of them, by name, keep their labels."""
-    stride: Annotated[Grid | None, Later()] = None
-    """Voxels (z, y, x) from one window of an evaluation to the next, whose answers have equal
-    weight; null: half a patch, blended with Gaussians."""
-    margin: int = Field(16, ge=0)
-    """Voxels left out between training and test regions of a spatial fold."""
-    pretrain_on: Literal["auto", "unlabelled", "all", "own"] = "auto"
-    """Volumes the teacher is pre-trained on; auto: the unlabelled ones, all if there are none;
-    own: the images of the fold's labelled training parts alone, without their labels."""
-    train_groups: Annotated[int | None, Later(), Field(ge=1)] = None
-    """Training groups per fold that keep their labels; the others are unlabelled. null: all."""
-    draw: Annotated[int, Later(), Field(ge=0)] = 0
-    """Number of the random order of a fold's groups, whose first keep their labels (nested); in a
-    named split 0 is the order of their names."""
-
-    @property
-    def count(self) -> int:
-        """How many folds there are: a named split is one."""
-        return 1 if self.split == "named" else self.folds
-
-    @model_validator(mode="after")
-    def _a_named_split_says_whom_it_tests(self) -> Protocol:
-        if (self.split == "named") != bool(self.tested):
-            raise ValueError(
-                "split=named and tested go together: give both, such as "
-                "--set protocol.split=named --set protocol.tested=20"
-            )
-        return self
 
 
 class SwinNet(Section):

@@ -7,17 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from vpbsd.config import (
-    Codebook,
-    Data,
-    LightNet,
-    Precision,
-    Protocol,
-    Sampling,
-    SwinNet,
-    UnetrNet,
-    VNet,
-)
+from vpbsd.config import Codebook, Data, LightNet, Precision, Sampling, SwinNet, UnetrNet, VNet
 from vpbsd.methods.distilling_configs import Ab, Kd, Vid
 from vpbsd.methods.parameters import (
     Alpha,
@@ -45,6 +35,7 @@ from vpbsd.methods.pretraining_configs import Chaitanya, Pretext, S2dc, Slices
 from vpbsd.methods.rival_configs import Cps, Dico, Mcsc, SimCVD
 from vpbsd.optim import Optim
 from vpbsd.overrides import override
+from vpbsd.protocol import Protocol
 from vpbsd.search_ranges import Choice, Range, Searched, SearchedWithin
 from vpbsd.section import Later, Section
 

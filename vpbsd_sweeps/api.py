@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vpbsd.data.phantom_set import Kind, phantom_folder
 from vpbsd.data.volumes import check_intensity, list_volumes
 from vpbsd.pipeline.classes import with_classes
-from vpbsd.protocols import settings_from
+from vpbsd.published import settings_from
 from vpbsd_sweeps.cli.options import RUNS, default_store, default_tracking
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.plan import Plan, make_plan

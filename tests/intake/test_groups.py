@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.intake.files import IMAGE, LABEL, npz
-from vpbsd.config import Protocol
 from vpbsd.data.folds import make_folds
 from vpbsd.data.intake.groups import doubts, group_by, group_of_name
 from vpbsd.data.intake.importing import Rules, import_volumes
 from vpbsd.data.volumes import list_volumes
 from vpbsd.errors import BadInput
+from vpbsd.protocol import Protocol
 
 
 @pytest.mark.parametrize(

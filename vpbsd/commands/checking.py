@@ -18,7 +18,7 @@ from vpbsd.data.intake.groups import doubts
 from vpbsd.data.remarks import remarks
 from vpbsd.data.thumbnails import MOST, draw_thumbnails
 from vpbsd.data.volumes import VolumeInfo, check_intensity, list_volumes
-from vpbsd.protocols import PROTOCOLS, settings_from
+from vpbsd.published import PROTOCOLS, settings_from
 from vpbsd.settings import PRESETS, Settings
 
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from vpbsd.config import Protocol
 from vpbsd.data.fold_checks import refuse_empty_labels, refuse_same_tissue, without_empty_tests
 from vpbsd.data.parts import Box, Fold, Part, whole_volume
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
+from vpbsd.protocol import Protocol
 
 __all__ = ["Box", "Fold", "Part", "final_split", "held_out", "make_folds", "whole_volume"]
 

@@ -1,4 +1,4 @@
-"""The four ways from raw intensities to the image in [0, 1] that networks see.
+"""The five ways from raw intensities to the image in [0, 1] that networks see.
 
 Each is made of what is stored of one volume and of nothing else: no other volume takes part, so
 none can leak into it, and a volume of any size needs no pass over its voxels.
@@ -100,6 +100,9 @@ def scale(data: Data, stored: Histogram | Table, name: str) -> Scale:
         BadInput: The percentile is not stored, there is no histogram where one is needed, or
             nothing of the contrast would be left.
     """
+    if data.intensity == "window":
+        assert data.window is not None, "one is stated where it is used"
+        return Linear(*data.window)
     if data.intensity in ("percentile", "local"):
         clipped = Linear(*limits(stored, data.clip_percentile, name))
         return clipped if data.intensity == "percentile" else Local(clipped)

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from vpbsd.data.patches import PatchesWithTargets, Pool
 from vpbsd.data.turns import turns_of
-from vpbsd.evaluation.codebook_health import code_drift
+from vpbsd.evaluation.codebook_health import StageSummary, code_drift
+from vpbsd.evaluation.feature_clusters import show_clusters
 from vpbsd.methods.method import Method
 from vpbsd.methods.roster import build_method
 from vpbsd.networks.build import WEIGHTS, load_network, save_network
@@ -63,7 +65,11 @@ def run_train(
             rows.append({**progress.row, **score, "time": time.time()})
         yield Step(rows, training.share, lambda path: checkpoint.save(path, training, rows))
     summary = method.examine(pool)
-    summary.numbers |= _drift(method, inputs, pool, device)
+    before = load_network(inputs["start"]).to(device) if "start" in inputs else None
+    summary.numbers |= _drift(method.deliverable, before, pool)
+    clusters = _clusters(method.deliverable, before, pool)
+    summary.numbers |= clusters.numbers
+    summary.pictures |= clusters.pictures
     if lead is not None:
         summary.numbers[LEAD] = lead
     summary.numbers["params_train"] = float(
@@ -98,16 +104,21 @@ def make_pool(stage: StageSpec, config: Train, inputs: Inputs) -> Pool:
     )
 
 
-def _drift(
-    method: Method[Any], inputs: Inputs, pool: Pool, device: torch.device
-) -> dict[str, float]:
+def _drift(after: nn.Module, before: nn.Module | None, pool: Pool) -> dict[str, float]:
     """Measures how far fine-tuning moved tokens across codes; empty where there are no codes."""
-    after = method.deliverable
-    if "start" not in inputs or not isinstance(after, SwinTeacher) or after.quantiser is None:
+    if not (isinstance(after, SwinTeacher) and isinstance(before, SwinTeacher)):
         return {}
-    before = load_network(inputs["start"]).to(device)
-    assert isinstance(before, SwinTeacher)
-    if before.quantiser is None:
+    if before.quantiser is None or after.quantiser is None:
         return {}
     assert pool.labelled is not None
     return code_drift(before, after, pool.labelled.patches)
+
+
+def _clusters(after: nn.Module, before: nn.Module | None, pool: Pool) -> StageSummary:
+    """Shows how a teacher's tokens lie by label, before fine-tuning and after."""
+    if pool.labelled is None or not isinstance(after, SwinTeacher):
+        return StageSummary()
+    encoders = {"pre-trained": before} if before is not None else {}
+    patches = pool.labelled.patches
+    classes = patches.parts[0].volume.classes
+    return show_clusters({**encoders, "fine-tuned": after}, patches, classes)

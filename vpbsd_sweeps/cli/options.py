@@ -13,7 +13,7 @@ from vpbsd.data.phantom_set import KINDS, phantom_folder, phantom_place
 from vpbsd.data.volumes import VolumeInfo, list_volumes
 from vpbsd.errors import BadInput
 from vpbsd.overrides import parse_changes
-from vpbsd.protocols import PROTOCOLS, published, settings_from
+from vpbsd.published import PROTOCOLS, published, settings_from
 from vpbsd.settings import Settings
 from vpbsd_sweeps.messages import without_secrets
 

@@ -169,15 +169,21 @@ def overlays(analysis: StudyAnalysis) -> Iterator[tuple[str, list[Picture]]]:
 
 
 def codebooks(records: StudyRecords) -> Iterator[tuple[str, list[Picture]]]:
-    """Yields the pictures of pre-training and of examinations, by stage."""
+    """Yields the pictures of teachers and of examinations, by stage."""
     shown = {
         "argmin perplexity": "perplexity",
         "codes in use": "code_usage",
         "bypass gap": "bypass_gap",
         "Dice with swapped codes": "swapped_dice",
         "R² of vessel share": "r2_vessel_share",
+        "silhouette of pre-trained tokens": "silhouette/pre-trained",
+        "of fine-tuned ones": "silhouette/fine-tuned",
     }
-    families = {"pre-training": "Pre-training", "examination": "Examination"}
+    families = {
+        "pre-training": "Pre-training",
+        "fine-tuning": "Fine-tuning",
+        "examination": "Examination",
+    }
     stages = [s for family in families for s in records.of_family(family)[:CODEBOOKS_SHOWN]]
     for stage in stages:
         numbers = [f"{k} {stage.numbers[v]:.3g}" for k, v in shown.items() if v in stage.numbers]
