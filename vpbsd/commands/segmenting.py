@@ -8,10 +8,18 @@ It takes all GPUs of this machine, or all cores. The same command goes on where 
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vpbsd.cli import command_parser, invocation
 from vpbsd.errors import BadInput
+
+if TYPE_CHECKING:
+    from vpbsd.inference.work import Spread
+
+SPREADS = "vpbsd.spreads"
+"""Group of entry points: functions of an address that give a `Spread`."""
 
 
 def main() -> None:
@@ -28,6 +36,11 @@ def main() -> None:
         help="keep the entropy of the classes beside the mask",
     )
     parser.add_argument(
+        "--resample",
+        action="store_true",
+        help="segment a volume of another voxel size at the model's, and write its mask back",
+    )
+    parser.add_argument(
         "--workers",
         type=int,
         metavar="N",
@@ -39,11 +52,15 @@ def main() -> None:
         default="volume",
         help="norms of a GroupNorm network: once per volume (default), or per window, blended",
     )
+    parser.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="a Ray cluster, HOST:PORT or auto, in place of this machine; it sees IN and OUT too",
+    )
     args = parser.parse_args()
     if args.workers is not None and args.workers < 1:
         raise BadInput(f"--workers {args.workers}: give 1 or more")
-    from vpbsd.inference.processes import local  # torch takes seconds, and --help needs none
-    from vpbsd.inference.segment import segment
+    from vpbsd.inference.segment import segment  # torch takes seconds, and --help needs none
 
     segment(
         args.model,
@@ -52,5 +69,19 @@ def main() -> None:
         statistics=args.statistics,
         probability=args.probability,
         uncertainty=args.uncertainty,
-        spread=local(args.workers),
+        resample=args.resample,
+        spread=_spread(args.workers, args.cluster),
     )
+
+
+def _spread(workers: int | None, cluster: str | None) -> Spread:
+    """Finds who does the work; clusters are known to another package, if it is installed."""
+    if cluster is None:
+        from vpbsd.inference.processes import local
+
+        return local(workers)
+    found = entry_points(group=SPREADS, name="cluster")
+    if not found:
+        raise BadInput("--cluster needs the package vpbsd_sweeps: install it again")
+    chosen: Spread = next(iter(found)).load()(cluster)
+    return chosen

@@ -8,6 +8,7 @@ out (0 where intensities are too many to be counted).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from vpbsd.config import Data
 from vpbsd.data.intensity import Histogram, Table
+from vpbsd.data.normalisation import Local
 from vpbsd.data.tissue import CELL, Bools, Tissue
 from vpbsd.data.tissue_scale import count, scale_of
 from vpbsd.data.volumes import CHUNK, Shape, Slices
@@ -24,8 +26,12 @@ NEAR = 5
 MOST = 0.8
 FADE = 24
 """Voxels into background that mirror the tissue beside them."""
-MARGIN = NEAR // 2 * 2 + 2 * FADE
-"""Voxels around a box on which what is seen within it depends."""
+BESIDE = NEAR // 2 * 2
+"""Voxels around a box on which it depends what of it is background."""
+MARGIN = BESIDE + 2 * FADE
+"""Voxels around a box on which it depends what is seen within it."""
+PART = 128
+"""Side of what is filled at once: 350 MB are needed for it."""
 SAMPLE = 256
 """Chunks of 64^3 voxels, spread evenly, that represent a volume's tissue."""
 
@@ -72,16 +78,34 @@ class Sight:
         """Reads what a network sees in a box of the volume."""
         if self._tissue.covers(box):
             return self._scale(self._image.image_block(box))
-        wide, inside = self._widened(box)
-        raw = self._image.image_block(wide)
-        return self._filled(self._scale(raw), self._background(raw, wide))[inside]
+        image = np.empty([b.stop - b.start for b in box], np.float32)
+        whole = isinstance(self._scale, Local)  # which compares a voxel with all of the box
+        for part, place in [(box, ...)] if whole else _parts(box):
+            image[place] = self._part(part)
+        return image
 
     def background(self, box: Slices) -> Bools | None:
         """Marks the voxels of background in a box; None where there are none."""
         if self._tissue.covers(box):
             return None
-        wide, inside = self._widened(box)
-        return self._background(self._image.image_block(wide), wide)[inside]
+        found = np.zeros([b.stop - b.start for b in box], bool)
+        for part, place in _parts(box):
+            if not self._tissue.covers(part):
+                wide, inside = self._widened(part, BESIDE)
+                found[place] = self._background(self._image.image_block(wide), wide)[inside]
+        return found
+
+    def _part(self, box: Slices) -> NDArray[np.float32]:
+        if self._tissue.covers(box):
+            return self._scale(self._image.image_block(box))
+        if not self._tissue.touches(self._widened(box, FADE)[0]):
+            return np.full([b.stop - b.start for b in box], self.level, np.float32)
+        wide, inside = self._widened(box, MARGIN)
+        raw = self._image.image_block(wide)
+        background = self._background(raw, wide)
+        if not background[inside].any():
+            return self._scale(raw)[inside]
+        return self._filled(self._scale(raw), background, inside)
 
     def _background(self, raw: NDArray[Any], box: Slices) -> Bools:
         from scipy.ndimage import maximum_filter, uniform_filter  # slow to load
@@ -94,17 +118,27 @@ class Sight:
         near = maximum_filter(surely, NEAR, mode="nearest") & ~tissue.in_box(box, tissue.inner)
         return np.asarray(~tissue.in_box(box) | (like & near))
 
-    def _filled(self, image: NDArray[np.float32], background: Bools) -> NDArray[np.float32]:
+    def _filled(
+        self, image: NDArray[np.float32], background: Bools, inside: Slices
+    ) -> NDArray[np.float32]:
+        """Fills the background of a box within an image, some of which lies around it."""
         from scipy.ndimage import distance_transform_edt  # slow to load
 
+        near, within = _grown(inside, FADE, image.shape)
+        if background[near].all():
+            return np.full(image[inside].shape, self.level, np.float32)
         # Of each voxel, the nearest one of tissue; as far behind it lies what is mirrored.
-        far, nearest = distance_transform_edt(background, return_indices=True)
-        here = np.indices(image.shape, np.int32)
+        far, nearest = distance_transform_edt(background[near], return_indices=True)
+        far, nearest = far[within], nearest[:, *within]
+        firsts = np.array([b.start for b in near], np.int32).reshape(3, 1, 1, 1)
+        starts = np.array([b.start for b in inside], np.int32).reshape(3, 1, 1, 1)
+        nearest = nearest + firsts
+        here = np.indices(far.shape, np.int32) + starts
         sides = np.array(image.shape).reshape(3, 1, 1, 1) - 1
         behind = np.clip(2 * nearest - here, 0, sides)
         beside = image[tuple(np.where(background[tuple(behind)], nearest, behind))]
         filled = np.where(far <= FADE, beside, np.float32(self.level))
-        return np.where(background, filled, image)
+        return np.where(background[inside], filled, image[inside])
 
     def _sample(self) -> Iterator[NDArray[Any]]:
         """Yields the raw intensities of the tissue in some chunks."""
@@ -117,12 +151,30 @@ class Sight:
             raw, background = self._image.image_block((z, y, x)), self.background((z, y, x))
             yield raw.ravel() if background is None else raw[~background]
 
-    def _widened(self, box: Slices) -> tuple[Slices, Slices]:
+    def _widened(self, box: Slices, by: int) -> tuple[Slices, Slices]:
+        return _grown(box, by, self._image.shape)
+
+
+def _grown(box: Slices, by: int, shape: tuple[int, ...]) -> tuple[Slices, Slices]:
+    """Grows a box within some limits, and finds it in what it became."""
+    z, y, x = (
+        slice(max(b.start - by, 0), min(b.stop + by, n)) for b, n in zip(box, shape, strict=True)
+    )
+    i, j, k = (
+        slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, (z, y, x), strict=True)
+    )
+    return (z, y, x), (i, j, k)
+
+
+def _parts(box: Slices) -> Iterator[tuple[Slices, Slices]]:
+    """Cuts a box in parts that need little memory: each in the volume, and in the box."""
+    starts = (range(0, b.stop - b.start, PART) for b in box)
+    for place in product(*starts):
         z, y, x = (
-            slice(max(b.start - MARGIN, 0), min(b.stop + MARGIN, n))
-            for b, n in zip(box, self._image.shape, strict=True)
+            slice(b.start + i, min(b.start + i + PART, b.stop))
+            for b, i in zip(box, place, strict=True)
         )
-        a, b, c = (
-            slice(b.start - w.start, b.stop - w.start) for b, w in zip(box, (z, y, x), strict=True)
+        i, j, k = (
+            slice(p.start - b.start, p.stop - b.start) for p, b in zip((z, y, x), box, strict=True)
         )
-        return (z, y, x), (a, b, c)
+        yield (z, y, x), (i, j, k)

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec
 
 from vpbsd.errors import BadInput
+from vpbsd.inference.mask import is_mask_of
 from vpbsd.inference.tiling import Features, TiledNetwork
 from vpbsd.inference.whole import Piece
-
-SOURCE = "vpbsd_source"
 
 
 class FeatureFile:
@@ -70,7 +69,7 @@ class FeatureFolder:
     """
 
     def __init__(self, place: Path, tiled: TiledNetwork, source: dict[str, Any]) -> None:
-        if place.exists() and not _is_of(place, source):
+        if place.exists() and not is_mask_of(place, source):
             shutil.rmtree(place)
         if not place.exists():
             for name in Features._fields:
@@ -83,7 +82,7 @@ class FeatureFolder:
                     compressors=(Crc32cCodec(),),  # floats hardly shrink
                     config={"write_empty_chunks": True},
                 )
-            zarr.open_group(place, mode="a", attributes={SOURCE: source})
+            zarr.open_group(place, mode="a", attributes={"vpbsd_source": source})
         self._tiled = tiled
         self.features = Features(*(FeatureFile(place / name) for name in Features._fields))
 
@@ -91,10 +90,3 @@ class FeatureFolder:
         """Tells whether what a piece leaves is there."""
         file: FeatureFile = getattr(self.features, piece.round)
         return file.holds(self._tiled.cells(piece.box))
-
-
-def _is_of(place: Path, source: dict[str, Any]) -> bool:
-    try:
-        return zarr.open_group(place, mode="r").attrs.get(SOURCE) == source
-    except (OSError, ValueError):
-        return False

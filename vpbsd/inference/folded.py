@@ -107,7 +107,8 @@ class _Conv(nn.Conv3d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        plain = torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+        if plain or x.device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             return super().forward(x)
         pads, strides = cast("Steps", self.padding), self.stride
         return torch.mkldnn_convolution(x, self.weight, self.bias, pads, strides, (1, 1, 1), 1)

@@ -21,6 +21,7 @@ from vpbsd.data.volume_writer import multiscale
 from vpbsd.data.volumes import AXES, CHUNK, Slices, VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.inference.decision import entropy, foreground, label_of
+from vpbsd.inference.sliding_window import blocks
 
 Stored = zarr.Array[Any]
 SMALLEST = 256  # longest side in voxels that needs no coarser level
@@ -56,7 +57,7 @@ class MaskFile:
         side: int,
         layers: Sequence[str] = (),
     ) -> None:
-        if out.exists() and _source(out) != source:
+        if out.exists() and not is_mask_of(out, source):
             raise BadInput(
                 f"{out} exists and is no mask of {info.name} by this model and these settings: "
                 "choose another name, or delete it"
@@ -77,6 +78,10 @@ class MaskFile:
         self._done = self._group.require_array(
             "done", shape=grid, chunks=(1, *grid[1:]), dtype="uint32"
         )
+
+    def left(self) -> list[Slices]:
+        """Lists the blocks that are not finished."""
+        return [b for b in blocks(self._shape, self._side) if not self.finished(b)]
 
     def finished(self, block: Slices) -> bool:
         """Tells whether a block was stored, and is still what was stored."""
@@ -136,6 +141,8 @@ class MaskFile:
             datasets.append({"path": str(path), "coordinateTransformations": [wider, shifted]})
             level = coarse
         self._group.attrs["ome"] = {**ome, "multiscales": [{**image, "datasets": datasets}]}
+        for left in self.path.rglob("*.partial"):  # by whoever was killed while writing
+            left.unlink()
 
     def _array(self, group: zarr.Group, name: str, shape: Grid | None = None) -> Stored:
         chunk = min(CHUNK, self._side)
@@ -177,12 +184,12 @@ def alone(out: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)
 
 
-def _source(out: Path) -> object:
-    """Reads what an earlier run noted that it segments; None if `out` is something else."""
+def is_mask_of(out: Path, source: dict[str, Any]) -> bool:
+    """Tells whether an earlier run began this very mask; anything else may lie there."""
     try:
-        return zarr.open_group(out, mode="r").attrs.get("vpbsd_source")
+        return bool(zarr.open_group(out, mode="r").attrs.get("vpbsd_source") == source)
     except (OSError, ValueError):
-        return None
+        return False
 
 
 def _checksum(block: NDArray[np.uint8]) -> int:

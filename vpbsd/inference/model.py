@@ -117,23 +117,31 @@ def numbers(volume: ArrayLike) -> NDArray[Any]:
     return voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
 
 
-def check_spacing(wanted: Spacing | None, given: Spacing | None, what: str) -> None:
+def alike(one: Spacing | None, other: Spacing | None) -> bool:
+    """Tells whether voxel sizes are the same to a fiftieth on every axis, or one is not known."""
+    if one is None or other is None:
+        return True
+    return all(abs(a / b - 1) <= SIMILAR for a, b in zip(one, other, strict=True))
+
+
+def check_spacing(
+    wanted: Spacing | None,
+    given: Spacing | None,
+    what: str,
+    remedy: str = "resample the volume, and import it again",
+) -> None:
     """Refuses a volume of another voxel size than that of the training volumes.
 
     Raises:
-        BadInput: One is no voxel size, or both are known and differ by more than a fiftieth on
-            some axis.
+        BadInput: Both are known and differ by more than a fiftieth on some axis.
     """
-    if given is not None and (len(given) != 3 or not all(s > 0 for s in given)):
-        raise BadInput(f"a voxel size is three positive numbers (z, y, x) in um, not {given}")
-    if wanted is None or given is None:
+    if wanted is None or given is None or alike(given, wanted):
         return
-    if any(abs(a / b - 1) > SIMILAR for a, b in zip(given, wanted, strict=True)):
-        there, here = (" x ".join(f"{s:g}" for s in x) for x in (given, wanted))
-        raise BadInput(
-            f"{what} has voxels of {there} um, but the model was trained at {here} "
-            "um: things look different to it; resample the volume, and import it again"
-        )
+    there, here = (" x ".join(f"{s:g}" for s in x) for x in (given, wanted))
+    raise BadInput(
+        f"{what} has voxels of {there} um, but the model was trained at {here} um: things look "
+        f"different to it; {remedy}"
+    )
 
 
 class _InMemory:

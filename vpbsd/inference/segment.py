@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from vpbsd.config import Grid
 from vpbsd.data.chunks import ChunkReader
 from vpbsd.data.tissue import Cells, measure_volume
 from vpbsd.data.volumes import SUFFIX, Spacing, Volume, VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.inference.features import FeatureFolder
-from vpbsd.inference.mask import LAYERS, MaskFile, alone
-from vpbsd.inference.model import SegmentationModel, check_spacing, identity, load_model
+from vpbsd.inference.mask import LAYERS, MaskFile, alone, is_mask_of
+from vpbsd.inference.model import SegmentationModel, alike, check_spacing, identity, load_model
 from vpbsd.inference.progress import Progress
+from vpbsd.inference.resampling import ResampledImage, resampled_info, write_back
 from vpbsd.inference.source import NIFTI, TIFF, export, imported
 from vpbsd.inference.tiling import Tiling
 from vpbsd.inference.whole import Statistics, WholeVolume
@@ -27,7 +29,7 @@ NUMERICS = 3
 TILING = Tiling()
 
 
-def segment(
+def segment(  # noqa: PLR0913 (each is an option of the command)
     model: str | Path,
     volume: str | Path,
     out: str | Path,
@@ -35,6 +37,7 @@ def segment(
     statistics: Statistics = "volume",
     probability: bool = False,
     uncertainty: bool = False,
+    resample: bool = False,
     spread: Spread = here,
 ) -> None:
     """Writes the label of a volume as a mask (uint8, numbers of classes; 0 is background).
@@ -50,6 +53,8 @@ def segment(
             tissue, or in each window, as in training; windows then overlap and are blended.
         probability: Keeps the probability of any class but background (uint8, 255 = 1) as well.
         uncertainty: Keeps the entropy of the classes (uint8, 255 = all are equally likely).
+        resample: A volume of another voxel size than the model's is resampled to that, and the
+            mask of it back.
         spread: Who does the work: this process, or those of `vpbsd.inference.processes.local()`.
 
     Raises:
@@ -67,13 +72,25 @@ def segment(
         raise BadInput(f"{out} exists: choose another name, or delete it")
     mask = out.with_name(f".{out.name}{SUFFIX}") if flat else out
     student = load_model(model)
+    if resample and layers and _classes(student) > 1:
+        raise BadInput(
+            f"--{layers[0]} of several classes is not kept with --resample: leave one of them out"
+        )
     try:
         with alone(out), imported(Path(volume), out) as info:
-            check_voxel_size(student.data.spacing_um, info)
-            what = {"fingerprint": info.fingerprint, "statistics": statistics}
-            source = identity(model) | what | {"numerics": NUMERICS, "layers": layers}
+            other = other_voxel_size(student.data.spacing_um, info, resample=resample)
+            what = {"fingerprint": info.fingerprint, "statistics": statistics, "layers": layers}
+            source = identity(model) | what | {"numerics": NUMERICS}
             file = MaskFile(mask, info, source, TILING.side, layers)
-            _complete(_seen(student, info, statistics), file, info, source, spread)
+            if other is None:
+                reader = ChunkReader(Volume(info))
+                seen = _seen(student, info, reader, statistics)
+                _complete(seen, file, source, spread, _beside(file, "features"))
+            elif file.left():
+                _through(student, info, other, file, source, statistics, spread)
+            file.write_levels()
+            for what in ("features", "resampled"):
+                shutil.rmtree(_beside(file, what), ignore_errors=True)
             if flat:
                 export(mask, out, info)
                 shutil.rmtree(mask)
@@ -82,17 +99,21 @@ def segment(
     print(f"the mask of {info.name} is in {out}", file=sys.stderr)
 
 
-def _seen(student: SegmentationModel, info: VolumeInfo, statistics: Statistics) -> WholeVolume:
+def _seen(
+    student: SegmentationModel,
+    info: VolumeInfo,
+    image: ChunkReader | ResampledImage,
+    statistics: Statistics,
+) -> WholeVolume:
     """Looks at an imported volume as a student does."""
-    reader = ChunkReader(opened := Volume(info))
-    cells = _cells(opened, reader)
+    cells = _cells(info, image)
     lowest, highest = float(cells.lowest.min()), float(cells.highest.max())
     if lowest == highest:
         print(f"note: all voxels of {info.name} are {lowest:g}: it is empty", file=sys.stderr)
     seen = WholeVolume(
         student.network,
         student.data,
-        reader,
+        image,
         cells,
         info.name,
         usual=student.data.usual_mass,
@@ -104,44 +125,99 @@ def _seen(student: SegmentationModel, info: VolumeInfo, statistics: Statistics) 
     return seen
 
 
-def check_voxel_size(wanted: Spacing | None, info: VolumeInfo) -> None:
-    """Refuses a volume of another voxel size than that of the training volumes.
+def _cells(info: VolumeInfo, image: ChunkReader | ResampledImage) -> Cells:
+    """Reads what was kept of the volume's cells at import; without, all is read for it once."""
+    if isinstance(image, ChunkReader):
+        kept = Volume(info).cells
+        if kept is not None:
+            return Cells(*np.asarray(kept[:], np.float32))
+        print(f"looking for the tissue of {info.name} (an older import)", file=sys.stderr)
+    return measure_volume(image.image_block, image.shape)
+
+
+def other_voxel_size(
+    wanted: Spacing | None, info: VolumeInfo, *, resample: bool
+) -> Spacing | None:
+    """Finds the voxel size that a volume is to be resampled to; None where there is no need.
 
     Raises:
-        BadInput: Both are known and differ by more than a fiftieth on some axis.
+        BadInput: Sizes differ by more than a fiftieth on some axis, and it is not to be resampled;
+            or it is, and one of them is not known.
     """
-    check_spacing(wanted, info.spacing_um, f"volume {info.name}")
+    if wanted is None or info.spacing_um is None:
+        if resample:
+            whose = "the model's training volumes" if wanted is None else f"volume {info.name}"
+            raise BadInput(
+                f"--resample: the voxel size of {whose} is not known: import with --spacing, or "
+                "leave the option out"
+            )
+        return None
+    if alike(wanted, info.spacing_um):
+        return None
+    if not resample:
+        remedy = "pass --resample to segment it at that size"
+        check_spacing(wanted, info.spacing_um, f"volume {info.name}", remedy)
+    return wanted
 
 
-def _cells(volume: Volume, reader: ChunkReader) -> Cells:
-    """Reads what was kept of the volume's cells at import; an older volume is read for it once."""
-    if volume.cells is not None:
-        return Cells(*np.asarray(volume.cells[:], np.float32))
-    print(f"looking for the tissue of {volume.info.name} (an older import)", file=sys.stderr)
-    return measure_volume(reader.image_block, reader.shape)
+def _through(
+    student: SegmentationModel,
+    info: VolumeInfo,
+    spacing: Spacing,
+    file: MaskFile,
+    source: dict[str, Any],
+    statistics: Statistics,
+    spread: Spread,
+) -> None:
+    """Segments a volume at another voxel size, and writes its mask back on its own grid."""
+    at = resampled_info(info, spacing)
+    place = _beside(file, "resampled")
+    if place.exists() and not is_mask_of(place, source):
+        shutil.rmtree(place)  # of another run to this very place, which its mask knows no more
+    between = MaskFile(place, at, source, TILING.side, ["probability"])
+    if between.left():
+        print(f"resampling {info.name} to {at.shape} voxels", file=sys.stderr)
+        steps = _ratio(info.shape, at.shape)
+        image = ResampledImage(ChunkReader(Volume(info)), steps, at.shape, info.dtype)
+        seen = _seen(student, at, image, statistics)
+        _complete(seen, between, source, spread, _beside(file, "features"))
+    write_back(between, file, _ratio(at.shape, info.shape), _classes(student))
+
+
+def _classes(student: SegmentationModel) -> int:
+    head = getattr(student.network, "head", None)
+    return 1 if head is None else int(head.out_channels) - 1
+
+
+def _beside(file: MaskFile, what: str) -> Path:
+    """Gives the place of a folder that is there only until the mask is whole."""
+    return file.path.with_name(f".{file.path.name}.{what}")
+
+
+def _ratio(shape: Grid, other: Grid) -> tuple[float, float, float]:
+    z, y, x = (n / m for n, m in zip(shape, other, strict=True))
+    return z, y, x
 
 
 def _complete(
-    seen: WholeVolume, file: MaskFile, info: VolumeInfo, source: dict[str, Any], spread: Spread
+    seen: WholeVolume, file: MaskFile, source: dict[str, Any], spread: Spread, place: Path
 ) -> None:
-    """Computes all blocks that are not finished."""
-    left = [block for block in seen.tiling.blocks(info.shape) if not file.finished(block)]
+    """Computes all blocks that are not finished; features are put in a place of their own."""
+    left = file.left()
     for block in left:
         if not seen.tissue.touches(block):
             file.write_empty(block)
     wanted = [block for block in left if seen.tissue.touches(block)]
-    place = file.path.with_name(f".{file.path.name}.features")
     if wanted:
         folder = seen.tiled and FeatureFolder(place, seen.tiled, source)
         if folder is not None:
             seen.features = folder.features
         rounds = seen.rounds(wanted, folder.holds if folder is not None else lambda piece: False)
         progress = Progress(rounds)
-        with spread(Work(seen, file)) as run:
+        who = spread if len(wanted) > 1 else here  # to start a process takes seconds
+        with who(Work(seen, file)) as run:
             for pieces in rounds:
                 for piece, checksum in run(pieces):
                     if piece.round == "answer":
                         file.commit(piece.box, checksum)
                     progress.tell(piece)
-    file.write_levels()
-    shutil.rmtree(place, ignore_errors=True)
