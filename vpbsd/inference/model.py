@@ -133,8 +133,11 @@ def check_spacing(
     """Refuses a volume of another voxel size than that of the training volumes.
 
     Raises:
-        BadInput: Both are known and differ by more than a fiftieth on some axis.
+        BadInput: One is no voxel size, or both are known and differ by more than a fiftieth on
+            some axis.
     """
+    if given is not None and (len(given) != 3 or not all(s > 0 for s in given)):
+        raise BadInput(f"a voxel size is three positive numbers (z, y, x) in um, not {given}")
     if wanted is None or given is None or alike(given, wanted):
         return
     there, here = (" x ".join(f"{s:g}" for s in x) for x in (given, wanted))
