@@ -27,6 +27,7 @@ OWN = tuple(
         ("list", "listing"),
         ("check", "checking"),
         ("segment", "segmenting"),
+        ("graph", "graphing"),
     )
 )
 
