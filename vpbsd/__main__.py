@@ -28,6 +28,7 @@ OWN = tuple(
         ("check", "checking"),
         ("segment", "segmenting"),
         ("graph", "graphing"),
+        ("regions", "regional"),
     )
 )
 

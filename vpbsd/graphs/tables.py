@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path as FilePath
 
@@ -83,6 +84,17 @@ def write_parquet(path: FilePath, columns: Columns) -> None:
     """Writes a table that appears once it is whole."""
     draft = path.with_name(f".partial.{path.name}")
     pq.write_table(pa.table(dict(columns)), draft)
+    draft.rename(path)
+
+
+def write_csv(path: FilePath, columns: Columns) -> None:
+    """Writes a table as text that appears once it is whole; cells without a number are empty."""
+    draft = path.with_name(f".partial.{path.name}")
+    with draft.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        for row in zip(*(column.tolist() for column in columns.values()), strict=True):
+            writer.writerow(["" if value != value else value for value in row])
     draft.rename(path)
 
 
