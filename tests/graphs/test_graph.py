@@ -221,7 +221,7 @@ def test_it_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
         a, b = (tmp_path / out / f"{table}.parquet" for out in ("whole", "graph"))
         assert a.read_bytes() == b.read_bytes()
     assert sorted(p.name for p in (tmp_path / "graph").iterdir()) == sorted(
-        ["graph.vtu", "summary.json", *(f"{table}.parquet" for table in TABLES)]
+        ["graph.vtu", "graph.png", "summary.json", *(f"{table}.parquet" for table in TABLES)]
     )
 
 

@@ -32,6 +32,7 @@ def main() -> None:
         metavar="UM",
         help="leave out spurs and components shorter than this (default 10)",
     )
+    parser.add_argument("--image", type=Path, metavar="IN", help="show this behind the graph")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
     args = parser.parse_args()
     from vpbsd.graphs.graph import graph
@@ -42,6 +43,7 @@ def main() -> None:
         spacing_um=args.spacing and tuple(args.spacing),
         min_length_um=args.min_length,
         workers=args.workers,
+        image=args.image,
     )
     for name, value in summary.items():
         if name != "source":

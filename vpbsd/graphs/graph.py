@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import product
 from multiprocessing import get_context
@@ -14,20 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vpbsd.data.volumes import Slices, Spacing, triple
+from vpbsd.data.volumes import Slices, Spacing, Volume, triple
 from vpbsd.errors import BadInput
-from vpbsd.graphs.block import HALO, HOLE, WIDEST, skeletonise
+from vpbsd.graphs.block import HOLE, WIDEST, skeletonise
 from vpbsd.graphs.lines import Lines
+from vpbsd.graphs.look import draw_look, window
 from vpbsd.graphs.network import assemble, joined
 from vpbsd.graphs.pieces import trace
 from vpbsd.graphs.pruning import Pruning
 from vpbsd.graphs.source import MaskVolume, opened_mask
 from vpbsd.graphs.summary import summarise
-from vpbsd.graphs.tables import write_tables
+from vpbsd.graphs.tables import Columns, write_tables
 from vpbsd.graphs.vtk import write_vtu
 from vpbsd.graphs.workplace import Workplace, load_block, save_block
 from vpbsd.inference.mask import alone
+from vpbsd.inference.source import imported
 
 NUMERICS = 1
 """Raised when the same mask gives another graph."""
@@ -50,6 +54,7 @@ def graph(
     min_length_um: float = MIN_LENGTH_UM,
     workers: int = 1,
     side: int = SIDE,
+    image: str | Path | None = None,
 ) -> dict[str, Any]:
     """Writes the graph of a mask as a folder: tables, VTK lines, a picture, and a summary.
 
@@ -62,6 +67,7 @@ def graph(
         min_length_um: Spurs and components shorter than this are left out.
         workers: Processes; each takes about a gigabyte.
         side: Of a block; the result does not depend on it.
+        image: What the mask was made of, for the picture; None: the mask is shown.
 
     Returns:
         The summary.
@@ -75,7 +81,11 @@ def graph(
         raise BadInput(f"blocks of {side} voxels are too small: give more than {HOLE}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with alone(out), opened_mask(Path(mask), out) as volume:
+        with (
+            alone(out),
+            opened_mask(Path(mask), out) as volume,
+            _background(image, volume, out) as behind,
+        ):
             spacing = voxel_size(volume, spacing_um)
             source = {
                 "mask": volume.identity,
@@ -86,7 +96,10 @@ def graph(
             work = Workplace(out, source | {"side": side})
             if not work.whole:
                 _blocks_computed(volume, spacing, work, workers, side)
-                _joined(volume, spacing, work, min_length_um, out, side)
+                summary, nodes = _joined(volume, spacing, work, min_length_um, out)
+                box = window(volume.shape, spacing)
+                draw_look(behind(box), box, spacing, nodes, out)
+                work.finish(summary)
             return work.summary()
     except OSError as error:
         raise BadInput(f"{out} cannot be written: {error.strerror or error}") from error
@@ -178,10 +191,11 @@ def _compute(task: Task) -> None:
 
 
 def _joined(
-    volume: MaskVolume, spacing: Spacing, work: Workplace, least: float, out: Path, side: int
-) -> None:
+    volume: MaskVolume, spacing: Spacing, work: Workplace, least: float, out: Path
+) -> tuple[dict[str, Any], Columns]:
+    """Writes the tables; returns the summary, and the table of nodes."""
     print("joining the blocks", file=sys.stderr)
-    parts = [load_block(work.place(block)) for block in blocks(volume.shape, side)]
+    parts = [load_block(place) for place in work.places()]
     network = assemble(joined([pieces for pieces, _, _ in parts]), volume.shape)
     vessel, left_out = (sum(part[i] for part in parts) for i in (1, 2))
     lines = Lines(network, volume.shape, spacing)
@@ -194,15 +208,29 @@ def _joined(
     if left_out:
         print(
             f"note: {left_out} voxels are left out: vessel is so thick there that {WIDEST} voxels "
-            f"around a block do not tell where its centre lies (usually {HALO} do)",
+            "around a block do not tell where its centre lies",
             file=sys.stderr,
         )
     summary = summarise(segments, nodes, vessel, volume.shape, spacing)
-    work.finish(
-        {
-            **summary,
-            "spurs_removed": pruned.spurs,
-            "specks_removed": pruned.specks,
-            "voxels_left_out": left_out,
-        }
-    )
+    summary |= {"spurs_removed": pruned.spurs, "specks_removed": pruned.specks}
+    return summary | {"voxels_left_out": left_out}, nodes
+
+
+@contextmanager
+def _background(
+    image: str | Path | None, volume: MaskVolume, out: Path
+) -> Iterator[Callable[[Slices], NDArray[Any]]]:
+    """Opens what is behind the graph in its picture: an image, or the mask.
+
+    Raises:
+        BadInput: The image is of another shape.
+    """
+    if image is None:
+        yield volume.read
+        return
+    with imported(Path(image), out.with_name(f"{out.name}.image")) as info:
+        if info.shape != volume.shape:
+            raise BadInput(
+                f"{info.name} is {info.shape}, but the mask is {volume.shape}: give its"
+            )
+        yield Volume(info).image_block

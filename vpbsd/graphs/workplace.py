@@ -55,6 +55,10 @@ class Workplace:
         """Gives the file of a block."""
         return self._blocks / ("-".join(str(b.start) for b in block) + ".npz")
 
+    def places(self) -> list[Path]:
+        """Lists the files of all finished blocks."""
+        return sorted(self._blocks.glob("[0-9]*.npz"))
+
     def finish(self, summary: dict[str, Any]) -> None:
         """Writes the summary, and removes the blocks."""
         _write(self._out / SUMMARY, {**summary, "source": self._source})
