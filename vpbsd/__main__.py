@@ -28,6 +28,8 @@ OWN = tuple(
         ("check", "checking"),
         ("segment", "segmenting"),
         ("export", "exporting"),
+        ("graph", "graphing"),
+        ("regions", "regional"),
     )
 )
 

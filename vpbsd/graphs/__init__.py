@@ -1,0 +1,1 @@
+"""The network of vessels in a mask: centre lines, branch points, segments, regions."""
