@@ -97,7 +97,7 @@ def _score(network: torch.nn.Module, patches: PatchSet) -> float:
         valid = patches.valid(i) > 0
         logits = network(torch.from_numpy(patches.image(i))[None, None]).logits
         masks.append((vessel_probability(logits)[0, 0] > 0.5).numpy()[valid])
-        truths.append(patches.label(i)[valid] > 0)
+        truths.append(patches.label(i)[0][valid] > 0)
     return dice(np.concatenate(masks), np.concatenate(truths))
 
 

@@ -21,7 +21,7 @@ from vpbsd.pipeline.arms import GROUPS
 from vpbsd.pipeline.stages import Family, Role
 from vpbsd.settings import PRESETS
 from vpbsd_sweeps.cli.options import settings_of
-from vpbsd_sweeps.reporting.analysis import COLUMNS
+from vpbsd_sweeps.reporting.columns import COLUMNS
 from vpbsd_sweeps.study.study import check_arms
 from vpbsd_sweeps.tuning.journal import Outcome
 from vpbsd_sweeps.tuning.search_spec import SAMPLERS

@@ -85,9 +85,9 @@ def test_two_animals_stay_two_up_to_the_p_value(study, tracker):
         for name, value in trial.values["dsc"].items():
             assert value == pytest.approx(0.5 + GAIN[trial.arm] + 0.001 * len(name))
     found = analyse(records, "light_unet")
-    paired = next(c.paired for c in found.comparisons if c.metric == "dsc")
-    assert (paired.groups, paired.p_least, paired.p_flip) == (2, 0.5, 0.5)
-    assert paired.difference == pytest.approx(0.01)
+    paired = next(c for c in found.comparisons if c.metric == "dsc")
+    assert (paired.test.groups, paired.p_least, paired.p_flip) == (2, 0.5, 0.5)
+    assert paired.test.difference == pytest.approx(0.01)
     assert "Light UNet" in document(found)
 
 

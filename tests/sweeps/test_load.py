@@ -9,7 +9,8 @@ import pytest
 from tests.sweeps.servers import MlflowServer, Postgres, why_no_postgres
 from vpbsd.overrides import override
 from vpbsd_sweeps.drivers.sweep import _conclude
-from vpbsd_sweeps.reporting.analysis import COLUMNS, FLOOR
+from vpbsd_sweeps.reporting.columns import COLUMNS
+from vpbsd_sweeps.reporting.rows import FLOOR
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.plan import make_plan
 from vpbsd_sweeps.study.study import Study

@@ -7,18 +7,15 @@ import pytest
 
 from vpbsd.pipeline.arms import ARMS, GROUPS
 from vpbsd.settings import laptop
-from vpbsd_sweeps.reporting.analysis import (
-    COLUMNS,
-    Comparison,
-    analyse,
-    spreads_by_metric,
-    threshold_floor,
-)
+from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.class_table import class_table
+from vpbsd_sweeps.reporting.columns import COLUMNS
+from vpbsd_sweeps.reporting.comparisons import Comparison
 from vpbsd_sweeps.reporting.grid import Grid, Item, latex, markdown
+from vpbsd_sweeps.reporting.paired_t import PairedT
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
+from vpbsd_sweeps.reporting.rows import spreads_by_metric, threshold_floor
 from vpbsd_sweeps.reporting.search_tables import held_out_dsc
-from vpbsd_sweeps.reporting.significance import Paired
 from vpbsd_sweeps.reporting.tables import document, main_table, sections
 from vpbsd_sweeps.tuning.journal import TrialOutcome
 
@@ -29,14 +26,14 @@ def trial(arm, fold, seed, dsc, void="", status="FINISHED", **more):
     return TrialResult(f"run-{arm}-{fold}-{seed}", arm, fold, seed, status, void, values, **more)
 
 
-def analysed(trials, arms=None, stages=None, seeds=(0,)):
+def analysed(trials, arms=None, stages=None, seeds=(0,), primary=None):
     """A study of these trials and of no others, with the Light UNet or else the first as base."""
     arms = list(arms or dict.fromkeys(t.arm for t in trials))
     settings = laptop().model_dump(mode="json")
     identity = {"settings": settings, "arms": arms, "seeds": list(seeds)}
     records = StudyRecords("s", "1", "p", {}, tuple(trials), (), (), (), stages or {}, None)
     records.__dict__["identity"] = identity
-    return analyse(records, "light_unet" if "light_unet" in arms else arms[0])
+    return analyse(records, "light_unet" if "light_unet" in arms else arms[0], primary)
 
 
 def many_groups(arm, dsc, **more):
@@ -138,9 +135,11 @@ def test_a_reference_never_competes():
 
 
 def test_nothing_is_bold_within_noise():
-    """The same lead in two groups only: no p below .5 is possible."""
+    """A lead of .1 and .3 in two groups: mean .2, error .1, p .295 on one degree."""
     trials = [
-        trial(arm, f, 0, [d]) for arm, d in (("light_unet", 0.6), ("vpbsd", 0.7)) for f in (0, 1)
+        trial(arm, f, 0, [0.6 + (arm == "vpbsd") * (0.1 + 0.2 * f)])
+        for arm in ("light_unet", "vpbsd")
+        for f in (0, 1)
     ]
     trials = [replace(t, groups={"v0": f"animal {t.fold}"}) for t in trials]
     assert bold(analysed(trials)) == set()
@@ -148,7 +147,7 @@ def test_nothing_is_bold_within_noise():
 
 def test_the_baseline_is_never_bold_though_it_is_the_best():
     trials = [*many_groups("light_unet", 0.7), *many_groups("vpbsd", 0.6)]
-    lower = {("VpbSD", metric) for metric in ("hd95_vox", "smd")}
+    lower = {("VpbSD", metric) for metric in ("hd95_um", "smd")}
     assert bold(analysed(trials)) == lower
 
 
@@ -163,8 +162,8 @@ def test_the_baseline_is_never_bold_though_it_is_the_best():
     ],
 )
 def test_a_gain_is_a_better_mean_beyond_noise(metric, difference, p, gains):
-    paired = Paired(difference, 0.0, 0.0, 6, p, p, p, 0.0, 0.0)
-    assert Comparison("kd", metric, paired, p_flip_holm=p).gains == gains
+    test = PairedT(difference, 0.0, 0.0, 0.95, 1.0, 6, None)
+    assert Comparison("kd", metric, test, p=p).gains == gains
 
 
 def test_a_searchs_score_averages_seeds_then_folds():

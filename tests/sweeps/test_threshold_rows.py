@@ -5,6 +5,7 @@ import pytest
 from tests.sweeps.test_tables import analysed, row_of, trial
 from vpbsd.pipeline.run import run
 from vpbsd_sweeps.execution.jobs import job_of
+from vpbsd_sweeps.reporting.grid import signed
 from vpbsd_sweeps.reporting.records import trial_result
 from vpbsd_sweeps.reporting.tables import main_table
 from vpbsd_sweeps.store.results import Store
@@ -67,9 +68,9 @@ def test_a_table_says_when_no_network_beats_a_threshold(fair, said):
     )
     assert (line in notes) == said
     assert any("Light UNet (baseline), less the threshold" in note for note in notes)
-    assert f"DSC {0.65 - fair:+.4f} (95 %" in " ".join(notes)
+    assert f"DSC {signed(0.65 - fair)} (95 %" in " ".join(notes)
     row, _ = row_of("Threshold of the training groups", analysis)
     assert row["dsc"].text.startswith(f"{fair:.3f}")
     assert main_table(analysis).rows[-1][0].text == "best single threshold (knows the label)"
     compared = analysis.comparison("threshold", "dsc")
-    assert compared.paired.difference == pytest.approx(fair - 0.65)
+    assert compared.test.difference == pytest.approx(fair - 0.65)

@@ -14,6 +14,7 @@ from vpbsd.cli import run_main
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.commands import verdict as command
 from vpbsd_sweeps.monitor.status import standing
+from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.paired_t import groups_needed, paired_t, power
 from vpbsd_sweeps.reporting.tables import document
 from vpbsd_sweeps.reporting.verdict import verdict
@@ -25,13 +26,13 @@ GAINS = (0.02, 0.03, 0.04, 0.03, 0.02, 0.04)
 t = 8.2158 on 5 degrees (p .00044), and t(.975, 5) = 2.5706 makes the interval .03 +- .0093865."""
 
 
-def study(arms, **more):
+def study(arms, primary=None, **more):
     """Arms whose groups, one volume each, have these differences from a baseline of .6."""
     trials, groups = [], len(next(iter(arms.values())))
     for arm, gains in {"light_unet": [0.0] * groups, **arms}.items():
         found = trial(arm, 0, 0, [0.6 + gain for gain in gains], **more.get(arm, {}))
         trials.append(replace(found, groups={f"v{i}": f"animal {i}" for i in range(groups)}))
-    return analysed(trials)
+    return analysed(trials, primary=primary)
 
 
 def test_better():
@@ -56,7 +57,7 @@ def test_worse():
 
 def test_where_lower_is_better_a_lead_is_worse():
     """The toy gives HD95 the same numbers as DSC."""
-    found = verdict(study({"vpbsd": GAINS}), "hd95_vox")
+    found = verdict(study({"vpbsd": GAINS}, "hd95_vox"))
     assert found.outcome == "worse"
     assert "on HD95 [vox] (lower is better): +0.0300" in found.sentence
 
@@ -128,7 +129,9 @@ def test_the_best_student_pays_for_having_been_picked():
     assert found.test.p == pytest.approx(2 * 0.000436, abs=4e-6)
     assert found.test.high - 0.03 == pytest.approx(3.1634 * 0.0036515, abs=1e-6)  # t(.9875, 5)
     assert "KD, the best of 2 students, is better than" in found.sentence
-    assert {(s.arm, s.metric) for s in found.secondary if s.metric == "dsc"} == set()
+    others = {(s.arm, s.metric) for s in found.secondary}
+    assert {arm for arm, metric in others if metric == "dsc"} == {"mt"}, "it is secondary"
+    assert len(others) == 1 + 2 * 5
 
 
 def test_secondary_comparisons_are_corrected_among_themselves():
@@ -137,6 +140,34 @@ def test_secondary_comparisons_are_corrected_among_themselves():
     assert {s.arm for s in found.secondary} == {"vpbsd", "kd"}
     assert len(found.secondary) == 11
     assert [s.p_holm for s in found.secondary] == pytest.approx([11 * found.test.p] * 11)
+
+
+def test_one_rule_for_sentence_stars_and_bold():
+    """VpbSD's p of .000436 stands alone; KD's, the same, is times 11 secondary ones: .0048."""
+    analysis = study({"vpbsd": GAINS, "kd": GAINS, "teacher": GAINS})
+    of = {c.arm: c for c in analysis.comparisons if c.metric == "dsc"}
+    assert {arm: c.family for arm, c in of.items()} == {
+        "vpbsd": "primary",
+        "kd": "secondary",
+        "teacher": "",
+    }
+    assert of["vpbsd"].p == verdict(analysis).test.p == pytest.approx(0.000436, abs=2e-6)
+    assert of["kd"].p == pytest.approx(11 * 0.000436, abs=2e-5)
+    assert (of["vpbsd"].mark, of["kd"].mark, of["teacher"].mark) == ("**", "**", "")
+    assert analysis.best("dsc", ["kd"]) == ["kd"]
+    assert analysis.best("dsc", ["teacher"]) == []
+
+
+def test_a_declared_metric_decides_and_another_is_said_to_be_another():
+    analysis = study({"vpbsd": GAINS}, "smd")
+    assert {c.metric for c in analysis.comparisons if c.family == "primary"} == {"smd"}
+    found = verdict(analysis)
+    assert (found.metric, found.outcome) == ("smd", "worse")
+    assert found.sentence.endswith("(The study had declared DSC to decide.)")
+    analysis.records.identity["primary"] = "smd"
+    again = analyse(analysis.records, "light_unet")
+    assert again.primary == "smd"
+    assert "declared" not in verdict(again).sentence
 
 
 @pytest.mark.parametrize("family", [1, 3])
@@ -162,7 +193,7 @@ def test_nobody_to_compare_with():
 
 def test_a_metric_that_is_not_there_is_refused():
     with pytest.raises(BadInput, match="--primary cldce.*cldice"):
-        verdict(study({"vpbsd": GAINS}), "cldce")
+        study({"vpbsd": GAINS}, "cldce")
 
 
 def test_tables_end_with_it():

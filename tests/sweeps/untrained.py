@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from vpbsd.pipeline.stages import Stage
-from vpbsd_sweeps.reporting.analysis import COLUMNS, FLOOR
+from vpbsd_sweeps.reporting.columns import COLUMNS
+from vpbsd_sweeps.reporting.rows import FLOOR
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.plan import make_plan
 from vpbsd_sweeps.study.study import Study

@@ -16,6 +16,7 @@ from vpbsd.overrides import parse_changes
 from vpbsd.published import PROTOCOLS, published, settings_from
 from vpbsd.settings import Settings
 from vpbsd_sweeps.messages import without_secrets
+from vpbsd_sweeps.reporting.columns import COLUMNS, PRIMARY
 
 RUNS = "runs"
 
@@ -178,6 +179,16 @@ def study_name(args: argparse.Namespace, kind: str) -> str:
     chosen = "-auto" if getattr(args, "normalise", "none") == "auto" else ""
     protocol = f"-{args.protocol}" if args.protocol else ""
     return f"{kind}-{args.preset}-{data}{protocol}{split}{chosen}"
+
+
+def add_primary(parser: argparse.ArgumentParser) -> None:
+    """Adds --primary: which metric decides."""
+    parser.add_argument(
+        "--primary",
+        metavar="METRIC",
+        help="the metric that decides, chosen before the results are seen: "
+        f"{', '.join(COLUMNS)} (default: what the study declared when it began, else {PRIMARY})",
+    )
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from vpbsd_sweeps.cli.external import add_external, with_external
 from vpbsd_sweeps.cli.normalise import add_normalise, asks_choice, chosen
 from vpbsd_sweeps.cli.options import (
     add_places,
+    add_primary,
     add_settings,
     browse,
     given_places,
@@ -26,8 +27,10 @@ from vpbsd_sweeps.cli.options import (
     study_name,
     volumes_of,
 )
+from vpbsd_sweeps.cli.output import show
 from vpbsd_sweeps.execution.address import cluster_address
 from vpbsd_sweeps.messages import without_secrets
+from vpbsd_sweeps.reporting.columns import check_primary
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.label_studies import (
     LabelPlan,
@@ -50,6 +53,7 @@ def arguments(
     add_places(parser)
     add_settings(parser)
     add_normalise(parser)
+    add_primary(parser)
     add_external(parser)
     parser.add_argument(
         "--arms",
@@ -101,7 +105,8 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     arms = _possible(check_arms(args.arms.split(",")), settings)
     seeds, store = seeds_of(args.seeds), Store(args.store)
     name = study_name(args, kind)
-    study = Study(name, settings, volumes, arms, seeds, timed=timed)
+    primary = args.primary and check_primary(args.primary)
+    study = Study(name, settings, volumes, arms, seeds, timed=timed, primary=primary)
     check_intensity(study.volumes, settings.data)
     study = with_external(study, args)
     if counts and asks_choice(args):
@@ -121,7 +126,8 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     from vpbsd_sweeps.drivers.sweep import drive
 
     tables, complete = drive(plan, store, args.tracking, args.cpus, normalisation)
-    print(f"\n{tables}")
+    print()
+    show(tables)
     print(f"results  {store.url}")
     print(f"browse   {browse(args.tracking, study.name)}")
     print(f"next     {invocation('final')} --study {quote(study.name)}{given_places(args)}")
@@ -153,7 +159,8 @@ def _sweep_labels(plan: LabelPlan, args: argparse.Namespace, store: Store) -> in
     page, complete = drive_labels(plan.study, store, args.tracking, cpus=args.cpus)
     names = [study.name for study in plan.study.studies]
     tracked = without_secrets(args.tracking)
-    print(f"\n{page}")
+    print()
+    show(page)
     print(f"results  {store.url}")
     print(f"browse   {browse(args.tracking)}, experiments {', '.join(names)}")
     given = f" --tracking {quote(tracked)}" if tracked == args.tracking else ""

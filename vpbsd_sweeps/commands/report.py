@@ -18,7 +18,8 @@ from pathlib import Path
 from vpbsd.cli import command_parser
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.cli.external import add_external, with_external
-from vpbsd_sweeps.cli.options import RUNS, add_places, volumes_of
+from vpbsd_sweeps.cli.options import RUNS, add_places, add_primary, volumes_of
+from vpbsd_sweeps.cli.output import show
 from vpbsd_sweeps.reporting import csv_export, figures, label_figure, label_tables, tables
 from vpbsd_sweeps.reporting.analysis import StudyAnalysis, analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline, require_finished
@@ -41,6 +42,7 @@ def arguments() -> argparse.Namespace:
     parser = command_parser("report", __doc__)
     parser.add_argument("study", help="name of the study")
     add_places(parser)
+    add_primary(parser)
     add_external(parser)
     parser.add_argument("--out", metavar="DIR", help=f"folder (default {RUNS}/reports/STUDY)")
     parser.add_argument(
@@ -66,13 +68,13 @@ def main() -> None:
         records = load_records(tracker, study)
     if not records.trials:
         raise BadInput(f"no trial of study '{study}' has ended: there is nothing to report")
-    analysis = analyse(records, choose_baseline(records, args.baseline))
+    analysis = analyse(records, choose_baseline(records, args.baseline), args.primary)
     out = Path(args.out or Path(RUNS) / "reports" / args.study)
     write(analysis, out, tracker.place, _labels(args, together))
     tracker.log_folder(records.parent, out, "report")
-    print((out / "table.md").read_text())
+    show((out / "table.md").read_text())
     if together:
-        print((out / "labels.md").read_text())
+        show((out / "labels.md").read_text())
     print(verdict(analysis).sentence)
     print(f"report   {out / 'report.html'}")
 
@@ -126,10 +128,10 @@ def write(
     texts = {
         "table.md": "\n".join(map(markdown, grids)),
         "table.csv": csv_export.table_csv(analysis),
-        "table.tex": latex(main_table, f"Study {study}.", "arms"),
+        "table.tex": latex(main_table, tables.caption(analysis), "arms"),
         "comparison.md": markdown(comparison),
         "comparison.csv": csv_export.comparison_csv(analysis),
-        "comparison.tex": latex(comparison, f"Study {study} against {base}.", "compared"),
+        "comparison.tex": latex(comparison, f"Differences to {base} (study {study}).", "compared"),
         "volumes.csv": csv_export.volumes_csv(analysis),
     }
     captions = figures.draw(analysis, out / "figures")

@@ -13,8 +13,8 @@ import traceback
 
 from vpbsd.cli import command_parser
 from vpbsd.errors import BadInput
-from vpbsd_sweeps.cli.options import add_tracking
-from vpbsd_sweeps.reporting.analysis import COLUMNS, PRIMARY, analyse
+from vpbsd_sweeps.cli.options import add_primary, add_tracking
+from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline, require_finished
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.verdict import Outcome, Verdict, verdict
@@ -32,13 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--baseline", metavar="ARM", help="compare with this arm (default light_unet, else first)"
     )
-    parser.add_argument(
-        "--primary",
-        metavar="METRIC",
-        default=PRIMARY,
-        help=f"the metric that decides, chosen before the results are seen: {', '.join(COLUMNS)} "
-        f"(default {PRIMARY})",
-    )
+    add_primary(parser)
     parser.add_argument("--json", action="store_true", help="all of it, for programs")
     return parser.parse_args()
 
@@ -63,4 +57,4 @@ def main() -> int:
 def _read(args: argparse.Namespace) -> Verdict:
     records = load_records(open_tracker(args.tracking, args.study), args.study)
     require_finished(records)
-    return verdict(analyse(records, choose_baseline(records, args.baseline)), args.primary)
+    return verdict(analyse(records, choose_baseline(records, args.baseline), args.primary))

@@ -12,9 +12,10 @@ from vpbsd.overrides import nearest, override
 from vpbsd.pipeline.crossings import arm_title
 from vpbsd.pipeline.recipes import is_reference
 from vpbsd.settings import Settings
-from vpbsd_sweeps.reporting.analysis import PRIMARY, spreads_by_metric
 from vpbsd_sweeps.reporting.checks import unproven
+from vpbsd_sweeps.reporting.columns import PRIMARY
 from vpbsd_sweeps.reporting.records import TrialResult, trial_result
+from vpbsd_sweeps.reporting.rows import spreads_by_metric
 from vpbsd_sweeps.reporting.search_tables import held_out_dsc
 from vpbsd_sweeps.reporting.significance import Spread
 from vpbsd_sweeps.store.results import Store

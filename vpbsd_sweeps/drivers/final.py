@@ -46,7 +46,7 @@ def train(
         session = _limited(session, inventory, gpus)
     chains = [JobChain(str(s.seed), tuple(map(job_of, s.lineage()))) for s in lasts]
     session = replace(session, at_once=min(session.at_once, len(lasts)))
-    display = SweepDisplay(inventory, session.at_once)
+    display = SweepDisplay(inventory, session.at_once, slices=session.slices)
     for reason in failures(session.run(chains, display)).values():
         raise BadInput(f"final training stopped: {reason}")
 

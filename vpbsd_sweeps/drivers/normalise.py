@@ -59,4 +59,6 @@ def _run(selection: Selection, store: Store, cpus: int | None) -> dict[str, str]
     if not chains:
         return {}
     session = join(store, cpus)
-    return failures(session.run(chains, SweepDisplay(inventory, session.at_once)))
+    return failures(
+        session.run(chains, SweepDisplay(inventory, session.at_once, slices=session.slices))
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 from vpbsd.section import canonical
 from vpbsd_sweeps.drivers.session import failures, join, logged
@@ -12,8 +13,9 @@ from vpbsd_sweeps.monitor.accounting import Tally
 from vpbsd_sweeps.monitor.status import VERDICT
 from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
 from vpbsd_sweeps.patience import insisting
-from vpbsd_sweeps.reporting.analysis import PRIMARY, analyse
+from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline
+from vpbsd_sweeps.reporting.columns import PRIMARY
 from vpbsd_sweeps.reporting.grid import markdown
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.tables import document, main_table
@@ -22,7 +24,8 @@ from vpbsd_sweeps.store.lease import Hold
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.growth import IDENTITY
-from vpbsd_sweeps.study.plan import OUTLINE, Plan, make_plan, outline
+from vpbsd_sweeps.study.places import stage_places
+from vpbsd_sweeps.study.plan import OUTLINE, Plan, make_plan, outline, placed
 from vpbsd_sweeps.tracking.retry import RetryingTracker
 from vpbsd_sweeps.tracking.sqlite import artifacts_beside
 from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
@@ -113,7 +116,7 @@ def _run(plan: Plan, store: Store, cpus: int | None) -> dict[str, str]:
         file=sys.stderr,
     )
     tally = Tally(outline(plan), store)
-    display = SweepDisplay(plan.inventory, session.at_once, tally)
+    display = SweepDisplay(plan.inventory, session.at_once, tally, slices=session.slices)
     outcomes = session.run(chains, display, MORE_TRIALS)
     tally.take(stage.key for stage in plan.inventory.stages)
     print(f"trained in {hours(display.elapsed)}: {tally.hours()}", file=sys.stderr)
@@ -124,7 +127,11 @@ def _chains(plan: Plan) -> list[JobChain]:
     """Makes a chain of jobs of every trial that has no result, then of what stands beside."""
     missing = {stage.key for stage in plan.inventory.missing}
     trials = [t for t in plan.study.trials if t.stage.key in missing]
-    jobs = {stage.key: job_of(stage) for stage in plan.inventory.stages}  # most are shared
+    places = stage_places(plan.study)
+    jobs = {  # most are shared
+        stage.key: replace(job_of(stage), label=placed(stage.label, places.get(stage.key)))
+        for stage in plan.inventory.stages
+    }
     # what needs no teacher fills the other core, then fold by fold
     trials.sort(key=lambda t: any(s.family == "fine-tuning" for s in t.stage.lineage()))
     chains = [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
 from vpbsd.pipeline.crossings import arm_title
+from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.execution.slices import ON_GPUS
 from vpbsd_sweeps.store.manifest import Manifest
 from vpbsd_sweeps.store.results import Store
@@ -92,26 +92,34 @@ class Tally:
         return f"{self._spent} spent, {self._saved} saved by sharing"
 
     def best(self) -> str:
-        """Finds the arm with the highest mean test DSC over its trials so far.
+        """Finds the student with the highest mean test DSC over the folds that all have.
 
-        Void trials are left out, and arms of which one was found to be unproven.
+        References never compete; void trials' arms and unproven ones are left out.
 
         Returns:
-            A line, or "" where no trial has ended.
+            A line, or "" before there is a fold in which every student has ended.
         """
-        scores: dict[str, list[float]] = defaultdict(list)
-        unproven = self.unproven()
+        left_out = {*self.unproven(), *self._void()}
+        scores: dict[str, dict[int, list[float | None]]] = {}
         for trial in self._trials:
-            competes = trial["arm"] not in unproven and not self._fails(trial["voided_by"])
-            if trial["key"] in self._scores and competes:
-                scores[trial["arm"]].append(self._scores[trial["key"]])
-        if not scores:
+            arm = trial["arm"]
+            if not is_reference(arm) and arm not in left_out and "fold" in trial:
+                of_fold = scores.setdefault(arm, {}).setdefault(trial["fold"], [])
+                of_fold.append(self._scores.get(trial["key"]))
+        ended = [
+            {fold for fold, found in folds.items() if None not in found}
+            for folds in scores.values()
+        ]
+        common = set.intersection(*ended) if ended else set[int]()
+        if not common:
             return ""
-        arm = max(scores, key=lambda a: mean(scores[a]))
-        return (
-            f"best so far: {arm_title(arm)}, test DSC {mean(scores[arm]):.3f} over "
-            f"{len(scores[arm])} of its trials"
-        )
+        means = {
+            arm: mean(mean(s for s in folds[fold] if s is not None) for fold in common)
+            for arm, folds in scores.items()
+        }
+        arm = max(means, key=lambda a: means[a])
+        over = f"{len(common)} fold{'s' * (len(common) > 1)}"
+        return f"best so far: {arm_title(arm)}, test DSC {means[arm]:.3f} over {over}"
 
     @property
     def ended(self) -> int:
@@ -125,6 +133,10 @@ class Tally:
         """
         arms = [t["arm"] for t in self._trials if self._fails(t.get("unproven_by", ()))]
         return list(dict.fromkeys(arms))
+
+    def _void(self) -> set[str]:
+        """Collects the arms of which one trial is void."""
+        return {t["arm"] for t in self._trials if self._fails(t["voided_by"])}
 
     def _fails(self, keys: Iterable[str]) -> bool:
         manifests = (self.stored.get(key) for key in keys)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.table import Table
 
 from vpbsd_sweeps.execution.events import StageState, StageStatus
+from vpbsd_sweeps.execution.slices import ON_CORES, Slice
 from vpbsd_sweeps.monitor.accounting import Tally
 from vpbsd_sweeps.monitor.terminal import Terminal, at_work, running
+from vpbsd_sweeps.monitor.time_left import Task, TimeLeft
 from vpbsd_sweeps.study.inventory import FAMILIES, Inventory
 from vpbsd_sweeps.units import hours
 
 COLUMNS = ("stage", "stored before", "done", "running", "waiting", "to do", "failed")
-ENOUGH = 0.1
-"""Share of the work that must be done before its pace says more than a guess."""
 
 
 class SweepDisplay(Terminal):
@@ -23,15 +23,22 @@ class SweepDisplay(Terminal):
 
     Args:
         inventory: The stages, as they were when it began.
-        at_once: Stages that run at a time, for the time left.
+        at_once: Students that fit side by side, for the time left.
         tally: Of the study, if it is one.
+        slices: Family -> what a stage of it gets.
     """
 
-    def __init__(self, inventory: Inventory, at_once: int, tally: Tally | None = None) -> None:
+    def __init__(
+        self,
+        inventory: Inventory,
+        at_once: int,
+        tally: Tally | None = None,
+        slices: Mapping[str, Slice] = ON_CORES,
+    ) -> None:
         super().__init__()
-        self.inventory, self.at_once, self.tally = inventory, max(1, at_once), tally
-        self._costs = inventory.costs()
+        self.inventory, self.tally = inventory, tally
         self._missing = {stage.key: stage for stage in inventory.missing}
+        self._left = TimeLeft(_tasks(inventory), at_once, slices)
         self._take(stage.key for stage in inventory.stages if stage.key not in self._missing)
 
     def show(self, stages: list[StageStatus]) -> None:
@@ -45,17 +52,9 @@ class SweepDisplay(Terminal):
             f"[{hours(self.elapsed)}] {self._done(stages).total()}/{len(self._missing)} stages",
             *at_work(stages),
             *([self.tally.best(), self.tally.hours()] if self.tally else []),
-            f"about {hours(self.seconds_left(stages))} left",
+            f"about {hours(self._left.seconds(stages, self.elapsed))} left",
         ]
         return "; ".join(part for part in parts if part)
-
-    def seconds_left(self, stages: list[StageStatus]) -> float:
-        """Estimates from the costs of what is left, scaled by what the finished part took."""
-        costs, shares = self._costs, {s.key: _share(s) for s in stages}
-        done = sum(costs[key] * shares.get(key, 0.0) for key in self._missing)
-        left = sum(costs[key] * (1 - shares.get(key, 0.0)) for key in self._missing)
-        known = done > ENOUGH * (done + left)
-        return left * self.elapsed / done if known else left / self.at_once
 
     def _take(self, keys: Iterable[str]) -> None:
         if self.tally is not None:
@@ -83,6 +82,9 @@ class SweepDisplay(Terminal):
         return table
 
 
-def _share(stage: StageStatus) -> float:
-    ended = stage.state in (StageState.STORED, StageState.FAILED)
-    return 1.0 if ended else stage.share
+def _tasks(inventory: Inventory) -> Iterator[Task]:
+    """Yields the stages that are to be run."""
+    costs = inventory.costs()
+    for stage in inventory.missing:
+        above = tuple(up.key for up in stage.upstream.values())
+        yield Task(stage.key, stage.family, costs[stage.key], above, stage.label)

@@ -16,6 +16,7 @@ from vpbsd_sweeps.execution.events import StageState, StageStatus
 from vpbsd_sweeps.units import hours
 
 PLAIN_EVERY = 30.0
+NAME, BAR = 40, 14  # columns
 
 
 class Terminal(ABC):
@@ -55,12 +56,27 @@ class Terminal(ABC):
 
 
 def running(stages: Sequence[StageStatus]) -> list[Text]:
-    """Renders a line for each stage that runs."""
+    """Renders a line with a bar for each stage that runs, within 80 columns."""
     return [
-        Text(f"  {s.label:<28} {s.share:>4.0%}  {hours(s.seconds):>7}  for {s.waiting} trials")
+        Text(f"  {_cut(s.label):<{NAME}} {bar(s.share)} {s.share:>4.0%} {hours(s.seconds):>7}")
         for s in stages
         if s.state == StageState.RUNNING
     ]
+
+
+def bar(share: float) -> str:
+    """Draws a share in [0, 1].
+
+    >>> bar(0.5)
+    '━━━━━━━───────'
+    """
+    done = round(BAR * min(max(share, 0.0), 1.0))
+    return "━" * done + "─" * (BAR - done)
+
+
+def _cut(label: str) -> str:
+    """Shortens a label in its middle: its end has fold and seed."""
+    return label if len(label) <= NAME else f"{label[: NAME - 25]}…{label[-24:]}"
 
 
 def at_work(stages: Sequence[StageStatus]) -> list[str]:

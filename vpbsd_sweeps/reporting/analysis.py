@@ -2,98 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import numpy as np
-
-from vpbsd.pipeline.arms import THRESHOLDS
-from vpbsd.pipeline.crossings import arm_title
 from vpbsd.pipeline.recipes import is_reference
-from vpbsd_sweeps.reporting import checks, significance
-from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
-from vpbsd_sweeps.reporting.significance import ALPHA, Paired, Scores, Spread, Spreads
+from vpbsd_sweeps.reporting import checks
+from vpbsd_sweeps.reporting.columns import COLUMNS, IN_UM, PRIMARY, check_primary, sign
+from vpbsd_sweeps.reporting.comparisons import Comparison, compare, in_families
+from vpbsd_sweeps.reporting.records import StudyRecords
+from vpbsd_sweeps.reporting.rows import Row, spreads_by_metric
 
-COLUMNS = {
-    "dsc": "DSC",
-    "accuracy": "Acc",
-    "hd95_vox": "HD95 [vox]",
-    "jaccard": "Jaccard",
-    "smd": "SMD",
-    "cldice": "clDice",
-}
-"""Metrics of the table, with their titles."""
-HIGHER_IS_BETTER = {"dsc", "accuracy", "jaccard", "cldice"}
-PRIMARY = "dsc"
-FLOOR = "threshold_dsc"
-"""Dice of the single grey threshold that fits a test volume best, which knows the label."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """An arm.
-
-    Attributes:
-        spreads: Metric -> spreads; empty where the arm is left out.
-        void: Why it is left out of averages, or "".
-        partial: How much of it there is, in a report of an unfinished study, or "".
-        note: What is to be known of its trials though they count, or "".
-        unproven: Why it is never the best though it counts, or "".
-        differs: In what its runs differ from the baseline's beside the ablated factor.
-        may_have_seen: Whether it may have been trained on the test volumes.
-    """
-
-    arm: str
-    trials: list[TrialResult]
-    spreads: dict[str, Spreads]
-    void: str
-    partial: str
-    note: str
-    differs: list[str]
-    unproven: str = ""
-    may_have_seen: bool = False
-
-    @property
-    def title(self) -> str:
-        """Its name as people say it."""
-        return arm_title(self.arm)
-
-    def mean(self, metric: str) -> float:
-        """Returns the mean over folds, of an arm that counts."""
-        return self.spreads[metric].folds.mean
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """An arm against the baseline in one metric; p-values also corrected over all comparisons."""
-
-    arm: str
-    metric: str
-    paired: Paired
-    p_flip_holm: float = 1.0
-    p_wilcoxon_holm: float = 1.0
-
-    @property
-    def mark(self) -> str:
-        """Significance after correction."""
-        return "**" if self.p_flip_holm < 0.01 else "*" if self.p_flip_holm < ALPHA else ""
-
-    @property
-    def gains(self) -> bool:
-        """True where the arm is better than the baseline by more than noise."""
-        gain = self.paired.difference * (1 if self.metric in HIGHER_IS_BETTER else -1)
-        return gain > 0 and self.p_flip_holm < ALPHA
+VPBSD = "vpbsd"
 
 
 @dataclass(frozen=True)
 class StudyAnalysis:
-    """What a study found."""
+    """What a study found.
+
+    Attributes:
+        primary: The metric that decides.
+    """
 
     records: StudyRecords = field(repr=False)
     baseline: str
     rows: list[Row]
     comparisons: list[Comparison]
+    primary: str = PRIMARY
 
     @cached_property
     def valid(self) -> list[Row]:
@@ -102,9 +37,17 @@ class StudyAnalysis:
 
     @cached_property
     def columns(self) -> dict[str, str]:
-        """Metrics of the table that were measured, with their titles."""
+        """Metrics of the table that were measured, with their titles.
+
+        Micrometres take the place of voxels where all volumes were measured in them.
+        """
         have = set().union(*(row.spreads for row in self.valid))
-        return {metric: title for metric, title in COLUMNS.items() if metric in have}
+        hidden = {
+            voxels if all(_replaceable(row, voxels) for row in self.valid) else um
+            for voxels, um in IN_UM.items()
+        }
+        shown = have - (hidden - {self.primary})
+        return {metric: title for metric, title in COLUMNS.items() if metric in shown}
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -114,9 +57,26 @@ class StudyAnalysis:
 
     @cached_property
     def winner(self) -> str | None:
-        """The student arm with the highest mean DSC over folds, of those that are not unproven."""
-        students = [row for row in self.valid if _competes(row)]
-        return max(students, key=lambda r: (r.mean(PRIMARY), r.arm)).arm if students else None
+        """The student arm that is best by the mean over folds, of those that are not unproven."""
+        students = [row for row in self.valid if row.competes]
+        return self.leader(students).arm if students else None
+
+    @cached_property
+    def students(self) -> list[Row]:
+        """Rows that are compared with the baseline, void ones too."""
+        others = (row for row in self.rows if row.arm != self.baseline)
+        return [row for row in others if not is_reference(row.arm)]
+
+    @cached_property
+    def candidates(self) -> list[Row]:
+        """Students of which the primary comparison is: VpbSD, else all that are proven."""
+        own = [row for row in self.students if row.arm == VPBSD]
+        valid = [row for row in own or self.students if row.spreads]
+        return [row for row in valid if not row.unproven] or valid
+
+    def leader(self, rows: Collection[Row]) -> Row:
+        """Returns the row of the best mean in the primary metric."""
+        return max(rows, key=lambda r: (sign(self.primary) * r.mean(self.primary), r.arm))
 
     def row(self, arm: str) -> Row:
         """Returns the row of an arm."""
@@ -131,18 +91,26 @@ class StudyAnalysis:
         """Returns the students with the best mean of these arms, if it is more than noise.
 
         References and unproven arms never compete. The best must also gain on the baseline by the
-        paired test, Holm-corrected over the whole study, or there is none.
+        paired test, corrected within its family, or there is none.
         """
-        sign = 1 if metric in HIGHER_IS_BETTER else -1
-        students = [row for row in self.valid if row.arm in arms and _competes(row)]
-        means = {row.arm: sign * row.mean(metric) for row in students if metric in row.spreads}
+        students = [row for row in self.valid if row.arm in arms and row.competes]
+        means = {r.arm: sign(metric) * r.mean(metric) for r in students if metric in r.spreads}
         first = [arm for arm, mean in means.items() if mean == max(means.values())]
         compared = [self.comparison(arm, metric) for arm in first]
         return [c.arm for c in compared if c is not None and c.gains]
 
 
-def analyse(records: StudyRecords, baseline: str) -> StudyAnalysis:
-    """Works out all rows and comparisons of a study."""
+def analyse(records: StudyRecords, baseline: str, primary: str | None = None) -> StudyAnalysis:
+    """Works out all rows and comparisons of a study.
+
+    Args:
+        records: Of the study.
+        baseline: Arm that others are compared with.
+        primary: The metric that decides; None: the one that the study declared.
+
+    Raises:
+        BadInput: No table has such a metric, or the study did not measure it.
+    """
     void, flagged = checks.exclusions(records), checks.flags(records, baseline)
     partial = checks.incomplete(records)
     rows = [
@@ -159,63 +127,22 @@ def analyse(records: StudyRecords, baseline: str) -> StudyAnalysis:
         )
         for arm in records.arms
     ]
-    analysis = StudyAnalysis(records, baseline, rows, [])
-    return replace(analysis, comparisons=_corrected(list(_compared(analysis))))
+    metric = check_primary(primary or records.primary)
+    analysis = StudyAnalysis(records, baseline, rows, [], metric)
+    if analysis.valid:
+        check_primary(metric, analysis.columns)
+    candidates = analysis.candidates
+    place = (analysis.leader(candidates).arm, metric) if candidates else None
+    found = in_families(_compared(analysis), place, len(candidates))
+    return replace(analysis, comparisons=found)
 
 
-def scores(trials: Sequence[TrialResult], metric: str) -> Scores:
-    """Gathers one metric of some trials, a row per volume."""
-    rows = [
-        (value, t.fold, t.groups.get(name, name), f"{t.fold}/{name}", t.seed)
-        for t in trials
-        for name, value in sorted(t.values.get(metric, {}).items())
-    ]
-    values, *names = zip(*rows, strict=True) if rows else ((), (), (), (), ())
-    folds, groups, volumes, seeds = (np.array(column, dtype=np.str_) for column in names)
-    return Scores(np.array(values, np.float64), folds, groups, volumes, seeds)
-
-
-def spreads_by_metric(trials: Sequence[TrialResult]) -> dict[str, Spreads]:
-    """Averages every metric that some trials have."""
-    metrics = set().union(*(t.values for t in trials))
-    return {metric: significance.spreads(scores(trials, metric)) for metric in sorted(metrics)}
-
-
-def threshold_floor(trials: Sequence[TrialResult]) -> Spread | None:
-    """Averages the best single threshold's Dice over folds; None where it was not measured.
-
-    It says nothing about an arm, so a void or failed trial's test volumes are as good as any.
-    """
-    per_fold = {t.fold: t for t in trials if FLOOR in t.values}
-    if not per_fold:
-        return None
-    return significance.spreads(scores(list(per_fold.values()), FLOOR)).folds
-
-
-def pair(row: Row, other: Row, metric: str) -> Paired | None:
-    """Pairs two arms by volume and seed; a threshold, which knows no seed, with every seed."""
-    return significance.compare(*_both(row, other, metric))
-
-
-def differences(row: Row, other: Row, metric: str) -> significance.Array:
-    """Averages the same pairs within each group that both arms have: (groups,)."""
-    return significance.group_differences(*_both(row, other, metric))
-
-
-def _both(row: Row, other: Row, metric: str) -> tuple[Scores, Scores]:
-    mine, theirs = _seeded(row, other), _seeded(other, row)
-    return scores(mine, metric), scores(theirs, metric)
-
-
-def _seeded(row: Row, other: Row) -> list[TrialResult]:
-    if row.arm not in THRESHOLDS:
-        return row.trials
-    seeds = sorted({trial.seed for trial in other.trials})
-    return [replace(trial, seed=seed) for trial in row.trials for seed in seeds]
-
-
-def _competes(row: Row) -> bool:
-    return not is_reference(row.arm) and not row.unproven
+def _replaceable(row: Row, metric: str) -> bool:
+    """Tells whether every volume that was measured in voxels was in micrometres, too."""
+    return all(
+        t.values.get(metric, {}).keys() == t.values.get(IN_UM[metric], {}).keys()
+        for t in row.trials
+    )
 
 
 def _compared(analysis: StudyAnalysis) -> Iterator[Comparison]:
@@ -227,15 +154,6 @@ def _compared(analysis: StudyAnalysis) -> Iterator[Comparison]:
         if row.arm == analysis.baseline:
             continue
         for metric in analysis.columns:
-            paired = pair(row, standard, metric)
-            if paired is not None:
-                yield Comparison(row.arm, metric, paired)
-
-
-def _corrected(comparisons: list[Comparison]) -> list[Comparison]:
-    flips = significance.holm([c.paired.p_flip for c in comparisons])
-    ranks = significance.holm([c.paired.p_wilcoxon for c in comparisons])
-    return [
-        replace(c, p_flip_holm=a, p_wilcoxon_holm=b)
-        for c, a, b in zip(comparisons, flips, ranks, strict=True)
-    ]
+            compared = compare(row, standard, metric)
+            if compared is not None:
+                yield compared

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from vpbsd_sweeps.reporting.analysis import PRIMARY, StudyAnalysis
+from vpbsd_sweeps.reporting.analysis import StudyAnalysis
+from vpbsd_sweeps.reporting.columns import PRIMARY
 from vpbsd_sweeps.reporting.grid import NOTHING, Grid, Item
 
 PREFIX = f"{PRIMARY}_"

@@ -13,14 +13,10 @@ from scipy.stats import friedmanchisquare
 
 from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.reporting import significance
-from vpbsd_sweeps.reporting.analysis import (
-    HIGHER_IS_BETTER,
-    PRIMARY,
-    Row,
-    StudyAnalysis,
-    scores,
-)
+from vpbsd_sweeps.reporting.analysis import StudyAnalysis
+from vpbsd_sweeps.reporting.columns import HIGHER_IS_BETTER, PRIMARY, heading
 from vpbsd_sweeps.reporting.drawing import OKABE_ITO, panels, plain_ticks, save
+from vpbsd_sweeps.reporting.rows import Row, differences, scores
 from vpbsd_sweeps.tuning.ranking import pareto_front
 
 MARKERS = "osD^vPX*<>"
@@ -79,14 +75,14 @@ def volumes(analysis: StudyAnalysis) -> Figure | None:
         left.plot([row.spreads[PRIMARY].groups.mean] * 2, [y - 0.32, y + 0.32], "k", lw=2)
         compared = analysis.comparison(row.arm, PRIMARY)
         if compared:
-            base = scores(analysis.row(analysis.baseline).trials, PRIMARY)
-            gaps = significance.group_differences(own, base)
-            paired = compared.paired
+            gaps = differences(row, analysis.row(analysis.baseline), PRIMARY)
+            test = compared.test
             right.scatter(
                 gaps, _jitter(y, len(gaps)), s=22, facecolor="none", edgecolor=OKABE_ITO[0]
             )
-            right.plot([paired.low, paired.high], [y, y], color=OKABE_ITO[1], lw=2)
-            right.plot(paired.difference, y, "D", color=OKABE_ITO[1], ms=6)
+            if test.groups > 1:
+                right.plot([test.low, test.high], [y, y], color=OKABE_ITO[1], lw=2)
+            right.plot(test.difference, y, "D", color=OKABE_ITO[1], ms=6)
         elif row.arm == analysis.baseline:
             right.text(0, y, " baseline", va="center", fontsize=8, color=GREY)
     left.set_yticks(range(len(rows)), [row.title for row in rows])
@@ -108,7 +104,7 @@ def ranks(analysis: StudyAnalysis) -> Figure | None:
     if len(rows) < 2:
         return None
     figure, axes = panels(len(analysis.columns), 3, (3.6, 0.3 * len(rows) + 1.3), share=True)
-    for at, (metric, title) in zip(axes, analysis.columns.items(), strict=True):
+    for at, metric in zip(axes, analysis.columns, strict=True):
         table = _by_group(rows, metric)
         ranked = significance.mean_ranks(table, higher_is_better=metric in HIGHER_IS_BETTER)
         means = ranked.mean(0)
@@ -117,7 +113,7 @@ def ranks(analysis: StudyAnalysis) -> Figure | None:
             at.axvspan(means.min(), means.min() + reach, color=OKABE_ITO[4], alpha=0.25, lw=0)
         at.hlines(range(len(rows)), ranked.min(0), ranked.max(0), color=GREY, lw=1)
         at.plot(means, range(len(rows)), "o", color=OKABE_ITO[0])
-        at.set(title=title + _friedman(ranked), xlim=(0.7, len(rows) + 0.3))
+        at.set(title=heading(metric) + _friedman(ranked), xlim=(0.7, len(rows) + 0.3))
         at.set_xlabel(f"rank over {len(table)} groups, 1 the best")
         at.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(rows)), [row.title for row in rows])

@@ -5,6 +5,7 @@ The report's page writes the same grid as HTML.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,9 @@ TEX = {
     "±": r"$\pm$",
     "–": "--",
     "−": "$-$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "|": "$|$",
     "<": "$<$",
     ">": "$>$",
     VOID: r"$^\dagger$",
@@ -102,12 +106,14 @@ def latex(grid: Grid, caption: str, label: str) -> str:
 
 
 def escaped(text: str) -> str:
-    r"""Writes a text so that LaTeX shows it as it is.
+    r"""Writes a text so that LaTeX shows it as it is, names of losses as papers set them.
 
-    >>> escaped("L_dis < 5 %")
-    'L\\_dis $<$ 5 \\%'
+    >>> escaped("a_b < 5 %"), escaped("w/o L_dis")
+    ('a\\_b $<$ 5 \\%', 'w/o $\\mathcal{L}_\\mathrm{dis}$')
     """
-    return "".join(TEX.get(c, c) for c in text)
+    named = re.sub(r"\bL_(\w+)", "\x00\\1\x01", text)
+    plain = "".join(TEX.get(c, c) for c in named)
+    return plain.replace("\x00", r"$\mathcal{L}_\mathrm{").replace("\x01", "}$")
 
 
 def signed(value: float) -> str:

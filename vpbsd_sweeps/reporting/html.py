@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,13 +17,16 @@ from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 from vpbsd.data.volume_keys import volume_key
+from vpbsd.evaluation.code_statistics import SAME_MASK
 from vpbsd.pipeline.recipes import is_reference
+from vpbsd_sweeps.messages import last_line
 from vpbsd_sweeps.monitor.accounting import Hours
 from vpbsd_sweeps.reporting import label_figure, label_tables, tables
-from vpbsd_sweeps.reporting.analysis import PRIMARY, StudyAnalysis
+from vpbsd_sweeps.reporting.analysis import StudyAnalysis
 from vpbsd_sweeps.reporting.checks import notices
 from vpbsd_sweeps.reporting.class_table import class_table
 from vpbsd_sweeps.reporting.code_table import code_table
+from vpbsd_sweeps.reporting.columns import COLUMNS, PRIMARY, heading
 from vpbsd_sweeps.reporting.label_efficiency import LabelEfficiency
 from vpbsd_sweeps.reporting.pretraining_table import pretraining_table
 from vpbsd_sweeps.reporting.records import StageRun, StudyRecords, TrialResult
@@ -35,6 +39,10 @@ from vpbsd_sweeps.units import hours
 
 TEMPLATE = "report.html.j2"
 CODEBOOKS_SHOWN = 3
+SILHOUETTES = {
+    "silhouette/pre-trained": "silhouette of pre-trained tokens",
+    "silhouette/fine-tuned": "of fine-tuned ones",
+}
 CODEBOOK = {
     "code_patches": "What the code words look like: pieces of the input nearest to each of them.",
     "code_usage": "How often each code word is the nearest one.",
@@ -47,7 +55,7 @@ CODEBOOK = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture inside the page, what it shows, and the run it belongs to."""
+    """A picture inside the page ("" where it is missing), what it shows, and whose run it is."""
 
     source: str
     caption: str
@@ -101,7 +109,7 @@ def page(
         overlays=list(overlays(analysis)),
         codebooks=list(codebooks(records)),
         trials=records.trials,
-        metrics=analysis.columns,
+        metrics={metric: heading(metric) for metric in analysis.columns},
         settings=sorted((k, str(v)) for k, v in flat(records.identity["settings"]).items()),
         runs=f"{base}/#/experiments/{records.experiment}/runs/",
         served=bool(base),
@@ -116,11 +124,12 @@ def summary(analysis: StudyAnalysis) -> Iterator[str]:
         yield "No student arm has a valid result in every trial: there is nothing to rank."
         return
     best = analysis.row(analysis.winner)
-    yield f"Best student by mean DSC over folds: {best.title}, {best.mean(PRIMARY):.3f}."
+    title, mean_of = COLUMNS[analysis.primary], best.mean(analysis.primary)
+    yield f"Best student by mean {title} over folds: {best.title}, {mean_of:.3f}."
     yield from against_threshold(analysis)
     references = [row for row in analysis.valid if is_reference(row.arm)]
     for row in references:
-        yield f"{row.title}, the reference: {row.mean(PRIMARY):.3f}."
+        yield f"{row.title}, a reference: {row.mean(analysis.primary):.3f}."
     void = [row.title for row in analysis.rows if row.void]
     if void:
         yield f"Left out of all averages: {', '.join(void)}."
@@ -165,20 +174,15 @@ def overlays(analysis: StudyAnalysis) -> Iterator[tuple[str, list[Picture]]]:
     for arm in dict.fromkeys(a for a in (analysis.winner, analysis.baseline) if a):
         row = analysis.row(arm)
         if row.spreads:
-            yield row.title, list(_extremes(analysis.records, row.trials))
+            pictures = list(_extremes(analysis.records, row.trials))
+            found = {picture.caption.partition(":")[0] for picture in pictures}
+            missing = [word for word in ("best", "median", "worst") if word not in found]
+            pictures += [Picture("", f"{word} volume: no picture in MLflow") for word in missing]
+            yield row.title, pictures
 
 
 def codebooks(records: StudyRecords) -> Iterator[tuple[str, list[Picture]]]:
     """Yields the pictures of teachers and of examinations, by stage."""
-    shown = {
-        "argmin perplexity": "perplexity",
-        "codes in use": "code_usage",
-        "bypass gap": "bypass_gap",
-        "Dice with swapped codes": "swapped_dice",
-        "R² of vessel share": "r2_vessel_share",
-        "silhouette of pre-trained tokens": "silhouette/pre-trained",
-        "of fine-tuned ones": "silhouette/fine-tuned",
-    }
     families = {
         "pre-training": "Pre-training",
         "fine-tuning": "Fine-tuning",
@@ -186,7 +190,7 @@ def codebooks(records: StudyRecords) -> Iterator[tuple[str, list[Picture]]]:
     }
     stages = [s for family in families for s in records.of_family(family)[:CODEBOOKS_SHOWN]]
     for stage in stages:
-        numbers = [f"{k} {stage.numbers[v]:.3g}" for k, v in shown.items() if v in stage.numbers]
+        numbers = list(code_numbers(stage))
         verdict = stage.tags.get("void") or "valid"
         title = (
             f"{families[stage.family]} {stage.tags['key'][:12]}: {', '.join([*numbers, verdict])}"
@@ -200,6 +204,29 @@ def codebooks(records: StudyRecords) -> Iterator[tuple[str, list[Picture]]]:
                 if path.endswith(".png")
             ],
         )
+
+
+def code_numbers(stage: StageRun) -> Iterator[str]:
+    """Yields what was measured of a codebook, with what would make it void."""
+    n = stage.numbers
+    size = int(stage.params.get("method.network.codebook.size", 0))
+    if "perplexity" in n:
+        least = f" (void below {max(2.0, 0.1 * size):.3g})" if size else ""
+        yield f"argmin perplexity {n['perplexity']:.3g}{least}"
+    if "code_usage" in n:
+        used = f"{n['code_usage']:.0%}" if not size else f"{n['code_usage'] * size:.0f} of {size}"
+        yield f"codes in use {used}"
+    if "bypass_gap" in n:
+        whole = n.get("mse_shuffled_codes", 0.0)
+        of = f", {n['bypass_gap'] / whole:.0%} of the error with shuffled codes" if whole else ""
+        yield f"bypass gap {n['bypass_gap']:.3g}{of} (void below 10 %)"
+    for name, what in SILHOUETTES.items():
+        if name in n:
+            yield f"{what} {n[name]:.3g}"
+    if "swapped_dice" in n:
+        yield f"Dice with swapped codes {n['swapped_dice']:.3g} (fails from {SAME_MASK:g} on)"
+    if "r2_vessel_share" in n:
+        yield f"R² of vessel share {n['r2_vessel_share']:.3g} (fails at 0 and below)"
 
 
 def _drawn(folder: Path, name: str, caption: str) -> Picture:
@@ -235,7 +262,12 @@ def _work(amount: Hours) -> str:
 
 
 def _fetched(records: StudyRecords, run_id: str, path: str) -> str:
-    return inside(records.tracker.read_file(run_id, path), "png")
+    """Downloads a picture; "" of one that cannot be had, which the page then says."""
+    try:
+        return inside(records.tracker.read_file(run_id, path), "png")
+    except Exception as error:  # stores of artefacts raise what they like
+        print(f"{path} of run {run_id} cannot be read: {last_line(error)}", file=sys.stderr)
+        return ""
 
 
 def _caption(path: str) -> str:

@@ -15,8 +15,9 @@ from scipy import stats
 
 from vpbsd.pipeline.crossings import arm_title
 from vpbsd_sweeps.reporting import checks, significance
-from vpbsd_sweeps.reporting.analysis import PRIMARY, scores
+from vpbsd_sweeps.reporting.columns import PRIMARY
 from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
+from vpbsd_sweeps.reporting.rows import scores
 from vpbsd_sweeps.reporting.significance import ALPHA
 from vpbsd_sweeps.store.studies import first_difference
 

@@ -12,9 +12,11 @@ from bisect import bisect_left
 from dataclasses import dataclass
 
 from scipy import stats
+from scipy.optimize import brentq
 
-from vpbsd_sweeps.reporting.significance import ALPHA, POWER, ROUNDING, Array
+from vpbsd_sweeps.reporting.significance import ALPHA, ROUNDING, Array, deviation
 
+POWER = 0.8
 MOST_GROUPS = 10_000
 
 
@@ -56,18 +58,18 @@ def paired_t(differences: Array, family: int = 1) -> PairedT:
         family: Size of the family of tests that this one is the best of.
     """
     n, mean, level = len(differences), float(differences.mean()), ALPHA / family
-    sd = float(differences.std(ddof=1)) if n > 1 else math.inf
+    if n == 1:
+        return PairedT(mean, -math.inf, math.inf, 1 - level, 1.0, n, None)
+    sd = deviation(differences)
     if sd <= ROUNDING:  # all groups differ by the same
         mean = 0.0 if abs(mean) <= ROUNDING else mean
         return PairedT(mean, mean, mean, 1 - level, 0.0 if mean else 1.0, n, 0 if mean else None)
-    if n == 1:
-        return PairedT(mean, -math.inf, math.inf, 1 - level, 1.0, n, None)
-    error = sd / math.sqrt(n)
-    reach = float(stats.t.ppf(1 - level / 2, n - 1)) * error
-    p = min(1.0, family * 2 * float(stats.t.sf(abs(mean) / error, n - 1)))
+    test = stats.ttest_1samp(differences, 0.0)
+    low, high = test.confidence_interval(1 - level)
+    p = min(1.0, family * float(test.pvalue))
     needed = groups_needed(mean / sd, level, n)
     more = None if needed is None else max(0, needed - n)
-    return PairedT(mean, mean - reach, mean + reach, 1 - level, p, n, more)
+    return PairedT(mean, float(low), float(high), 1 - level, p, n, more)
 
 
 def groups_needed(effect: float, level: float = ALPHA, least: int = 2) -> int | None:
@@ -90,6 +92,20 @@ def groups_needed(effect: float, level: float = ALPHA, least: int = 2) -> int | 
         range(upper + 1), POWER, lo=max(2, least), key=lambda n: power(effect, n, level)
     )
     return needed if needed <= MOST_GROUPS else None
+
+
+def detectable(differences: Array) -> float:
+    """Returns the smallest true difference that this study had a fair chance to show.
+
+    That is where a two-sided paired t-test at 5 % over so many groups, whose differences spread
+    as the observed ones do, has 80 % power (one comparison, so before any correction). NaN for
+    one group, and where groups do not spread.
+    """
+    n, sd = len(differences), deviation(differences)
+    if n < 2 or sd <= ROUNDING:
+        return math.nan
+    most = 4 * float(stats.t.ppf(1 - ALPHA / 2, n - 1)) / math.sqrt(n)
+    return float(brentq(lambda effect: power(effect, n) - POWER, 0.0, most)) * sd
 
 
 def power(effect: float, groups: int, level: float = ALPHA) -> float:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from vpbsd.pipeline.crossings import ON, PRETRAININGS, arm_title, crossed, parted
-from vpbsd_sweeps.reporting.analysis import PRIMARY, Row, StudyAnalysis
+from vpbsd_sweeps.reporting.analysis import StudyAnalysis
+from vpbsd_sweeps.reporting.columns import PRIMARY
 from vpbsd_sweeps.reporting.grid import NOTHING, UNPROVEN, VOID, Grid, Item
+from vpbsd_sweeps.reporting.rows import Row
 
 
 def pretraining_table(analysis: StudyAnalysis) -> Grid:

@@ -17,6 +17,7 @@ from vpbsd.errors import BadInput
 from vpbsd.pipeline.arms import EXTERNAL
 from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.monitor.accounting import Hours, hours_of
+from vpbsd_sweeps.reporting.columns import PRIMARY
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.run_record import RunRecord
 from vpbsd_sweeps.tracking.tracker import Tracker
@@ -143,6 +144,11 @@ class StudyRecords:
     def arms(self) -> list[str]:
         """Its arms in the order they were asked for."""
         return list(self.identity["arms"])
+
+    @property
+    def primary(self) -> str:
+        """The metric that decides: what the study declared, or DSC."""
+        return str(self.identity.get("primary", PRIMARY))
 
     def may_have_seen(self, arm: str) -> bool:
         """Tells whether masks of another tool may come from one trained on the test volumes."""

@@ -15,7 +15,8 @@ from vpbsd.evaluation.overlays import side_by_side
 from vpbsd.evaluation.pictures import Picture, drawn
 from vpbsd.pipeline.arms import EXTERNAL
 from vpbsd.pipeline.crossings import arm_title
-from vpbsd_sweeps.reporting.analysis import HIGHER_IS_BETTER, PRIMARY, StudyAnalysis
+from vpbsd_sweeps.reporting.analysis import StudyAnalysis
+from vpbsd_sweeps.reporting.columns import HIGHER_IS_BETTER, PRIMARY
 from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
 
 TEACHER, OURS = "teacher", "vpbsd"

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.optimize import brentq
 
 Array = NDArray[np.float64]
 Names = NDArray[np.str_]
 Tree = list[list[Array]]
 """Groups, of which each has volumes, of which each has one number per seed."""
 
-ALPHA, POWER = 0.05, 0.8
-RESAMPLES = 10_000
+ALPHA = 0.05
 ROUNDING = 1e-12  # a spread below this is that of floating point
 MOST_EXACT = 14  # groups whose 2^n signs are all tried
 
@@ -86,53 +84,6 @@ def spreads(scores: Scores) -> Spreads:
     return Spreads(*(_spread(v) for v in (per_fold, per_volume, per_group, per_seed)))
 
 
-@dataclass(frozen=True)
-class Paired:
-    """An arm against the baseline, paired by volume and seed.
-
-    Attributes:
-        difference: Mean over groups, arm less baseline.
-        low: Lower end of the 95 % hierarchical bootstrap interval.
-        high: Its upper end.
-        groups: How many groups it rests on.
-        p_flip: Exact two-sided sign-flip test on the groups' differences.
-        p_wilcoxon: Exact two-sided Wilcoxon signed-rank test on the same.
-        p_least: The smallest p that either could give with so many groups.
-        effect: Cohen's d_z, the groups' mean difference over its standard deviation.
-        detectable: See `detectable`.
-    """
-
-    difference: float
-    low: float
-    high: float
-    groups: int
-    p_flip: float
-    p_wilcoxon: float
-    p_least: float
-    effect: float
-    detectable: float
-
-
-def compare(arm: Scores, baseline: Scores, seed: int = 0) -> Paired | None:
-    """Pairs two arms on the volumes that both have; None if there is none."""
-    tree = _differences(arm, baseline)
-    if not tree:
-        return None
-    by_group = group_means(tree)
-    low, high = bootstrap_interval(tree, seed)
-    return Paired(
-        difference=float(by_group.mean()),
-        low=low,
-        high=high,
-        groups=len(by_group),
-        p_flip=sign_flip(by_group, seed),
-        p_wilcoxon=wilcoxon(by_group, seed),
-        p_least=least_p(len(by_group)),
-        effect=effect_size(by_group),
-        detectable=detectable(by_group),
-    )
-
-
 def group_means(tree: Tree) -> Array:
     """Averages seeds within volumes, then volumes within groups: (groups,)."""
     return np.array([np.mean([seeds.mean() for seeds in group]) for group in tree])
@@ -147,22 +98,6 @@ def group_scores(scores: Scores) -> dict[str, float]:
 def group_differences(arm: Scores, baseline: Scores) -> Array:
     """Averages the paired differences of each group that both arms have: (groups,)."""
     return group_means(_differences(arm, baseline))
-
-
-def bootstrap_interval(tree: Tree, seed: int = 0) -> tuple[float, float]:
-    """Returns the 95 % percentile interval of the mean over groups.
-
-    Groups are drawn with replacement; for each drawn group its volumes; for each drawn volume its
-    seeds. With few groups such intervals are known to be too narrow.
-    """
-    draw = np.random.default_rng(seed)
-    picks = draw.integers(len(tree), size=(RESAMPLES, len(tree)))
-    means = np.empty(picks.shape)
-    for i, group in enumerate(tree):
-        mine = picks == i
-        means[mine] = _redrawn(group, int(mine.sum()), draw)
-    low, high = np.quantile(means.mean(1), [ALPHA / 2, 1 - ALPHA / 2])
-    return float(low), float(high)
 
 
 def sign_flip(differences: Array, seed: int = 0) -> float:
@@ -210,26 +145,13 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def effect_size(differences: Array) -> float:
     """Returns Cohen's d_z of paired samples; NaN where groups do not differ or there is one."""
-    sd = _spread(differences).sd
+    sd = deviation(differences)
     return float(differences.mean() / sd) if sd > ROUNDING else math.nan
 
 
-def detectable(differences: Array) -> float:
-    """Returns the smallest true difference that this study had a fair chance to show.
-
-    That is where a two-sided paired t-test at 5 % over so many groups, whose differences spread
-    as the observed ones do, has 80 % power (noncentral t; one comparison, so before any
-    correction). NaN for one group.
-    """
-    n, sd = len(differences), _spread(differences).sd
-    if n < 2 or sd <= ROUNDING:
-        return math.nan
-    critical = float(stats.t.ppf(1 - ALPHA / 2, n - 1))
-
-    def lacks(shift: float) -> float:
-        return float(stats.nct.sf(critical, n - 1, shift)) - POWER  # the far tail is below 1e-6
-
-    return float(brentq(lacks, 0.0, 4 * critical)) * sd / math.sqrt(n)
+def deviation(values: Array) -> float:
+    """Returns the standard deviation (ddof 1); NaN for one value."""
+    return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
 
 def mean_ranks(table: Array, *, higher_is_better: bool) -> Array:
@@ -279,21 +201,10 @@ def _by_volume(scores: Scores) -> dict[tuple[str, str], dict[str, float]]:
     return found
 
 
-def _redrawn(group: list[Array], count: int, draw: np.random.Generator) -> Array:
-    """Averages a group whose volumes, and their seeds, are drawn again: (count,)."""
-    picks = draw.integers(len(group), size=(count, len(group)))
-    means = np.empty(picks.shape)
-    for i, seeds in enumerate(group):
-        mine = picks == i
-        means[mine] = seeds[draw.integers(len(seeds), size=(int(mine.sum()), len(seeds)))].mean(1)
-    return np.asarray(means.mean(1), np.float64)
-
-
 def _mean_by(values: Array, names: Names) -> float:
     return float(np.mean([values[names == name].mean() for name in np.unique(names)]))
 
 
 def _spread(units: Sequence[float] | Sequence[np.floating] | Array) -> Spread:
     values = np.asarray(units, np.float64)
-    sd = float(values.std(ddof=1)) if len(values) > 1 else math.nan
-    return Spread(float(values.mean()), sd, len(values))
+    return Spread(float(values.mean()), deviation(values), len(values))

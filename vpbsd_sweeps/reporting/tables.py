@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from vpbsd.pipeline.arms import EXTERNAL, GROUPS, HEADINGS
 from vpbsd.pipeline.crossings import ON
-from vpbsd.pipeline.recipes import is_reference
-from vpbsd_sweeps.reporting.analysis import (
-    COLUMNS,
-    PRIMARY,
-    Comparison,
-    Row,
-    StudyAnalysis,
-    threshold_floor,
-)
+from vpbsd_sweeps.reporting.analysis import StudyAnalysis
 from vpbsd_sweeps.reporting.class_table import class_table
 from vpbsd_sweeps.reporting.code_table import code_table
+from vpbsd_sweeps.reporting.columns import COLUMNS, PRIMARY, heading
+from vpbsd_sweeps.reporting.comparisons import Comparison
 from vpbsd_sweeps.reporting.grid import (
     DIFFERS,
     NOTED,
@@ -34,10 +28,11 @@ from vpbsd_sweeps.reporting.grid import (
     p_value,
     signed,
 )
+from vpbsd_sweeps.reporting.notes import comparison_notes, main_notes
 from vpbsd_sweeps.reporting.pretraining_table import pretraining_table
-from vpbsd_sweeps.reporting.significance import ALPHA, Spread
+from vpbsd_sweeps.reporting.rows import Row, threshold_floor
+from vpbsd_sweeps.reporting.significance import Spread
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
-from vpbsd_sweeps.reporting.threshold import against_threshold
 from vpbsd_sweeps.reporting.verdict import verdict
 
 
@@ -101,7 +96,19 @@ def main_table(analysis: StudyAnalysis, arms: Sequence[str] | None = None) -> Gr
     if floor is not None:
         texts = [str(floor) if metric == PRIMARY else "" for metric in columns]
         items.append([Item(text) for text in ("best single threshold (knows the label)", *texts)])
-    return Grid(["arm", *columns.values()], items, list(_notes(analysis, rows)))
+    return Grid(["arm", *map(heading, columns)], items, list(main_notes(analysis, rows)))
+
+
+def caption(analysis: StudyAnalysis) -> str:
+    """Writes what a paper says above the main table."""
+    groups = {g for row in analysis.valid for t in row.trials for g in t.groups.values()}
+    volumes = {v for row in analysis.valid for t in row.trials for v in t.groups}
+    folds = analysis.records.identity["settings"]["protocol"]["folds"]
+    return (
+        f"Segmentation of {len(volumes)} test volumes of {len(groups)} groups in {folds} folds: "
+        f"{', '.join(analysis.columns.values())} of {len(analysis.rows)} methods (study "
+        f"{analysis.records.study})."
+    )
 
 
 def cost_table(analysis: StudyAnalysis) -> Grid:
@@ -143,10 +150,10 @@ def spread_table(analysis: StudyAnalysis) -> Grid:
 
 def comparison_table(analysis: StudyAnalysis) -> Grid:
     """Sets every arm against the baseline in every metric of the table."""
-    header = ["arm", "metric", "difference", "95 % interval", "groups", "least p"]
-    header += ["sign-flip p (Holm)", "Wilcoxon p (Holm)", "d_z", "detectable"]
+    header = ["arm", "metric", "difference", "95 % interval", "groups", "p", "corrected"]
+    header += ["sign-flip p", "Wilcoxon p", "d_z", "detectable"]
     rows = [_compared(analysis, c) for c in analysis.comparisons]
-    return Grid(header, rows, list(_comparison_notes(analysis)))
+    return Grid(header, rows, list(comparison_notes(analysis)))
 
 
 def links(row: Row, metric: str) -> tuple[Link, ...]:
@@ -175,110 +182,21 @@ def _marks(row: Row) -> str:
     return "".join(mark for mark, why in marks.items() if why)
 
 
-def _notes(analysis: StudyAnalysis, rows: Sequence[Row]) -> Iterator[str]:
-    identity = analysis.records.identity
-    protocol = identity["settings"]["protocol"]
-    how = "groups" if protocol["split"] == "group" else "regions in space"
-    groups = {g for row in analysis.valid for t in row.trials for g in t.groups.values()}
-    yield (
-        f"Mean ± standard deviation over {protocol['folds']} folds of {how}, "
-        f"{len(groups)} groups in all; {len(identity['seeds'])} student seed(s), averaged "
-        "within a fold; one teacher seed."
-    )
-    if protocol.get("train_groups") is not None:
-        yield (
-            f"{protocol['train_groups']} training group(s) per fold kept their labels (draw "
-            f"{protocol.get('draw', 0)}); the volumes of the others were unlabelled."
-        )
-    yield _rule_for_bold(analysis, rows)
-    yield _rule_for_marks(analysis)
-    yield from against_threshold(analysis)
-    for row in rows:
-        if row.void:
-            yield f"{VOID} {row.title}: left out of all averages; {row.void}."
-        if row.differs:
-            yield f"{DIFFERS} {row.title} differs from the baseline in {'; '.join(row.differs)}."
-        if row.partial:
-            yield f"{PARTIAL} {row.title}: {row.partial}; its numbers will change."
-        if row.unproven:
-            yield (
-                f"{UNPROVEN} {row.title}: unproven, so never bold nor the best: {row.unproven}; "
-                "L_dis claims nothing."
-            )
-        if row.note:
-            yield f"{NOTED} {row.title}: {row.note}."
-    yield from _seen(rows)
-
-
-def _seen(rows: Sequence[Row]) -> Iterator[str]:
-    """Says which masks of other tools may come from one that knows the test volumes."""
-    titles = [row.title for row in rows if row.may_have_seen]
-    if titles:
-        yield (
-            f"{SEEN} {', '.join(titles)}: may have been trained on these test volumes; no network "
-            "of this study was."
-        )
-
-
-def _rule_for_bold(analysis: StudyAnalysis, rows: Sequence[Row]) -> str:
-    references = [row.title for row in rows if is_reference(row.arm)]
-    apart = f"; {' and '.join(references)} set apart as reference" if references else ""
-    return (
-        f"Bold: best mean of the students, where p < {ALPHA} (as below) says that it beats "
-        f"{analysis.row(analysis.baseline).title}; none where it is within noise{apart}."
-    )
-
-
-def _rule_for_marks(analysis: StudyAnalysis) -> str:
-    """Says what the stars mean, and whether one could appear at all."""
-    title, count = analysis.row(analysis.baseline).title, len(analysis.comparisons)
-    if not count:
-        return f"Nothing was compared: {title}, the baseline, is void or the only arm that counts."
-    fewest = min(c.paired.groups for c in analysis.comparisons)
-    least = min(c.paired.p_least for c in analysis.comparisons)
-    possible = min(1.0, least * count)
-    hopeless = "" if possible < ALPHA else ", so that no mark can appear"
-    return (
-        f"* p < 0.05, ** p < 0.01 against {title}: exact sign-flip test over {fewest} groups, "
-        f"Holm-corrected over the {count} comparisons of the study. No p below "
-        f"{p_value(least)} is possible with so few, {p_value(possible)} once corrected{hopeless}."
-    )
-
-
-def _comparison_notes(analysis: StudyAnalysis) -> Iterator[str]:
-    yield from _seen(analysis.valid)
-    yield (
-        f"Arm less {analysis.row(analysis.baseline).title}, paired by volume and seed; the "
-        "independent unit is the group (seeds averaged within volumes, volumes within groups)."
-    )
-    yield (
-        "Interval: 95 %, hierarchical bootstrap (groups, then volumes, then seeds; 10 000 draws); "
-        "with few groups such intervals are too narrow. p: exact and two-sided over groups, each "
-        f"also Holm-corrected over all {len(analysis.comparisons)} rows; least p: the smallest "
-        "that so many groups can give."
-    )
-    yield (
-        "d_z: mean of the groups' differences over their standard deviation. Detectable: the true "
-        "difference that a paired t-test at 5 % would show with 80 % power, given so many groups "
-        "and the spread seen; uncorrected, so the least that can be hoped for."
-    )
-
-
 def _compared(analysis: StudyAnalysis, c: Comparison) -> list[Item]:
-    p = c.paired
     pair = (analysis.row(c.arm), analysis.row(analysis.baseline))
     runs = tuple(
         replace(link, label=f"{row.title}, {link.label}")
         for row in pair
         for link in links(row, c.metric)
     )
-    texts = [f"[{signed(p.low)}, {signed(p.high)}]", str(p.groups), p_value(p.p_least)]
-    texts += [f"{p_value(p.p_flip)} ({p_value(c.p_flip_holm)})"]
-    texts += [f"{p_value(p.p_wilcoxon)} ({p_value(c.p_wilcoxon_holm)})"]
-    texts += [_number(p.effect, 2), _number(p.detectable, 4)]
+    corrected = NOTHING if math.isnan(c.p) else p_value(c.p)
+    texts = [f"[{signed(c.test.low)}, {signed(c.test.high)}]" if c.test.groups > 1 else NOTHING]
+    texts += [str(c.test.groups), p_value(c.test.p), corrected]
+    texts += [p_value(c.p_flip), p_value(c.p_wilcoxon)]
+    texts += [_number(c.effect, 2), _number(c.detectable, 4)]
     seen = SEEN if analysis.row(c.arm).may_have_seen else ""
-    head = [Item(analysis.row(c.arm).title, mark=seen), Item(analysis.columns[c.metric])]
-    return [*head, Item(signed(p.difference), mark=c.mark, links=runs), *map(Item, texts)]
+    head = [Item(analysis.row(c.arm).title, mark=seen), Item(heading(c.metric))]
+    return [*head, Item(signed(c.test.difference), mark=c.mark, links=runs), *map(Item, texts)]
 
 
 def _spread(row: Row, spread: Spread) -> Item:

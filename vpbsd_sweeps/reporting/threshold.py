@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vpbsd.pipeline.arms import EXTERNAL, THRESHOLDS
-from vpbsd_sweeps.reporting.analysis import PRIMARY, StudyAnalysis, pair
+from vpbsd_sweeps.reporting.analysis import StudyAnalysis
+from vpbsd_sweeps.reporting.columns import PRIMARY
+from vpbsd_sweeps.reporting.grid import p_value, signed
+from vpbsd_sweeps.reporting.paired_t import paired_t
+from vpbsd_sweeps.reporting.rows import differences
 
 FAIR = "threshold"
 
@@ -23,10 +27,11 @@ def against_threshold(analysis: StudyAnalysis) -> Iterator[str]:
             f"No network beats a threshold: one chosen on the training groups reaches DSC "
             f"{floor:.3f}; the best student, {best.title}, {best.mean(PRIMARY):.3f}."
         )
-    paired = pair(best, fair, PRIMARY)
-    if paired is not None:
+    found = differences(best, fair, PRIMARY)
+    if found.size:
+        test = paired_t(found)
         yield (
             f"Best student, {best.title}, less the threshold of the training groups: DSC "
-            f"{paired.difference:+.4f} (95 % interval {paired.low:+.4f} to {paired.high:+.4f}, "
-            f"{paired.groups} groups, sign-flip p {paired.p_flip:.3f}, uncorrected)."
+            f"{signed(test.difference)} (95 % interval {signed(test.low)} to {signed(test.high)}, "
+            f"p {p_value(test.p)}, {test.groups} groups, uncorrected)."
         )

@@ -13,22 +13,12 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from vpbsd.errors import BadInput
-from vpbsd.overrides import nearest
-from vpbsd.pipeline.recipes import is_reference
-from vpbsd_sweeps.reporting.analysis import (
-    COLUMNS,
-    HIGHER_IS_BETTER,
-    PRIMARY,
-    Row,
-    StudyAnalysis,
-    differences,
-)
+from vpbsd_sweeps.reporting.analysis import VPBSD, StudyAnalysis
+from vpbsd_sweeps.reporting.columns import COLUMNS, HIGHER_IS_BETTER, sign
 from vpbsd_sweeps.reporting.grid import p_value, signed
-from vpbsd_sweeps.reporting.paired_t import MOST_GROUPS, PairedT, paired_t
-from vpbsd_sweeps.reporting.significance import ALPHA, detectable, holm, least_p, sign_flip
-
-ARM = "vpbsd"
+from vpbsd_sweeps.reporting.paired_t import MOST_GROUPS, PairedT, detectable, paired_t
+from vpbsd_sweeps.reporting.rows import Row, differences
+from vpbsd_sweeps.reporting.significance import ALPHA, least_p, sign_flip
 
 
 class Outcome(StrEnum):
@@ -92,33 +82,27 @@ class Verdict:
         return {name: _finite(value) for name, value in asdict(self).items()}
 
 
-def verdict(analysis: StudyAnalysis, metric: str = PRIMARY) -> Verdict:
-    """Answers whether VpbSD, else the best student, beats the baseline in the primary metric.
-
-    Raises:
-        BadInput: No table has such a metric, or this study did not measure it.
-    """
-    _check(analysis, metric)
-    base, students = analysis.row(analysis.baseline), _students(analysis)
-    own = next((row for row in students if row.arm == ARM), None)
-    candidates = [own] if own else _proven([row for row in students if row.spreads])
+def verdict(analysis: StudyAnalysis) -> Verdict:
+    """Answers whether VpbSD, else the best student, beats the baseline in the primary metric."""
+    base, metric = analysis.row(analysis.baseline), analysis.primary
+    own = next((row for row in analysis.students if row.arm == VPBSD), None)
     void = [row for row in [base, *([own] if own else [])] if row.void]
-    if not void and not candidates:
-        void = students
+    if not void and not analysis.candidates:
+        void = analysis.students
     if void:
         why = "; ".join(f"{row.title}: {row.void}" for row in void)
         says = f"Void: nothing can be said on {COLUMNS[metric]}. {why}."
         return Verdict(Outcome.VOID, says, metric, own.arm if own else "", base.arm)
-    if not candidates:
+    if not analysis.candidates:
         says = f"Cannot tell: there is no student to compare with {base.title}."
         return Verdict(Outcome.CANNOT_TELL, says, metric, "", base.arm)
-    return _compared(analysis, candidates, metric)
+    return _compared(analysis)
 
 
-def _compared(analysis: StudyAnalysis, candidates: list[Row], metric: str) -> Verdict:
+def _compared(analysis: StudyAnalysis) -> Verdict:
     """Tests the best candidate, corrected for how many there are."""
-    base, sign = analysis.row(analysis.baseline), 1 if metric in HIGHER_IS_BETTER else -1
-    best, family = max(candidates, key=lambda r: (sign * r.mean(metric), r.arm)), len(candidates)
+    base, metric = analysis.row(analysis.baseline), analysis.primary
+    best, family = analysis.leader(analysis.candidates), len(analysis.candidates)
     found = differences(best, base, metric)
     if not found.size:
         says = f"Cannot tell: {best.title} and {base.title} share no test volume."
@@ -126,7 +110,7 @@ def _compared(analysis: StudyAnalysis, candidates: list[Row], metric: str) -> Ve
     test, flip = paired_t(found, family), min(1.0, family * sign_flip(found))
     outcome = Outcome.CANNOT_TELL
     if test.tells:
-        outcome = Outcome.BETTER if sign * test.difference > 0 else Outcome.WORSE
+        outcome = Outcome.BETTER if sign(metric) * test.difference > 0 else Outcome.WORSE
     measured = outcome
     if best.unproven and outcome is Outcome.BETTER:
         outcome = Outcome.CANNOT_TELL
@@ -136,6 +120,8 @@ def _compared(analysis: StudyAnalysis, candidates: list[Row], metric: str) -> Ve
     lines += [*_unproven(best, measured), *_exact(measured, test, flip, family)]
     lines += _outlook(measured, test, seen, family)
     sofar = "So far, of an unfinished study: " if best.partial or base.partial else ""
+    if metric != analysis.records.primary:
+        lines.append(f"(The study had declared {COLUMNS[analysis.records.primary]} to decide.)")
     return Verdict(
         outcome=outcome,
         sentence=sofar + " ".join(lines),
@@ -147,44 +133,17 @@ def _compared(analysis: StudyAnalysis, candidates: list[Row], metric: str) -> Ve
         p_sign_flip=flip,
         detectable=seen,
         unproven=best.unproven,
-        secondary=_secondary(analysis, {(row.arm, metric) for row in candidates}),
+        secondary=_secondary(analysis),
     )
 
 
-def _check(analysis: StudyAnalysis, metric: str) -> None:
-    if metric not in COLUMNS:
-        raise BadInput(
-            f"--primary {metric}: no table has such a metric{nearest(metric, list(COLUMNS))}; "
-            f"there are {', '.join(COLUMNS)}"
-        )
-    if analysis.valid and metric not in analysis.columns:
-        raise BadInput(
-            f"--primary {metric}: this study did not measure it; it has "
-            f"{', '.join(analysis.columns)}"
-        )
-
-
-def _students(analysis: StudyAnalysis) -> list[Row]:
-    others = (row for row in analysis.rows if row.arm != analysis.baseline)
-    return [row for row in others if not is_reference(row.arm)]
-
-
-def _proven(rows: list[Row]) -> list[Row]:
-    """Leaves the unproven out, if others are left."""
-    return [row for row in rows if not row.unproven] or rows
-
-
-def _secondary(analysis: StudyAnalysis, primary: set[tuple[str, str]]) -> tuple[Secondary, ...]:
-    base, tests = analysis.row(analysis.baseline), dict[tuple[str, str], PairedT]()
-    for row in _students(analysis):
-        for metric in analysis.columns if row.spreads else ():
-            found = differences(row, base, metric)
-            if found.size and (row.arm, metric) not in primary:
-                tests[row.arm, metric] = paired_t(found)
-    corrected = holm([t.p for t in tests.values()])
+def _secondary(analysis: StudyAnalysis) -> tuple[Secondary, ...]:
     return tuple(
-        Secondary(*place, t.difference, t.low, t.high, t.p, p)
-        for (place, t), p in zip(tests.items(), corrected, strict=True)
+        Secondary(
+            c.arm, c.metric, c.test.difference, c.test.low, c.test.high, c.test.p, p_holm=c.p
+        )
+        for c in analysis.comparisons
+        if c.family == "secondary"
     )
 
 

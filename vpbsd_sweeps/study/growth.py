@@ -16,6 +16,7 @@ IDENTITY = "study.json"
 GROWS = ("arms", "seeds", "external")
 WHY = {
     "data": "data: other volumes, labels or groups than before",
+    "primary": "{}, and the metric that decides is chosen before results are seen",
     "settings.protocol.folds": "{}, and then each volume is tested by other networks",
 }
 """Field -> how its change is described, where both values alone say too little."""
@@ -35,6 +36,7 @@ def grown(study: Study, known: Mapping[str, Any] | None) -> Study:
     """
     if known is None:
         return study
+    study = replace(study, primary=study.primary or known.get("primary"))
     changed = [_described(line) for line in differences(_fixed(study.identity), _fixed(known))]
     if changed:
         raise BadInput(

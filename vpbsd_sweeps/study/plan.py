@@ -14,6 +14,7 @@ from vpbsd_sweeps.execution.slices import ON_GPUS
 from vpbsd_sweeps.store.results import State, Store
 from vpbsd_sweeps.study.growth import IDENTITY, grown, growth
 from vpbsd_sweeps.study.inventory import FAMILIES, Inventory, look_up
+from vpbsd_sweeps.study.places import stage_places
 from vpbsd_sweeps.study.study import Study, Trial
 from vpbsd_sweeps.study.void import examined_by, voided_by
 from vpbsd_sweeps.units import hours, volume
@@ -173,11 +174,26 @@ def outline(plan: Plan, earlier: Mapping[str, Any] | None = None) -> dict[str, A
         plan: Of the study.
         earlier: Its outline before it grew: what was trained since then is its own work.
     """
-    made = outlined(plan.inventory, [(trial.arm, trial.stage) for trial in plan.study.trials])
+    trials = plan.study.trials
+    made = outlined(plan.inventory, [(trial.arm, trial.stage) for trial in trials])
+    for known, trial in zip(made["trials"], trials, strict=True):
+        known["fold"] = trial.fold
+    places = stage_places(plan.study)
+    for stage in made["stages"]:
+        stage["label"] = placed(stage["label"], places.get(stage["key"]))
     before = {stage["key"]: stage["before"] for stage in (earlier or {"stages": ()})["stages"]}
     for stage in made["stages"]:
         stage["before"] = before.get(stage["key"], stage["before"])
     return made
+
+
+def placed(label: str, place: str | None) -> str:
+    """Writes a stage's label with its folds and seed behind it, where it has any.
+
+    >>> placed("vpbsd", "fold 1, seed 2"), placed("time light_unet", "")
+    ('vpbsd, fold 1, seed 2', 'time light_unet')
+    """
+    return f"{label}, {place}" if place else label
 
 
 def outlined(inventory: Inventory, trials: Sequence[tuple[str, Stage]]) -> dict[str, Any]:
@@ -190,7 +206,8 @@ def outlined(inventory: Inventory, trials: Sequence[tuple[str, Stage]]) -> dict[
     Returns:
         ``stages``: key, family, label, ``guess`` in seconds, ``before`` (stored before it ran)
         and ``asked`` (trials and timings that need it) of each; ``trials``: arm, key, the keys of
-        stages that would void it, and of those that would leave it unproven.
+        stages that would void it, and of those that would leave it unproven; of a study also
+        the fold.
     """
     costs, states = inventory.costs(), inventory.states
     needed = Counter(stage.key for _, last in trials for stage in last.lineage())

@@ -64,6 +64,7 @@ class Study:
         timed: Whether each network's time per block is measured too.
         choices: Fold -> what was chosen on its training groups; changes the settings there.
         external: Masks of other tools; each is one of the arms.
+        primary: The metric that decides, if it was declared; it changes no stage.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Study:
     timed: bool = False
     choices: Mapping[int, Overrides] = field(default_factory=dict)
     external: tuple[ExternalMasks, ...] = ()
+    primary: str | None = None
 
     @cached_property
     def folds(self) -> tuple[Fold, ...]:
@@ -155,7 +157,8 @@ class Study:
             "seeds": list(self.seeds),
             "teacher_seed": self.teacher_seed,
             "timed": self.timed,
-            **({"external": masks} if masks else {}),  # older identities have none
+            **({"external": masks} if masks else {}),  # older identities have neither
+            **({"primary": self.primary} if self.primary else {}),
         }
 
 

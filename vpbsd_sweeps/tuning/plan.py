@@ -31,5 +31,5 @@ def plan_lines(search: Search, store: Store, trials: int) -> Iterator[str]:
     yield f"students       {trials:>5} at {hours(cheap)} with evaluation, over all folds and seeds"
     yield (
         f"work at most {hours(teachers * dear + trials * cheap)}, less what is stored and what "
-        f"halving stops; a teacher per trial {hours(trials * (dear + cheap))} ({stock.basis})"
+        f"is stopped early; a teacher per trial {hours(trials * (dear + cheap))} ({stock.basis})"
     )

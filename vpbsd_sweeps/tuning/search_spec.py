@@ -121,7 +121,9 @@ class Search:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What makes the search this search; the number of trials may grow."""
-        usual = scheduler_of(self.sampler, None)  # what all searches had before it was a choice
+        # Absent means today's default: searches that began under successive halving, before there
+        # was a choice, go on under that too.
+        usual = scheduler_of(self.sampler, None)
         chosen = {str(fold): dict(overrides) for fold, overrides in self.choices.items()}
         return {
             **({"choices": chosen} if chosen else {}),

@@ -1,0 +1,74 @@
+"""Time left by hand: schedules, paces of families, and how much longer all of it takes."""
+
+import pytest
+
+from vpbsd_sweeps.execution.events import StageState, StageStatus
+from vpbsd_sweeps.execution.slices import ON_CORES, ON_GPUS
+from vpbsd_sweeps.monitor.time_left import Task, TimeLeft, makespan
+
+CHAIN = [
+    Task("t0", "fine-tuning", 10.0),
+    Task("t1", "fine-tuning", 10.0),
+    Task("s0", "student", 4.0, ("t0",)),
+    Task("s1", "student", 4.0, ("t1",)),
+    Task("e0", "evaluation", 1.0, ("s0",)),
+    Task("e1", "evaluation", 1.0, ("s1",)),
+]
+
+
+@pytest.mark.parametrize(
+    ("slices", "at_once", "seconds"),
+    [
+        (ON_CORES, 1, 30.0),  # one after the other
+        (ON_CORES, 2, 25.0),  # teachers share a lane: 10, 20, then s1 and e1
+        (ON_GPUS, 4, 25.0),  # a teacher takes the whole GPU: four students' slices
+        (ON_GPUS, 8, 15.0),  # two GPUs: both folds side by side
+    ],
+)
+def test_a_schedule_by_hand(slices, at_once, seconds):
+    assert makespan(CHAIN, at_once, slices) == seconds
+
+
+def test_upstream_that_is_not_among_them_is_done():
+    assert makespan(CHAIN[2:], 2) == 5.0
+    assert makespan([], 2) == 0.0
+
+
+def status(key, family, state, share, seconds):
+    return StageStatus(key, family, key, state, share, 1, seconds, "")
+
+
+def test_a_family_goes_on_as_it_began():
+    """Of 6 students guessed at 10 s one after the other, two took 30: the four left take 120."""
+    students = [Task(f"s{n}", "student", 10.0) for n in range(6)]
+    left = TimeLeft(students, 1)
+    assert left.seconds([], 0.0) == 60.0
+    ran = [status(f"s{n}", "student", StageState.RUNNING, 0.99, 30.0) for n in range(2)]
+    left.seconds(ran[:1], 30.0)
+    left.seconds(ran[1:], 60.0)
+    stored = [status(f"s{n}", "student", StageState.STORED, 1.0, 999.0) for n in range(2)]
+    assert left.seconds(stored, 60.0) == pytest.approx(120.0), "their clocks go on when they end"
+
+
+def test_a_running_stage_counts_by_its_own_pace():
+    """A quarter in 20 s: 60 s to come, whatever was guessed."""
+    left = TimeLeft([Task("s", "student", 10.0)], 2)
+    running = [status("s", "student", StageState.RUNNING, 0.25, 20.0)]
+    assert left.seconds(running, 20.0) == pytest.approx(60.0)
+
+
+def test_what_lies_between_stages_is_counted_too():
+    """Two of four stages of 10 s took 40 s of the clock: so do the others."""
+    left = TimeLeft([Task(f"s{n}", "student", 10.0) for n in range(4)], 1)
+    for n in range(2):
+        left.seconds([status(f"s{n}", "student", StageState.RUNNING, 0.99, 10.0)], 20.0)
+    stored = [status(f"s{n}", "student", StageState.STORED, 1.0, 20.0) for n in range(2)]
+    assert left.seconds(stored, 40.0) == pytest.approx(40.0)
+
+
+def test_an_unknown_family_goes_by_all_others():
+    tasks = [Task("t", "targets", 1.0), Task("e", "evaluation", 5.0, ("t",))]
+    left = TimeLeft(tasks, 1)
+    left.seconds([status("t", "targets", StageState.RUNNING, 0.9, 3.0)], 3.0)
+    stored = [status("t", "targets", StageState.STORED, 1.0, 3.0)]
+    assert left.seconds(stored, 3.0) == pytest.approx(15.0)
