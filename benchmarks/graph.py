@@ -4,8 +4,8 @@
 
 Both start from a mask in memory and end with a table of segments with lengths and radii; runs take
 turns, medians are printed, by the clock and of processor time, which other work on the machine
-does not stretch. The other side holds the whole volume at once and prunes nothing; ours goes through
-blocks, fills holes, prunes, smooths, and verifies that the blocks' answer is the whole volume's.
+does not stretch. The other side holds the whole volume at once and prunes nothing; ours goes
+through blocks, fills holes, prunes, smooths, and verifies that the answer is the whole volume's.
 Needs `pip install skan`.
 """
 

@@ -33,5 +33,6 @@ def made(tmp_path, mask, spacing=(1.0, 1.0, 1.0), name="graph", **options):
     if not (data / "mask.ome.zarr").exists():
         write_array(data, "mask", mask.astype(np.uint8), spacing_um=spacing, group="g")
     out = tmp_path / name
+    options = {"workers": 1} | options
     summary = graph(data / "mask.ome.zarr", out, **options)
     return summary, read_parquet(out / "segments.parquet"), read_parquet(out / "nodes.parquet")

@@ -138,15 +138,15 @@ def test_tables_hang_together(tmp_path):
     assert np.array_equal(file.points[:, ::-1].astype(np.float32), places)
 
 
-def written(tmp_path, mask, blocks=1):
-    """A mask as `segment` writes it, perhaps in part."""
-    info = write_array(
-        tmp_path / "data", "v", mask.astype(np.uint8), spacing_um=(2.0, 1.0, 1.0), group="g"
-    )
-    file = MaskFile(tmp_path / "m.ome.zarr", info, {"model": "a"}, 256, probability=False)
-    whole = tuple(slice(0, n) for n in mask.shape)
-    if blocks:
-        file.write(whole, mask.astype(np.uint8), mask.astype(np.float32))
+def written(tmp_path, mask, *, whole=True):
+    """A mask as `segment` writes it, or only begins to."""
+    voxels = mask.astype(np.uint8)
+    info = write_array(tmp_path / "data", "v", voxels, spacing_um=(2.0, 1.0, 1.0), group="g")
+    file = MaskFile(tmp_path / "m.ome.zarr", info, {"model": "a"}, 256)
+    if whole:
+        block = tuple(slice(0, n) for n in mask.shape)
+        file.commit(block, file.write(block, mask.astype(np.float32)))
+        file.write_levels()
     return tmp_path / "m.ome.zarr"
 
 
@@ -161,7 +161,7 @@ def test_a_mask_of_segment_states_its_voxel_size(tmp_path):
 
 def test_an_unfinished_or_damaged_mask_is_refused(tmp_path):
     mask = vessels((32, 64, 72))
-    path = written(tmp_path, mask, blocks=0)
+    path = written(tmp_path, mask, whole=False)
     with pytest.raises(BadInput, match="not finished, 1 of 1 blocks"):
         graph(path, tmp_path / "g")
     assert not (tmp_path / "g").exists()
@@ -194,6 +194,12 @@ def test_another_output_is_refused(tmp_path):
     (tmp_path / "mine").mkdir()
     with pytest.raises(BadInput, match="choose another name"):
         made(tmp_path, mask, name="mine")
+
+
+@pytest.mark.parametrize("least", [0.0, -1.0, float("nan")])
+def test_a_minimum_is_positive(tmp_path, least):
+    with pytest.raises(BadInput, match="--min-length"):
+        graph(tmp_path / "mask", tmp_path / "g", min_length_um=least)
 
 
 def test_it_goes_on_where_it_was_stopped(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vpbsd.cli import command_parser
+from vpbsd.errors import BadInput
 
 
 def main() -> None:
@@ -33,8 +34,10 @@ def main() -> None:
         help="leave out spurs and components shorter than this (default 10)",
     )
     parser.add_argument("--image", type=Path, metavar="IN", help="show this behind the graph")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes")
     args = parser.parse_args()
+    if args.workers is not None and args.workers < 1:
+        raise BadInput(f"--workers {args.workers}: give 1 or more")
     from vpbsd.graphs.graph import graph
 
     summary = graph(

@@ -10,6 +10,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 from vpbsd.cli import command_parser
+from vpbsd.errors import BadInput
 
 
 def main() -> None:
@@ -24,8 +25,10 @@ def main() -> None:
     parser.add_argument("--names", type=Path, metavar="CSV", help="names: columns id and name")
     _add_voxel_size(parser, "--spacing", "the mask")
     _add_voxel_size(parser, "--atlas-spacing", "the atlas")
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes")
     args = parser.parse_args()
+    if args.workers is not None and args.workers < 1:
+        raise BadInput(f"--workers {args.workers}: give 1 or more")
     from vpbsd.graphs.regions import regions
 
     table = regions(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,27 +43,37 @@ class Skeleton:
     left_out: int
 
 
-def skeletonise(read: Read, shape: Shape, spacing_um: Spacing, core: Slices) -> Skeleton:
+def skeletonise(
+    read: Read, shape: Shape, spacing_um: Spacing, core: Slices, halo: int = HALO
+) -> Skeleton:
     """Finds the centre lines in a block.
 
-    The answer is that of the whole volume: what is read around the block is widened until nothing
-    in it is open (see `thinning`), or `WIDEST` is reached.
+    The answer is that of the whole volume: where something is open (see `thinning`), the block is
+    halved along each axis, and twice as much is read around, until `WIDEST` is reached.
 
     Args:
         read: Reads a box of the mask.
         shape: Of the volume, (z, y, x).
         spacing_um: Voxel size along z, y, x.
         core: The block, its sides longer than `HOLE` unless it ends with the volume.
+        halo: Voxels that are read around it.
     """
     if not read(core).any():  # it is larger than a hole, or at the volume's end
         nothing = np.zeros(0)
         return Skeleton(nothing.astype(np.int64), nothing.astype(np.int32), nothing, 0, 0)
-    halo = HALO
-    while True:
-        found = _with_halo(read, shape, spacing_um, core, halo)
-        if found.left_out == 0 or halo >= WIDEST:
-            return found
-        halo *= 2
+    found = _with_halo(read, shape, spacing_um, core, halo)
+    if found.left_out == 0 or halo >= WIDEST:
+        return found
+    parts = [skeletonise(read, shape, spacing_um, part, 2 * halo) for part in _halves(core)]
+    index = np.concatenate([part.index for part in parts])
+    order = np.argsort(index)
+    return Skeleton(
+        index[order],
+        np.concatenate([part.code for part in parts])[order],
+        np.concatenate([part.radius_um for part in parts])[order],
+        sum(part.vessel for part in parts),
+        sum(part.left_out for part in parts),
+    )
 
 
 def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -139,6 +150,18 @@ def _with_halo(read: Read, shape: Shape, spacing_um: Spacing, core: Slices, halo
         doubtful |= sides[1] & (radius > (n - at) * side)
     left_out = int(np.count_nonzero(state == OPEN) + np.count_nonzero(doubtful))
     return Skeleton(index, code, np.round(radius, 3), vessel, left_out)
+
+
+def _halves(core: Slices) -> list[Slices]:
+    """Cuts a block in the middle of all axes that are long enough."""
+    cuts = [
+        [b.start, b.start + (b.stop - b.start) // 2, b.stop]
+        if b.stop - b.start >= 4 * HOLE
+        else [b.start, b.stop]
+        for b in core
+    ]
+    sides = ([slice(a, b) for a, b in pairwise(cut)] for cut in cuts)
+    return [triple(part) for part in product(*sides)]
 
 
 def _around(box: Slices, margin: int, shape: Shape) -> Slices:

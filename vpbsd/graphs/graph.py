@@ -5,12 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +26,7 @@ from vpbsd.graphs.source import MaskVolume, opened_mask
 from vpbsd.graphs.summary import summarise
 from vpbsd.graphs.tables import Columns, write_tables
 from vpbsd.graphs.vtk import write_vtu
+from vpbsd.graphs.workers import each, room
 from vpbsd.graphs.workplace import Workplace, load_block, save_block
 from vpbsd.inference.mask import alone
 from vpbsd.inference.source import imported
@@ -52,7 +50,7 @@ def graph(
     *,
     spacing_um: Spacing | None = None,
     min_length_um: float = MIN_LENGTH_UM,
-    workers: int = 1,
+    workers: int | None = None,
     side: int = SIDE,
     image: str | Path | None = None,
 ) -> dict[str, Any]:
@@ -65,7 +63,7 @@ def graph(
         out: The folder, made or continued.
         spacing_um: Voxel size along z, y, x where the mask states none.
         min_length_um: Spurs and components shorter than this are left out.
-        workers: Processes; each takes about a gigabyte.
+        workers: Processes; None: one per core, as many as there is memory for.
         side: Of a block; the result does not depend on it.
         image: What the mask was made of, for the picture; None: the mask is shown.
 
@@ -79,6 +77,8 @@ def graph(
     out = Path(out)
     if side <= HOLE:
         raise BadInput(f"blocks of {side} voxels are too small: give more than {HOLE}")
+    if not 0 < min_length_um < float("inf"):
+        raise BadInput(f"--min-length {min_length_um:g}: give micrometres above 0")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -140,49 +140,20 @@ def blocks(shape: tuple[int, int, int], side: int) -> list[Slices]:
 
 
 def _blocks_computed(
-    volume: MaskVolume, spacing: Spacing, work: Workplace, workers: int, side: int
+    volume: MaskVolume, spacing: Spacing, work: Workplace, workers: int | None, side: int
 ) -> None:
     every = blocks(volume.shape, side)
     left = [block for block in every if not work.finished(block)]
     finished = before = len(every) - len(left)
     began = time.monotonic()
     tasks = [(volume, spacing, block, work.place(block)) for block in left]
-    for _ in _run(tasks, min(workers, len(tasks))):
+    for _ in each(_compute, tasks, min(workers or room(), len(tasks))):
         finished += 1
         rest = (time.monotonic() - began) / (finished - before) * (len(every) - finished)
         print(f"block {finished}/{len(every)}, about {rest:.0f} s left", file=sys.stderr)
 
 
-Task = tuple[MaskVolume, Spacing, Slices, Path]
-
-
-def _run(tasks: list[Task], workers: int) -> Iterator[None]:
-    """Computes blocks, in this process or in several, and yields after each."""
-    if workers <= 1:
-        for task in tasks:
-            yield _compute(task)
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    waiting: set[Future[None]] = set()
-    try:
-        for task in tasks:
-            waiting.add(pool.submit(_compute, task))
-            while len(waiting) >= 2 * workers:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
-    except BrokenProcessPool:
-        raise BadInput(
-            "a worker process has died, perhaps for want of memory: the same command with fewer "
-            "--workers goes on"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _compute(task: Task) -> None:
+def _compute(task: tuple[MaskVolume, Spacing, Slices, Path]) -> None:
     """Finds the centre lines of a block, and stores them."""
     volume, spacing, block, place = task
     volume.check(block)

@@ -50,7 +50,7 @@ def regions(  # noqa: PLR0913 (what is optional has a name of its own)
     names: str | Path | None = None,
     spacing_um: Spacing | None = None,
     atlas_um: Spacing | None = None,
-    workers: int = 1,
+    workers: int | None = None,
 ) -> Columns:
     """Writes what each region of an atlas holds: regions.csv, regions.parquet and regions.png.
 

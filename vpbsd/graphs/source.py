@@ -116,7 +116,7 @@ def _of_segment(path: Path) -> MaskVolume | None:
             "command of segment again"
         )
     (image,) = ome["multiscales"]
-    (scale,) = image["datasets"][0]["coordinateTransformations"]
+    scale = image["datasets"][0]["coordinateTransformations"][0]
     known = "unit" in image["axes"][0]
     return MaskVolume(
         name=path.name,

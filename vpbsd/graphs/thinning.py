@@ -61,17 +61,17 @@ class Thinning:
         self._steps = [int(np.dot(step, strides)) for step in OFFSETS]
         self._shape = shape
         self._origin = origin
-        self._late = _by_level(levels.late)
-        self._unsure = _by_level(np.where(levels.early == levels.late, 0, levels.early))
-        self._last = int(levels.late.max(initial=0))
+        sure = levels.early == levels.late
+        self._sure = _by_level(np.where(sure, levels.late, 0))
+        self._unsure = _by_level(np.where(sure, 0, levels.early))
 
     def run(self) -> None:
         """Thins the block; `state` then holds what is left, and what is open."""
         held = np.zeros(0, np.int64)
-        for level in range(1, self._last + 1):
+        for level in sorted({*self._sure, *self._unsure}):
             opened = self._padded(self._unsure.get(level))
             self._flat[opened] = OPEN
-            new = self._padded(self._late.get(level))
+            new = self._padded(self._sure.get(level))
             self._tell(opened)
             todo = np.concatenate([new, held[self._changed[held]]])
             held = np.concatenate([held, new])
