@@ -134,8 +134,9 @@ class FileStore:
         """Returns a word that only this folder bears, written on first use; "" at a remote URL."""
         if not self.is_local:
             return ""
-        with suppress(FileExistsError):
-            self.create(MARK, uuid4().hex.encode())
+        if self.read(MARK) is None:
+            with suppress(FileExistsError):
+                self.create(MARK, uuid4().hex.encode())
         return (self.read(MARK) or b"").decode()
 
     def check_mark(self, mark: str) -> None:
