@@ -18,7 +18,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -208,8 +208,12 @@ def memory(number: int) -> None:
 
 def titled(name: str) -> list[psutil.Process]:
     """Finds processes below this one by their title."""
-    below = psutil.Process().children(recursive=True)
-    return [process for process in below if " ".join(process.cmdline()).startswith(name)]
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if " ".join(process.cmdline()).startswith(name):
+                found.append(process)
+    return found
 
 
 def megabytes(process: psutil.Process) -> float:

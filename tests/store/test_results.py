@@ -187,10 +187,12 @@ def test_a_commit_that_is_killed_leaves_no_result(tmp_path, folder, place):
     assert content(store.open("ab")) == content(folder)
 
 
-def test_a_folder_of_the_same_name_on_another_node_is_refused(tmp_path):
+def test_a_folder_of_the_same_name_on_another_node_is_refused(tmp_path, monkeypatch):
     store = Store(str(tmp_path / "store"))
     mark = store.files.mark()
-    assert mark == store.files.mark(), "written once"
+    with monkeypatch.context() as patch:  # asked for each stage
+        patch.setattr(store.files, "create", lambda *_: pytest.fail("written once"))
+        assert mark == store.files.mark()
     Store(store.url).files.check_mark(mark)
     os.rename(store.url, tmp_path / "moved")  # what stands here now is not that folder
     with pytest.raises(BadInput, match=rf"{store.url} is not the same folder on node .* s3://"):

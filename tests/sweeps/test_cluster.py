@@ -30,17 +30,17 @@ def order(toy):
     return JobChain(toy.label, tuple(job_of(stage) for stage in toy.lineage()))
 
 
-def fly(toys, store, at_once=6):
+def fly(toys, store, at_once=3):  # each is a process that imports Tune
     seen = []
     outcomes = run_trials([order(t) for t in toys], store, SLICES, at_once, seen.append)
     return outcomes, seen
 
 
 def test_many_trials_train_a_shared_teacher_once(tmp_path, diary):
-    """Ten trials, six alive at once, on two cores: the teacher's four epochs run once."""
+    """Five trials, three alive at once, on two cores: the teacher's four epochs run once."""
     store = Store(str(tmp_path / "store"))
     teacher = Toy("teacher", diary, family="pre-training", seconds=0.3)
-    toys = [Toy(f"student{i}", diary, {"start": teacher}) for i in range(10)]
+    toys = [Toy(f"student{i}", diary, {"start": teacher}) for i in range(5)]
     outcomes, views = fly(toys, store)
     assert outcomes == {toy.label: ("finished", "") for toy in toys}
     runs = Counter(line.split()[0] for line in diary.read_text().splitlines())
@@ -105,7 +105,7 @@ def test_stages_of_one_lane_never_run_side_by_side(tmp_path, diary):
 
 
 def test_stages_fill_every_core_while_trials_wait(tmp_path, diary):
-    """Two cores, six trials alive: coordinators must not take the second core away."""
+    """Two cores, three trials alive: coordinators must not take the second core away."""
     store = Store(str(tmp_path / "store"))
-    _, views = fly([Toy(f"s{i}", diary, seconds=0.6) for i in range(6)], store)
+    _, views = fly([Toy(f"s{i}", diary, seconds=0.6) for i in range(3)], store)
     assert max(sum(v.state == "running" for v in seen) for seen in views) == 2

@@ -134,8 +134,9 @@ class FileStore:
         """Returns a word that only this folder bears, written on first use; "" at a remote URL."""
         if not self.is_local:
             return ""
-        with suppress(FileExistsError):
-            self.create(MARK, uuid4().hex.encode())
+        if self.read(MARK) is None:
+            with suppress(FileExistsError):
+                self.create(MARK, uuid4().hex.encode())
         return (self.read(MARK) or b"").decode()
 
     def check_mark(self, mark: str) -> None:
@@ -162,14 +163,14 @@ class FileStore:
     @asks_store()
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
         """Returns the contents of many files at once, without those that are not there."""
-        paths = {self.path(name): name for name in names}
-        if not paths:
-            return {}
-        found = self.fs.cat(list(paths), on_error="return", **self._small)
-        for answer in found.values():
+        wanted = list(names)
+        paths = [self.path(name) for name in wanted]  # as they are: `cat` would expand brackets
+        found = self.fs.cat_ranges(paths, None, None, on_error="return", **self._small)
+        for answer in found:
             if isinstance(answer, Exception) and not isinstance(answer, FileNotFoundError):
                 raise answer  # nobody knows whether it is there
-        return {paths[p]: answer for p, answer in found.items() if isinstance(answer, bytes)}
+        both = zip(wanted, found, strict=True)
+        return {name: answer for name, answer in both if isinstance(answer, bytes)}
 
     @asks_store()
     def write(self, name: str, content: Path | bytes) -> None:
