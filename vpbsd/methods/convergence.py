@@ -34,9 +34,9 @@ class Convergence(nn.Module):
         """Takes in the objective of one more step."""
         mean = self.recent.mean()
         still = (value.double() - mean).abs() <= CLOSE * mean.abs()
-        if self.at < 0 and self.seen >= WINDOW and still:
-            self.at.copy_(self.seen)
-        self.recent[self.seen % WINDOW] = value.double()
+        first = (self.at < 0) & (self.seen >= WINDOW) & still
+        self.at.copy_(torch.where(first, self.seen, self.at))  # without asking: no device waits
+        self.recent.index_copy_(0, (self.seen % WINDOW)[None], value.double()[None])
         self.seen += 1
 
     @property

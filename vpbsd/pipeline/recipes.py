@@ -137,6 +137,7 @@ def is_reference(arm: str) -> bool:
 def light_unet(s: Settings, fold: Fold, seed: int, label: str) -> Stage:
     """Builds the supervised student alone, for which no teacher need be possible."""
     s = planned(s, fold.train)
+    _refuse_odd_sides(s, "light_unet")
     train = train_config(s, SupervisedConfig(network=s.student.network), s.student.optim, None)
     return Stage(train, {"labelled": fold.train}, {}, seed, label)
 
