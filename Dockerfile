@@ -7,7 +7,7 @@ WORKDIR /opt/vpbsd
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY vpbsd vpbsd
 COPY vpbsd_sweeps vpbsd_sweeps
-RUN pip install --no-cache-dir --constraint constraints.txt ".[s3,gcs,server,itk]"
+RUN pip install --no-cache-dir --constraint constraints.txt ".[s3,gcs,server,itk,onnx,graph]"
 
 # What libraries keep for themselves; whoever runs the image may have no home in it.
 ENV HOME=/tmp MPLCONFIGDIR=/tmp/matplotlib

@@ -104,7 +104,7 @@ def test_volumes_that_mean_different_things_are_refused(volumes, tmp_path):
 
 def test_a_row_has_the_mean_and_each_class_by_hand(volumes, settings):
     part, truth = whole_volume(volumes[0]), organ(0)[1]
-    row, pictures = measure_part(part, np.where(truth == 1, 1, 0), settings.data)
+    row, pictures = measure_part(part, np.where(truth == 1, 1, 0))
     assert (row["dsc_anterior"], row["dsc_posterior"], row["dsc"]) == (1, 0, 0.5)
     assert row["threshold_dsc_posterior"] == 1, "the brightest box"
     assert sorted(pictures) == [

@@ -16,7 +16,7 @@ from vpbsd.evaluation.metrics import best_threshold, measure
 from vpbsd.evaluation.overlays import Scene, display_range, overlay, projections, strip
 from vpbsd.evaluation.pictures import Picture
 from vpbsd.inference.decision import label_of
-from vpbsd.inference.sliding_window import predict_part, reader
+from vpbsd.inference.sliding_window import predict_part
 
 
 def evaluate(
@@ -40,12 +40,10 @@ def evaluate(
     """
     for part in parts:
         probability = predict_part(network, part, data, precision, stride)
-        yield measure_part(part, label_of(probability), data)
+        yield measure_part(part, label_of(probability))
 
 
-def measure_part(
-    part: Part, prediction: NDArray[np.generic], data: Data
-) -> tuple[Row, dict[str, Picture]]:
+def measure_part(part: Part, prediction: NDArray[np.generic]) -> tuple[Row, dict[str, Picture]]:
     """Measures a prediction, whoever made it: metrics, the best threshold's Dice, pictures.
 
     That Dice is the floor: its threshold is chosen with the label, on raw intensities. No trained
@@ -54,15 +52,14 @@ def measure_part(
     Args:
         part: Labelled.
         prediction: (z, y, x) of the part: numbers of classes.
-        data: Its clip percentile, at which the pictures show the image.
 
     Returns:
         A row (``volume``, ``group``, `metrics.measure`, ``threshold_dsc``) and pictures by name.
         Where there are more classes than one the metrics are their mean, each has its own beside
         (``dsc_anterior``), and pictures of its own.
     """
-    image, raw, truth = _image(part, data), read_raw(part), _label(part)
-    classes, shown = part.volume.classes, display_range(raw, image, truth > 0)
+    raw, truth = read_raw(part), _label(part)
+    classes, shown = part.volume.classes, display_range(raw, truth > 0)
     rows: list[dict[str, float]] = []
     pictures: dict[str, Picture] = {}
     for number, name in enumerate(classes, start=1):
@@ -73,7 +70,7 @@ def measure_part(
         alone = len(classes) == 1
         what = part.volume.name if alone else f"{part.volume.name}, {name}"
         title = f"{what}   DSC {metrics['dsc']:.3f}   best threshold {floor:.3f}"
-        scene = Scene(image, marked, guessed, part.volume.spacing_um, shown)
+        scene = Scene(raw, marked, guessed, part.volume.spacing_um, shown)
         drawn = {"overlay": overlay(scene, title), "projection": projections(scene, title)}
         drawn["strip"] = strip(scene)
         pictures |= {kind if alone else f"{kind}_{name}": p for kind, p in drawn.items()}
@@ -87,11 +84,6 @@ def measure_part(
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:
     return {column: mean(row[column] for row in rows) for column in rows[0]}
-
-
-def _image(part: Part, data: Data) -> NDArray[np.float32]:
-    z, y, x = part.shape
-    return reader(part, data)((slice(0, z), slice(0, y), slice(0, x)))
 
 
 def read_raw(part: Part) -> NDArray[np.generic]:

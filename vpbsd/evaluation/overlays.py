@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,36 +35,33 @@ class Scene(NamedTuple):
     """What is drawn of a volume, or of one class in it.
 
     Attributes:
-        image: (z, y, x) in [0, 1].
+        image: Intensities (z, y, x), as stored.
         truth: The label, same shape.
         prediction: The segmentation, same shape.
         spacing_um: Of a voxel; None where it is not known.
-        shown: Values of the image that are drawn black and white, see `display_range`.
+        shown: Intensities that are drawn black and white, see `display_range`.
     """
 
-    image: NDArray[np.float32]
+    image: NDArray[Any]
     truth: NDArray[np.bool_]
     prediction: NDArray[np.bool_]
     spacing_um: Spacing | None = None
     shown: tuple[float, float] = (0.0, 1.0)
 
 
-def display_range(
-    raw: NDArray[np.generic], image: NDArray[np.float32], label: NDArray[np.bool_]
-) -> tuple[float, float]:
+def display_range(image: NDArray[Any], label: NDArray[np.bool_]) -> tuple[float, float]:
     """Finds what is to be drawn black and white: percentiles 1 and 99.8 of tissue and vessels.
 
     Empty surroundings, however large, do not darken what there is to see.
 
     Args:
-        raw: Intensities (z, y, x), in which tissue is looked for.
-        image: The same, as it is drawn.
+        image: Intensities (z, y, x), as stored.
         label: True in vessels.
     """
-    z, y, x = raw.shape
-    tissue = find_tissue(measure_volume(lambda box: raw[box], (z, y, x)))
+    z, y, x = image.shape
+    tissue = find_tissue(measure_volume(lambda box: image[box], (z, y, x)))
     seen = tissue.in_box((slice(0, z), slice(0, y), slice(0, x))) | label
-    step = max(1, round((raw.size / ENOUGH) ** (1 / 3)))  # of a large volume some voxels say it
+    step = max(1, round((image.size / ENOUGH) ** (1 / 3)))  # of a large volume some voxels say it
     thin = np.s_[::step, ::step, ::step]
     values = image[thin][seen[thin]]
     low, high = (float(p) for p in np.percentile(values if values.size else image, (1, 99.8)))
@@ -206,14 +203,14 @@ def _slab(scene: Scene) -> _View:
 def _view(  # noqa: PLR0913 (all of it is one picture)
     scene: Scene,
     axes: tuple[int, ...],
-    image: Plane,
+    image: NDArray[Any],
     truth: NDArray[np.bool_],
     prediction: NDArray[np.bool_],
     seen: Masks,
     first: int,
 ) -> _View:
     low, high = scene.shown
-    grey = np.clip((image - low) / (high - low), 0, 1)
+    grey = np.clip((image.astype(np.float32) - low) / (high - low), 0, 1)
     size = scene.spacing_um or (1.0, 1.0, 1.0)
     unit = MICROMETRES if scene.spacing_um else "voxels"
     pixel = (size[axes[0]], size[axes[1]])

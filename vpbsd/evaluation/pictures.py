@@ -94,7 +94,8 @@ def code_patches(
     rows = max(1, -(-len(order) // columns))
     figure = Figure(figsize=(3.2 * columns, 1.0 * rows + 0.9), layout="constrained")
     figure.suptitle(
-        f"the {most} pieces of 32 x 32 x 32 voxels nearest to each code, maximum along z\n"
+        f"up to {most} pieces of 32 x 32 x 32 voxels nearest to each code, none shown twice, "
+        "maximum along z\n"
         + (
             f"{len(unused)} of {len(histogram)} codes unused: {_some(unused)}"
             if unused

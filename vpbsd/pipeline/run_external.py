@@ -25,7 +25,7 @@ def run_external(
     rows, pictures = load_rows(resume)
     pairs = list(zip(stage.parts["test"], stage.parts["masks"], strict=True))
     for part, mask in pairs[len(rows) :]:
-        row, shown = measure_part(part, read_raw(mask), config.data)
+        row, shown = measure_part(part, read_raw(mask))
         for kind, picture in shown.items():
             pictures[f"{kind}_{len(rows)}_{volume_key(str(row['volume']))}"] = picture
         rows.append({**row, "time": time.time()})

@@ -47,7 +47,7 @@ def run_threshold(
         if i < len(rows):  # measured before the stage was interrupted
             continue
         prediction = np.greater_equal(to_scale(part, image, cut.scale), cut.threshold)
-        row, shown = measure_part(part, prediction, config.data)
+        row, shown = measure_part(part, prediction)
         for kind, picture in shown.items():
             pictures[f"{kind}_{len(rows)}_{volume_key(str(row['volume']))}"] = picture
         rows.append({**row, "time": time.time()})
