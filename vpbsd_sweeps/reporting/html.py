@@ -216,12 +216,9 @@ def code_numbers(stage: StageRun) -> Iterator[str]:
         yield f"codes in use {used}"
     if "bypass_gap" in n:
         whole = n.get("mse_shuffled_codes", 0.0)
-        of = (
-            f", {100 * n['bypass_gap'] / whole:.0f} % of the error with shuffled codes"
-            if whole
-            else ""
-        )
-        yield f"bypass gap {n['bypass_gap']:.3g}{of} (void below 10 %)"
+        share = f"{100 * n['bypass_gap'] / whole:.0f} %" if whole else "an unknown share"
+        of = f"{share} of the error with shuffled codes (void below 10 %)"
+        yield f"bypass gap {n['bypass_gap']:.3g}, {of}"
     for name, what in SILHOUETTES.items():
         if name in n:
             yield f"{what} {n[name]:.3g}"
