@@ -137,6 +137,17 @@ def test_more_folds_are_refused_with_the_reason(place):
         make_plan(more, store)
 
 
+def test_the_metric_that_decides_is_declared_once():
+    """What a study declared stays; DSC, which older studies mean, is in no identity."""
+    declared = replace(FIRST, primary="cldice").identity
+    assert grown(FIRST, declared).primary == "cldice"
+    assert grown(replace(FIRST, primary="cldice"), declared).identity == declared
+    for other, known in (("smd", declared), ("dsc", declared), ("smd", FIRST.identity)):
+        with pytest.raises(BadInput, match="primary: .*chosen before results are seen"):
+            grown(replace(FIRST, primary=other), known)
+    assert grown(replace(FIRST, primary="dsc"), FIRST.identity).identity == FIRST.identity
+
+
 def test_other_data_are_refused_in_words(place):
     store, _, _ = place
     with pytest.raises(BadInput, match=r"\(data: other volumes, labels or groups than before\)"):

@@ -34,6 +34,12 @@ def test_upstream_that_is_not_among_them_is_done():
     assert makespan([], 2) == 0.0
 
 
+def test_a_teacher_waits_for_a_whole_gpu():
+    tasks = [Task("s", "student", 3.0), Task("t", "fine-tuning", 10.0)]
+    assert makespan(tasks, 4, ON_GPUS) == 13.0
+    assert makespan(tasks, 2, ON_CORES) == 10.0
+
+
 def status(key, family, state, share, seconds):
     return StageStatus(key, family, key, state, share, 1, seconds, "")
 
@@ -72,3 +78,23 @@ def test_an_unknown_family_goes_by_all_others():
     left.seconds([status("t", "targets", StageState.RUNNING, 0.9, 3.0)], 3.0)
     stored = [status("t", "targets", StageState.STORED, 1.0, 3.0)]
     assert left.seconds(stored, 3.0) == pytest.approx(15.0)
+
+
+def test_the_same_arm_in_another_fold_says_most():
+    """Guessed alike, V-Net took 40 s and Mean Teacher 4: so they will in the next fold."""
+    tasks = [
+        Task(f"{label}{fold}", "student", 10.0, label=label)
+        for fold in range(2)
+        for label in ("vnet", "mt")
+    ]
+    left = TimeLeft(tasks, 1)
+    for key, seconds, elapsed in (
+        ("vnet0", 40.0, 40.0),
+        ("mt0", 4.0, 44.0),
+        ("vnet1", 40.0, 84.0),
+    ):
+        left.seconds([status(key, "student", StageState.RUNNING, 0.99, seconds)], elapsed)
+    ended = [
+        status(key, "student", StageState.STORED, 1.0, 84.0) for key in ("vnet0", "mt0", "vnet1")
+    ]
+    assert left.seconds(ended, 84.0) == pytest.approx(4.0)

@@ -124,7 +124,9 @@ def test_an_unproven_arm_is_never_better_but_may_be_worse():
 def test_the_best_student_pays_for_having_been_picked():
     """Without VpbSD, of two: p doubled, interval of 97.5 %; references take no part."""
     less = [gain - 0.01 for gain in GAINS]
-    found = verdict(study({"mt": less, "kd": GAINS, "teacher": [0.3] * 6}))
+    analysis = study({"mt": less, "kd": GAINS, "teacher": [0.3] * 6})
+    found = verdict(analysis)
+    assert [c.p for c in analysis.comparisons if c.family == "primary"] == [found.test.p]
     assert (found.arm, found.picked_from) == ("kd", 2)
     assert found.test.p == pytest.approx(2 * 0.000436, abs=4e-6)
     assert found.test.high - 0.03 == pytest.approx(3.1634 * 0.0036515, abs=1e-6)  # t(.9875, 5)

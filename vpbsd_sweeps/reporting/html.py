@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 from vpbsd.data.volume_keys import volume_key
 from vpbsd.evaluation.code_statistics import SAME_MASK
 from vpbsd.pipeline.recipes import is_reference
-from vpbsd_sweeps.messages import last_line
 from vpbsd_sweeps.monitor.accounting import Hours
 from vpbsd_sweeps.reporting import label_figure, label_tables, tables
 from vpbsd_sweeps.reporting.analysis import StudyAnalysis
@@ -218,8 +216,9 @@ def code_numbers(stage: StageRun) -> Iterator[str]:
         yield f"codes in use {used}"
     if "bypass_gap" in n:
         whole = n.get("mse_shuffled_codes", 0.0)
-        of = f", {n['bypass_gap'] / whole:.0%} of the error with shuffled codes" if whole else ""
-        yield f"bypass gap {n['bypass_gap']:.3g}{of} (void below 10 %)"
+        share = f"{100 * n['bypass_gap'] / whole:.0f} %" if whole else "an unknown share"
+        of = f"{share} of the error with shuffled codes (void below 10 %)"
+        yield f"bypass gap {n['bypass_gap']:.3g}, {of}"
     for name, what in SILHOUETTES.items():
         if name in n:
             yield f"{what} {n[name]:.3g}"
@@ -263,11 +262,8 @@ def _work(amount: Hours) -> str:
 
 def _fetched(records: StudyRecords, run_id: str, path: str) -> str:
     """Downloads a picture; "" of one that cannot be had, which the page then says."""
-    try:
-        return inside(records.tracker.read_file(run_id, path), "png")
-    except Exception as error:  # stores of artefacts raise what they like
-        print(f"{path} of run {run_id} cannot be read: {last_line(error)}", file=sys.stderr)
-        return ""
+    content = records.read_picture(run_id, path)
+    return inside(content, "png") if content is not None else ""
 
 
 def _caption(path: str) -> str:

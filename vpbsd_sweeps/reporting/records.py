@@ -6,6 +6,7 @@ A record never names the machine it is read on; the same runs give the same reco
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import Any
 from vpbsd.errors import BadInput
 from vpbsd.pipeline.arms import EXTERNAL
 from vpbsd.pipeline.recipes import is_reference
+from vpbsd_sweeps.messages import last_line
 from vpbsd_sweeps.monitor.accounting import Hours, hours_of
 from vpbsd_sweeps.reporting.columns import PRIMARY
 from vpbsd_sweeps.tracking import tags as tag
@@ -158,6 +160,14 @@ class StudyRecords:
     def of_arm(self, arm: str) -> list[TrialResult]:
         """Returns an arm's trials by fold and seed."""
         return [trial for trial in self.trials if trial.arm == arm]
+
+    def read_picture(self, run_id: str, path: str) -> bytes | None:
+        """Downloads a picture of a run; None, and a line on standard error, where it cannot."""
+        try:
+            return self.tracker.read_file(run_id, path)
+        except Exception as error:  # stores of artefacts raise what they like
+            print(f"{path} of run {run_id} cannot be read: {last_line(error)}", file=sys.stderr)
+            return None
 
     def lineage(self, trial: TrialResult) -> list[StageRun]:
         """Returns a trial's stages that MLflow has, upstream first."""

@@ -90,7 +90,8 @@ def _strips(records: StudyRecords, trial: TrialResult, volume: str) -> dict[str,
         name = re.fullmatch(
             rf"pictures/({STRIP}\w*?)_\d+_{re.escape(volume_key(volume))}\.png", path
         )
-        if name:
-            pixels = imread(BytesIO(records.tracker.read_file(trial.run_id, path)))
+        content = records.read_picture(trial.run_id, path) if name else None
+        if name and content is not None:
+            pixels = imread(BytesIO(content))
             found[name[1]] = (255 * pixels[..., :3]).round().astype("uint8")
     return found

@@ -63,15 +63,17 @@ def sections(arms: Sequence[str]) -> list[tuple[str, list[str]]]:
     """
     others = [arm for arm in arms if arm.startswith(EXTERNAL)]
     own = [arm for arm in arms if arm not in others]
-    left, found = [arm for arm in own if ON not in arm], list[tuple[str, list[str]]]()
     crossed = [arm for arm in own if ON in arm]
+    left = [arm for arm in own if any(arm in rows for rows in GROUPS.values())]
+    alone = [arm for arm in own if arm not in (*left, *crossed)]
+    found: list[tuple[str, list[str]]] = []
     while left:
         name = max(GROUPS, key=lambda group: sum(arm in left for arm in GROUPS[group]))
         rows = [arm for arm in GROUPS[name] if arm in arms]
         found.append((HEADINGS[name], rows + others))
         left = [arm for arm in left if arm not in rows]
-    if others and not found:
-        found = [("Masks of other tools", others)]
+    if alone or (others and not found):
+        found.append(("Arms of no table", alone + others))
     return [*found, ("On teachers pre-trained otherwise", crossed)] if crossed else found
 
 

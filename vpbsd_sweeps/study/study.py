@@ -24,6 +24,8 @@ from vpbsd_sweeps.study.identity import data_fingerprint
 from vpbsd_sweeps.study.void import examined_by
 
 ALONE = "arm:"
+USUAL = "dsc"
+"""The metric that decides a study which declares none; it is in no identity."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ class Study:
             "teacher_seed": self.teacher_seed,
             "timed": self.timed,
             **({"external": masks} if masks else {}),  # older identities have neither
-            **({"primary": self.primary} if self.primary else {}),
+            **({"primary": self.primary} if self.primary not in (None, USUAL) else {}),
         }
 
 
