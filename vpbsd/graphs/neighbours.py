@@ -55,12 +55,14 @@ def simple(codes: Codes) -> NDArray[np.bool_]:
         new = np.unique(codes[answers == 0])
         _known[new] = 1 + _simple(new)
         answers = _known[codes]
-    return answers == 2
+    held: NDArray[np.bool_] = answers == 2
+    return held
 
 
 def is_end(codes: Codes) -> NDArray[np.bool_]:
     """Tells which voxels have one neighbour."""
-    return (codes != 0) & (codes & (codes - 1) == 0)
+    held: NDArray[np.bool_] = (codes != 0) & (codes & (codes - 1) == 0)
+    return held
 
 
 def subsets(codes: Codes) -> NDArray[np.int32]:

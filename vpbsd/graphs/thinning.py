@@ -144,8 +144,8 @@ def _by_level(levels: NDArray[np.int16]) -> dict[int, Places]:
     places = np.flatnonzero(levels)
     found = levels.reshape(-1)[places]
     order = np.argsort(found, kind="stable")
-    firsts = np.flatnonzero(np.r_[True, np.diff(found[order]) > 0]) if len(order) else []
-    parts = np.split(places[order], firsts[1:]) if len(order) else []
+    firsts = np.flatnonzero(np.diff(found[order], prepend=0))
+    parts = np.split(places[order], firsts)[1:]
     return {int(levels.reshape(-1)[part[0]]): part for part in parts}
 
 

@@ -39,7 +39,8 @@ def each(do: Callable[[Task], None], tasks: Sequence[Task], workers: int) -> Ite
     """
     if workers <= 1:
         for task in tasks:
-            yield do(task)
+            do(task)
+            yield
         return
     spawn = multiprocessing.get_context("spawn")  # forks of threads hang
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin)
@@ -49,10 +50,10 @@ def each(do: Callable[[Task], None], tasks: Sequence[Task], workers: int) -> Ite
             waiting.add(pool.submit(do, task))
             while len(waiting) >= 2 * workers:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
+                yield from _ended(done)
         while waiting:
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+            yield from _ended(done)
     except BrokenProcessPool:
         raise BadInput(
             "a worker process has died, perhaps for want of memory: the same command with fewer "
@@ -60,6 +61,12 @@ def each(do: Callable[[Task], None], tasks: Sequence[Task], workers: int) -> Ite
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _ended(done: set[Future[None]]) -> Iterator[None]:
+    for future in done:
+        future.result()  # raises what the task did
+        yield
 
 
 def _begin() -> None:

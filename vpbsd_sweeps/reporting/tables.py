@@ -179,7 +179,7 @@ def _cell(analysis: StudyAnalysis, row: Row, metric: str, *, bold: bool) -> Item
 
 
 def _marks(row: Row) -> str:
-    marks = {VOID: row.void, DIFFERS: row.differs, PARTIAL: row.partial}
+    marks: dict[str, object] = {VOID: row.void, DIFFERS: row.differs, PARTIAL: row.partial}
     marks |= {UNPROVEN: row.unproven, NOTED: row.note, SEEN: row.may_have_seen}
     return "".join(mark for mark, why in marks.items() if why)
 
