@@ -30,8 +30,8 @@ from vpbsd.data.volume_checks import VolumeMetadata
 from vpbsd.data.volume_writer import write_volume
 from vpbsd_sweeps.tracking.tracker import open_tracker
 
-SECONDS = 15.0
-"""For which what goes away is away; a driver is suspended, and a lease lapses, in multiples."""
+SECONDS = 10.0
+"""For which what goes away is away; leases lapse in twice that, suspended drivers take thrice."""
 SETTLES = 60.0  # seconds within which workers of a study that has ended are gone
 
 
