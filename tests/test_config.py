@@ -49,7 +49,7 @@ def test_a_change_reaches_its_field_and_no_other():
         ("studnt.gamma", "setting 'studnt.gamma' has no field 'studnt'; did you mean 'student'?"),
         (
             "data.zzz",
-            "known are classes, clip_percentile, intensity, patch",
+            "known are classes, clip_percentile, intensity, patch, window",
         ),
         ("augment.share", "setting 'augment.share' has no field 'share'"),
         ("student.gamma.x", "setting 'student.gamma.x' has no field 'x'"),
@@ -85,7 +85,7 @@ def test_a_path_that_does_not_exist_offers_the_nearest(path, says):
         ),
         ("precision", "fp16", "setting 'precision': Input should be 'fp32' or 'bf16'"),
         ("data.patch", [32, 32, 32], "setting 'data': patch 32x32x32 is not one the teacher can"),
-        ("data.patch", [64, 64, 48], "patch 64x64x48 is not one the teacher can take"),
+        ("data.patch", [64, 64, 40], "patch 64x64x40 is not one the teacher can take"),
         ("data.patch", [0, 64, 64], "patch 0x64x64"),
         ("pretrain.network.feature_size", 18, "multiple of 12"),
     ],

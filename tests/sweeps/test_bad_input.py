@@ -60,7 +60,7 @@ ABLATION = [
     (["--set", "student.gamma=-1"], "setting 'student.gamma'"),
     (["--set", "student.optim.epochs=2.5"], "setting 'student.optim.epochs'"),
     (["--set", "data.patch=[32,32,32]"], "patch 32x32x32 is not one the teacher can take"),
-    (["--set", "data.patch=[48,64,64]"], "patch 48x64x64 is not one the teacher can take"),
+    (["--set", "data.patch=[48,64,64]"], "patch 48x64x64: arm 'teacher' halves it five times"),
     (["--folds", "7"], "7 folds need as many groups, but the labelled volumes have 3 (a, b, c)"),
     (["--folds", "1"], "setting 'protocol.folds'"),
     (["--set", "protocol.train_groups=3"], "fold 0 has only 2 training groups: give 2 or fewer"),
