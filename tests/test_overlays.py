@@ -62,8 +62,8 @@ def test_an_overlay_cuts_where_the_label_has_most_vessel():
     truth, elsewhere = np.zeros((2, 8, 8, 8), bool)
     truth[5, :, 2] = True
     elsewhere[0] = True
-    assert colours(overlay(scene(truth, truth), "t"))["correct"] > 1000
-    assert colours(overlay(scene(truth, truth | elsewhere), "t"))["correct"] > 1000
+    one, other = (overlay(scene(truth, found), "t") for found in (truth, truth | elsewhere))
+    assert colours(one)["correct"] == colours(other)["correct"] > 1000
     assert colours(overlay(scene(truth & False, truth & False), "t"))["correct"] == 0
 
 
