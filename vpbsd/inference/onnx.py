@@ -66,7 +66,7 @@ def export_onnx(model: str | Path, out: str | Path) -> None:
     sides = dict(zip((2, 3, 4), "zyx", strict=True))
     with warnings.catch_warnings():  # its successor wants one more package, and fixes the sides
         warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # of the check of sides
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         torch.onnx.export(
             Probabilities(student.network).eval(),
             (torch.zeros(1, 1, 64, 64, 64),),

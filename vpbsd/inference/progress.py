@@ -38,4 +38,5 @@ class Progress:
 
 
 def _cost(piece: Piece) -> float:
-    return COST[piece.round] * prod(side.stop - side.start for side in piece.box)
+    voxels: int = prod(side.stop - side.start for side in piece.box)
+    return COST[piece.round] * voxels

@@ -89,8 +89,8 @@ def segment(  # noqa: PLR0913 (each is an option of the command)
             elif file.left():
                 _through(student, info, other, file, source, statistics, spread)
             file.write_levels()
-            for what in ("features", "resampled"):
-                shutil.rmtree(_beside(file, what), ignore_errors=True)
+            for name in ("features", "resampled"):
+                shutil.rmtree(_beside(file, name), ignore_errors=True)
             if flat:
                 export(mask, out, info)
                 shutil.rmtree(mask)
@@ -209,10 +209,11 @@ def _complete(
             file.write_empty(block)
     wanted = [block for block in left if seen.tissue.touches(block)]
     if wanted:
-        folder = seen.tiled and FeatureFolder(place, seen.tiled, source)
-        if folder is not None:
-            seen.features = folder.features
-        rounds = seen.rounds(wanted, folder.holds if folder is not None else lambda piece: False)
+        if seen.tiled is None:
+            rounds = seen.rounds(wanted)
+        else:
+            folder = FeatureFolder(place, seen.tiled, source)
+            seen.features, rounds = folder.features, seen.rounds(wanted, folder.holds)
         progress = Progress(rounds)
         who = spread if len(wanted) > 1 else here  # to start a process takes seconds
         with who(Work(seen, file)) as run:

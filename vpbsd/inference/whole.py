@@ -105,9 +105,10 @@ class WholeVolume:
 
     def to(self, device: str | torch.device) -> None:
         """Moves what computes to where it will run."""
-        for network in (self._network, self.tiled and self.tiled.network):
-            if network is not None:
-                network.to(device)
+        if self._network is not None:
+            self._network.to(device)
+        if self.tiled is not None:
+            self.tiled.network.to(device)
 
     def occupied(self, box: Slices) -> bool:
         """Tells whether a box holds tissue, or lies so near that it is filled by it."""
