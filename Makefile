@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: ablation test test-all chaos lint docs format clean
+BENCHMARKS = training_step loader distillation_step evaluation stage_startup study_cost plan_counts growth
+DEVICE ?= cpu
+
+.PHONY: ablation test test-all chaos bench lint docs format clean
 
 ablation: $(VENV)/.installed        ## the whole ablation on generated vessels, about ten minutes
 	$(BIN)/python sweeps/ablation.py
@@ -16,6 +19,9 @@ test-all: $(VENV)/.installed-dev lint docs  ## also what needs longer, a browser
 
 chaos: $(VENV)/.installed-dev       ## a sweep survives 30 faults at random moments
 	$(BIN)/python -m tests.chaos
+
+bench: $(VENV)/.installed-dev       ## both sides of each claim of speed, within 20 minutes; DEVICE=cuda on a GPU
+	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name --device $(DEVICE) || exit 1; done
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -21,7 +21,7 @@ import torch
 
 from vpbsd.config import Sampling, SwinNet, UnetrNet
 from vpbsd.data.folds import whole_volume
-from vpbsd.data.lattice import PatchSet, sample
+from vpbsd.data.lattice import sample
 from vpbsd.data.patches import PatchesWithTargets, Pool, Unlabelled, draw_corresponding
 from vpbsd.data.phantom_set import phantom_folder
 from vpbsd.data.volumes import list_volumes
@@ -83,7 +83,7 @@ def pool_of(patch: tuple[int, int, int], seed: int) -> Pool:
     volumes = list_volumes(phantom_folder(Path("runs"), "plain"))
     parts = tuple(whole_volume(v) for v in volumes if not v.labelled)
     data = laptop().data.model_copy(update={"patch": patch})
-    patches = PatchSet(parts, data, sample(parts, data, Sampling(patches=64)))
+    patches = sample(parts, data, Sampling(patches=64))
     return Pool(None, PatchesWithTargets(patches, {}), BATCH, seed, augment=True)
 
 

@@ -151,7 +151,7 @@ def test_the_sample_of_unlabelled_cells_does_not_depend_on_it(tmp_path):
     dark[..., :64] += 1000
     part = whole_volume(write_array(tmp_path, "d", dark, spacing_um=None, group="g"))
     few = Sampling(patches=4, background_share=0.25)
-    drawn = [sample([part], data_of(kind, 95.0), few) for kind in KINDS]
+    drawn = [sample([part], data_of(kind, 95.0), few).cells for kind in KINDS]
     assert len(drawn[0]) == 2  # the bright cell, and one of the nine dark ones
     assert all(cells == drawn[0] for cells in drawn)
 

@@ -107,7 +107,7 @@ def test_what_was_read_is_kept_until_it_is_forgotten(volumes, monkeypatch):
     monkeypatch.setattr("vpbsd.data.volumes.Volume.label_block", None)
     np.testing.assert_array_equal(patches.image(0), first)
     np.testing.assert_array_equal(patches.label(0), label)
-    patches.forget()
+    patches.forget(0)
     with pytest.raises(TypeError):
         patches.image(0)
 
@@ -127,7 +127,7 @@ def half_empty(tmp_path_factory):
     [(100, 0.0, 4, 0), (8, 0.25, 4, 2), (100, 0.05, 4, 4), (4, 0.25, 3, 1), (100, 0.01, 4, 1)],
 )
 def test_few_sampled_cells_show_background_only(half_empty, patches, share, vessels, background):
-    found = sample(half_empty, DATA, Sampling(patches=patches, background_share=share))
+    found = sample(half_empty, DATA, Sampling(patches=patches, background_share=share)).cells
     full = [cell for cell in found if cell.start[2] % 128 == 0]
     assert len(found) <= patches
     assert len(found) - len(full) <= background
@@ -145,29 +145,34 @@ def test_what_is_background_does_not_depend_on_the_clip_limit(clip, tmp_path):
     for cell in range(4):
         image[:, :, cell * 64 : cell * 64 + 8] = rng.integers(1000, 9000 - cell, (32, 32, 8))
     part = whole_volume(write_array(tmp_path, "a", image, spacing_um=None, group="g"))
-    found = sample(
-        (part,), Data(patch=PATCH, clip_percentile=clip), Sampling(background_share=0.0)
-    )
-    assert len(found) == 4
+    data = Data(patch=PATCH, clip_percentile=clip)
+    assert len(sample((part,), data, Sampling(background_share=0.0))) == 4
 
 
 def test_all_stages_draw_the_same_cells(half_empty):
     sampling = Sampling(patches=4, background_share=0.5)
-    assert len({tuple(sample(half_empty, DATA, sampling)) for _ in range(4)}) == 1
-    assert sample(half_empty, DATA, sampling) != sorted(cells(half_empty, PATCH))[:4]
+    assert len({tuple(sample(half_empty, DATA, sampling).cells) for _ in range(4)}) == 1
+    assert sample(half_empty, DATA, sampling).cells != sorted(cells(half_empty, PATCH))[:4]
 
 
-def test_sampling_keeps_no_patch_in_memory(half_empty, monkeypatch):
-    largest = []
-    forget = PatchSet.forget
+def test_sampled_patches_are_read_once_and_others_are_not_kept(half_empty, monkeypatch):
+    read = PatchSet._block
+    blocks = []
 
-    def counted(self):
-        largest.append(len(self._kept))
-        forget(self)
+    def counted(self, i, *, label):
+        if (i, label) not in self._kept:
+            blocks.append(self.cells[i])
+        assert len(self._kept) <= 4, "background is kept"
+        return read(self, i, label=label)
 
-    monkeypatch.setattr(PatchSet, "forget", counted)
-    sample(half_empty, DATA, Sampling(patches=100, background_share=0.0))
-    assert max(largest) == 1
+    monkeypatch.setattr(PatchSet, "_block", counted)
+    drawn = sample(half_empty, DATA, Sampling(patches=100, background_share=0.0))
+    images = [drawn.image(i) for i in range(4)]
+    assert sorted(blocks) == sorted(cells(half_empty, PATCH))  # each of them once
+    monkeypatch.undo()
+    again = PatchSet(half_empty, DATA, drawn.cells)
+    for i, image in enumerate(images):
+        np.testing.assert_array_equal(image, again.image(i))
 
 
 def test_no_cell_with_vessels_is_an_error_of_the_data(tmp_path):

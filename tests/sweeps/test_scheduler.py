@@ -9,14 +9,10 @@ from vpbsd_sweeps.execution import scheduled_stage, scheduler
 from vpbsd_sweeps.execution.jobs import Job, Waiter
 from vpbsd_sweeps.execution.scheduled_stage import ScheduledStage, SerialQueue
 from vpbsd_sweeps.execution.scheduler import StageScheduler
-from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.execution.slices import Slice, SliceTooSmall
 from vpbsd_sweeps.store.results import Absent
 
 WAITER, OTHER = Waiter("session", "trial"), Waiter("session", "other")
-
-
-class OutOfMemoryError(RuntimeError):
-    """Named as torch's."""
 
 
 def job(key, family="student"):
@@ -93,12 +89,15 @@ def test_a_stage_is_as_urgent_as_the_most_urgent_trial_that_waits_for_it():
 
 def test_out_of_memory_is_tried_once_more_in_twice_the_slice(monkeypatch):
     quarter, half = Slice(1, 0.25), Slice(1, 0.5)
-    oom = OutOfMemoryError("CUDA out of memory")
+    oom = SliceTooSmall("CUDA out of memory", 0.4)
     had, stage = run(monkeypatch, {"student": quarter}, [oom, None])
     assert (had, stage.state) == ([quarter, half], "stored")
     had, stage = run(monkeypatch, {"student": quarter}, [oom, oom])
     assert (had, stage.state) == ([quarter, half], "failed")
     assert "CUDA out of memory" in stage.reason
+    most = SliceTooSmall("CUDA out of memory", 0.7)
+    had, stage = run(monkeypatch, {"student": quarter}, [most, None])
+    assert (had, stage.state) == ([quarter, Slice(1, 0.7)], "stored"), "a half would not do"
 
 
 def test_another_drivers_slices_are_used_from_then_on(monkeypatch):
@@ -125,7 +124,7 @@ def test_a_vanished_input_is_made_again_and_a_missing_volume_is_not(monkeypatch)
 def test_nothing_else_is_tried_again(monkeypatch):
     had, stage = run(monkeypatch, {"student": Slice(1, 0.25)}, [ValueError("no")])
     assert (len(had), stage.state, stage.reason) == (1, "failed", "ValueError: no")
-    had, stage = run(monkeypatch, {"student": Slice(1, 1.0)}, [OutOfMemoryError("full")])
+    had, stage = run(monkeypatch, {"student": Slice(1, 1.0)}, [SliceTooSmall("full", 2.0)])
     assert (len(had), stage.state) == (1, "failed")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import NamedTuple, TypeVar
 
@@ -73,17 +73,23 @@ class PatchSet:
         parts: Where patches are cut from.
         data: Patch size, normalisation.
         chosen: The cells; all lattice cells by default.
+        known: Raw images of cells that were read already.
     """
 
     def __init__(
-        self, parts: Sequence[Part], data: Data, chosen: Sequence[Cell] | None = None
+        self,
+        parts: Sequence[Part],
+        data: Data,
+        chosen: Sequence[Cell] | None = None,
+        known: Mapping[Cell, NDArray[np.generic]] | None = None,
     ) -> None:
         self.parts = tuple(parts)
         self.data = data
         self.cells = list(cells(parts, data.patch) if chosen is None else chosen)
         self._volumes = [open_volume(part.volume) for part in parts]
         self._scales = [volume.scale(data) for volume in self._volumes]
-        self._kept: dict[tuple[int, bool], NDArray[np.generic]] = {}
+        read = known or {}
+        self._kept = {(i, False): read[cell] for i, cell in enumerate(self.cells) if cell in read}
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -91,7 +97,11 @@ class PatchSet:
     def image(self, i: int) -> NDArray[np.float32]:
         """Reads patch i (z, y, x), float32 in [0, 1], mirrored beyond the part's border."""
         scale = self._scales[self.cells[i].part]
-        return padded(scale(self._block(i, label=False)), self.data.patch)
+        return padded(scale(self.raw(i)), self.data.patch)
+
+    def raw(self, i: int) -> NDArray[np.generic]:
+        """Reads the stored intensities of patch i within its part; at most a patch in size."""
+        return self._block(i, label=False)
 
     def label(self, i: int) -> NDArray[np.float32]:
         """Reads the label of patch i, a channel for each class but the background (K, z, y, x).
@@ -114,9 +124,10 @@ class PatchSet:
         valid[tuple(slice(n - s) for n, s in zip(part.shape, start, strict=True))] = 1
         return valid
 
-    def forget(self) -> None:
-        """Drops the patches kept in memory; they are read again when needed."""
-        self._kept.clear()
+    def forget(self, i: int) -> None:
+        """Drops patch i from memory; it is read again when needed."""
+        for label in (False, True):
+            self._kept.pop((i, label), None)
 
     def _block(self, i: int, *, label: bool) -> NDArray[np.generic]:
         if (i, label) not in self._kept:
@@ -128,12 +139,12 @@ class PatchSet:
         return self._kept[i, label]
 
 
-def sample(parts: Sequence[Part], data: Data, sampling: Sampling) -> list[Cell]:
-    """Draws the unlabelled cells that all stages share: seeded, few of them background only.
+def sample(parts: Sequence[Part], data: Data, sampling: Sampling) -> PatchSet:
+    """Draws the unlabelled patches that all stages share: seeded, few of them background only.
 
     A cell shows background only if its share of voxels at the clip limit is under a fiftieth of
     a volume's: 1 in 1000 at the 95th percentile. Deterministic in its arguments: pre-training,
-    targets and students see the same cells.
+    targets and students see the same cells. What was read of those that are taken is kept.
 
     Raises:
         BadInput: Not one cell may be taken.
@@ -142,20 +153,21 @@ def sample(parts: Sequence[Part], data: Data, sampling: Sampling) -> list[Cell]:
     every = PatchSet(parts, data.model_copy(update={"intensity": "percentile"}))
     least = (1 - data.clip_percentile / 100) / 50
     allowed = int(sampling.background_share * sampling.patches)
-    chosen: list[Cell] = []
+    chosen: dict[Cell, NDArray[np.generic]] = {}
     for i in permutation(0, "unlabelled cells", 0, len(every)).tolist():
         if len(chosen) == sampling.patches:
             break
+        raw = every.raw(i)
         empty = (every.image(i) >= 1).mean() < least
-        every.forget()
+        every.forget(i)
         # Background beyond the share is skipped, not counted: a dark volume takes no more places.
         if empty and allowed == 0:
             continue
         allowed -= int(empty)
-        chosen.append(every.cells[i])
+        chosen[every.cells[i]] = raw
     if not chosen:
         raise BadInput(
             f"all {len(every)} unlabelled patches show background only: "
             "raise sampling.background_share, or leave empty volumes out"
         )
-    return sorted(chosen)
+    return PatchSet(parts, data, sorted(chosen), chosen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vpbsd.data.augment import random_turns, turned
+from vpbsd.data.augment import random_turns, turned_view
 from vpbsd.data.correspondence import corresponding
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.turns import STILL, Turn
@@ -142,7 +143,7 @@ def draw_corresponding(pool: Pool, step: int) -> Unlabelled:
     """
     assert pool.unlabelled is not None
     n = len(pool.unlabelled.patches)
-    anchor = int(permutation(pool.seed, "corresponding order", step // n, n)[step % n])
+    anchor = int(_order(pool.seed, "corresponding order", step // n, n)[step % n])
     count = max(2, pool.batch)
     chosen = corresponding(pool.unlabelled.patches, anchor, count, pool.seed, step)
     _, height, width = pool.unlabelled.patches.data.patch
@@ -170,6 +171,10 @@ def to_device(batch: T, device: torch.device) -> T:
     return batch
 
 
+_order = lru_cache(maxsize=8)(permutation)
+"""The order of a pass, which each of its steps asks for."""
+
+
 def _unlabelled(source: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -> Unlabelled:
     return Unlabelled(
         image=_stack(source.patches.image, chosen, turns),
@@ -185,7 +190,7 @@ def _chosen(
     n = len(source.patches)
     # Places count on through all passes, so a batch may span two of them and none is short.
     places = range(step * pool.batch, (step + 1) * pool.batch)
-    chosen = [int(permutation(pool.seed, f"{purpose} order", p // n, n)[p % n]) for p in places]
+    chosen = [int(_order(pool.seed, f"{purpose} order", p // n, n)[p % n]) for p in places]
     _, height, width = source.patches.data.patch
     turns = [STILL] * len(chosen)
     if pool.augment:
@@ -198,9 +203,8 @@ def _chosen(
 def _stack(
     read: Callable[[int], NDArray[np.float32]], chosen: list[int], turns: list[Turn]
 ) -> Tensor:
-    patches = [torch.from_numpy(read(i)) for i in chosen]
-    channels = [x if x.ndim == 4 else x[None] for x in patches]
-    return torch.stack([turned(x, turn) for x, turn in zip(channels, turns, strict=True)])
+    patches = [turned_view(read(i), turn) for i, turn in zip(chosen, turns, strict=True)]
+    return torch.from_numpy(np.stack([x if x.ndim == 4 else x[None] for x in patches]))
 
 
 def _targets(source: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -> TeacherTargets:
@@ -213,6 +217,6 @@ def _targets(source: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -
         if name not in source.targets:
             return None
         values = source.targets[name]
-        return torch.stack([turned(torch.from_numpy(values[i]), turn) for i, turn in pairs])
+        return torch.from_numpy(np.stack([turned_view(values[i], turn) for i, turn in pairs]))
 
     return TeacherTargets(*(of(name) for name in TeacherTargets._fields))

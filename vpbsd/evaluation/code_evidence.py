@@ -181,7 +181,7 @@ def _encoded(teacher: SwinTeacher, patches: PatchSet, chosen: list[int]) -> Iter
             torch.from_numpy(values)[None, None].to(device)
             for values in (patches.image(i), marked, patches.valid(i))
         )
-        patches.forget()
+        patches.forget(i)
         hidden = teacher.encode(x)
         codes, record = teacher.quantiser(teacher.coded_state(hidden))
         yield Encoded(x, label, valid, hidden, codes, record.nearest)
@@ -196,7 +196,8 @@ def _mask(teacher: SwinTeacher, one: Encoded, codes: Tensor) -> Tensor:
 def _cell_means(values: Tensor, one: Encoded) -> Tensor:
     """Averages voxels (1, 1, D, H, W) over the valid ones of each token's cell, (1, 1, *grid)."""
     share = token_share(one.valid, one.grid)
-    return token_share(values * one.valid, one.grid) / share.clamp_min(1e-8)
+    cell = [side // cells for side, cells in zip(values.shape[2:], one.grid, strict=True)]
+    return F.avg_pool3d(values * one.valid, cell) / share.clamp_min(1e-8)
 
 
 def _chosen(patches: PatchSet, most: int) -> list[int]:

@@ -81,7 +81,7 @@ def labelled_tokens(encode: Callable[[Tensor], Tensor], patches: PatchSet) -> La
     for i in permutation(0, "clusters", 0, len(patches))[:MOST_PATCHES].tolist():
         state = encode(torch.from_numpy(patches.image(i))[None, None])
         label, valid = (torch.from_numpy(x) for x in (patches.label(i), patches.valid(i)))
-        patches.forget()
+        patches.forget(i)
         grid = tuple(state.shape[2:])
         share = torch.stack([token_share(k[None, None], grid).flatten() for k in label], 1)
         real = token_share(valid[None, None], grid).flatten() >= REAL

@@ -46,7 +46,8 @@ def dice_loss(probability: Tensor, target: Tensor, weight: Tensor | None = None)
 
     def of_class(p: Tensor, g: Tensor) -> Tensor:
         w = torch.ones_like(p) if weight is None else weight.float()
-        overlap, total = (w * p * g).sum(), (w * p).sum() + (w * g).sum()
+        weighted = w * p
+        overlap, total = (weighted * g).sum(), weighted.sum() + (w * g).sum()
         return 1 - (2 * overlap + SMOOTH) / (total + SMOOTH)
 
     return per_class(of_class, probability.float(), target.float())

@@ -55,7 +55,7 @@ def run_targets(
         image = torch.from_numpy(patches.image(i))[None, None].to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             targets.append(_answer(teacher, image, config).cpu().numpy())
-        patches.forget()
+        patches.forget(i)
         if len(targets) % PATCHES_PER_STEP == 0:
             yield Step([], len(targets) / len(patches), lambda path: _save(path, targets))
     if config.turned:

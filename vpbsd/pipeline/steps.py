@@ -48,7 +48,7 @@ def patch_set(parts: tuple[Part, ...], role: Role, config: Train | Targets | Exa
     data = config.data
     if isinstance(config, Train) and isinstance(config.method, PretrainingSection):
         data = config.method.drawn(data)
-    return PatchSet(parts, data, sample(parts, data, config.sampling))
+    return sample(parts, data, config.sampling)
 
 
 def save_rows(path: Path, rows: list[Row], pictures: dict[str, np.ndarray]) -> None:

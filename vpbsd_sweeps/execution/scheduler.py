@@ -22,7 +22,7 @@ from ray.exceptions import RayTaskError, TaskCancelledError
 from vpbsd_sweeps.execution.events import StageState, StageStatus, StageUpdate
 from vpbsd_sweeps.execution.jobs import Job, Waiter
 from vpbsd_sweeps.execution.scheduled_stage import ScheduledStage, SerialQueue
-from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.execution.slices import Slice, SliceTooSmall
 from vpbsd_sweeps.execution.stage_leases import wait_for_others
 from vpbsd_sweeps.execution.tasks import StageTask, submit
 from vpbsd_sweeps.messages import last_line
@@ -173,7 +173,7 @@ class StageScheduler:
             stage.become(StageState.STORED)
 
     async def _attempt(self, stage: ScheduledStage, lapsed: Term | None) -> bool:
-        """Runs the task; out of GPU memory it is run once more, in a slice twice as large.
+        """Runs the task; out of GPU memory it is run once more, in one that would do.
 
         Returns:
             Whether another cluster runs it, and so this one has to wait.
@@ -188,8 +188,9 @@ class StageScheduler:
         except RayTaskError as error:
             if isinstance(error.cause, LeaseLost):
                 return True
-            larger = piece.larger()
-            if larger is None or type(error.cause).__name__ != "OutOfMemoryError":
+            small = error.cause if isinstance(error.cause, SliceTooSmall) else None
+            larger = piece.larger(small.share) if small else None
+            if larger is None:
                 raise
             self._slices[job.family] = larger  # stages of its family would not fit either
             stage.ref = submit(task._replace(piece=larger))

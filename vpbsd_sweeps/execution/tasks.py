@@ -78,6 +78,7 @@ def work(task: StageTask) -> None:
     import torch
 
     from vpbsd.distributed import rank
+    from vpbsd_sweeps.execution.memory import too_small
     from vpbsd_sweeps.execution.worker import execute, run_follower
 
     torch.set_num_threads(piece.cpus)
@@ -96,4 +97,8 @@ def work(task: StageTask) -> None:
 
     report(0, [], 0.0)
     assert task.term is not None
-    execute(task.job, store, report, partial(stage_lease(store, task.job).check, task.term))
+    check = partial(stage_lease(store, task.job).check, task.term)
+    try:
+        execute(task.job, store, report, check)
+    except torch.OutOfMemoryError as error:
+        raise too_small(error, task.job.family, piece) from None

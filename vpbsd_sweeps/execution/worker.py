@@ -6,7 +6,6 @@ import functools
 import json
 import math
 import platform
-import resource
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from vpbsd_sweeps.execution.checkpointing import CHECKPOINT, Checkpointer, Report
 from vpbsd_sweeps.execution.jobs import Job
+from vpbsd_sweeps.execution.memory import forget_peaks, peaks
 from vpbsd_sweeps.execution.system_metrics import METRICS_FILE, SystemMetrics
 from vpbsd_sweeps.patience import patiently
 from vpbsd_sweeps.provenance import commit
@@ -55,6 +55,7 @@ def execute(
 
 def _train(job: Job, store: Store, report: Report, check: Callable[[], None]) -> None:
     inputs = _open_inputs(job, store)
+    forget_peaks()
     with TemporaryDirectory(prefix="vpbsd-") as room:
         out, kept = Path(room, "out"), Path(room, CHECKPOINT)
         out.mkdir()
@@ -107,7 +108,6 @@ def _measurements(job: Job, out: Path, seconds: float) -> dict[str, str | float 
 
     summary = json.loads((out / "summary.json").read_text())
     cuda = torch.cuda.is_available()
-    peak = torch.cuda.max_memory_allocated() if cuda else 0
     return {
         "family": job.family,
         "label": job.label,
@@ -117,8 +117,7 @@ def _measurements(job: Job, out: Path, seconds: float) -> dict[str, str | float 
         "device": torch.cuda.get_device_name() if cuda else platform.processor() or "cpu",
         "threads": float(torch.get_num_threads()),
         "ranks": float(ranks()),
-        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "peak_gpu_memory_gb": peak / 2**30,
+        **peaks(),
         "host": platform.node(),
         "commit": commit(),
         "python": platform.python_version(),

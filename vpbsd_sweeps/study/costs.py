@@ -50,19 +50,19 @@ def guess(stage: Stage) -> float:
     config = stage.config
     if isinstance(config, Timing):
         blocks = config.blocks * math.prod(config.patch) / VOXELS
-        return blocks * FORWARD_SHARE * _step(config.network)
+        return blocks * FORWARD_SHARE * step_seconds(config.network)
     scale = math.prod(config.data.patch) / VOXELS
     if isinstance(config, Threshold | External):
-        return _patches(stage) * scale * THRESHOLDING
+        return count_patches(stage) * scale * THRESHOLDING
     if isinstance(config, Train):
         patches = config.optim.batch * len(stage.parts)
-        steps = config.optim.steps_per_epoch or _patches(stage) / config.optim.batch
+        steps = config.optim.steps_per_epoch or count_patches(stage) / config.optim.batch
         step = patches * _pace(config) + config.optim.batch * _skeletons(config)
         return steps * len(config.optim.span) * scale * step
     upstream = stage.upstream["network" if isinstance(config, Evaluate) else "teacher"].config
     assert isinstance(upstream, Train)
-    windows = _patches(stage) * _passes(config)
-    return windows * scale * FORWARD_SHARE * _step(upstream.method.network)
+    windows = count_patches(stage) * _passes(config)
+    return windows * scale * FORWARD_SHARE * step_seconds(upstream.method.network)
 
 
 def _passes(config: Targets | Evaluate | Examine) -> int:
@@ -78,7 +78,7 @@ def _pace(config: Train) -> float:
     share = HALF if half else VIEWS.get(method.name, 1.0)
     beside = method.transformer if isinstance(method, WithTransformer) else method.network
     two = isinstance(method, WithTransformer | CpsConfig)
-    return _step(method.network) * share + (_step(beside) if two else 0.0)
+    return step_seconds(method.network) * share + (step_seconds(beside) if two else 0.0)
 
 
 def _skeletons(config: Train) -> float:
@@ -89,7 +89,8 @@ def _skeletons(config: Train) -> float:
     return 0.0
 
 
-def _step(network: Network) -> float:
+def step_seconds(network: Network) -> float:
+    """Guesses the seconds of a training step per 32x64x64 patch on one core."""
     if isinstance(network, SwinNet):
         return TEACHER_STEP * (network.feature_size / 12) ** 2 * sum(network.depths) / 4
     if isinstance(network, UnetrNet):
@@ -97,7 +98,7 @@ def _step(network: Network) -> float:
     return VNET_STEP if isinstance(network, VNet) else STUDENT_STEP
 
 
-def _patches(stage: Stage) -> int:
+def count_patches(stage: Stage) -> int:
     """Counts patches of the first role; unlabelled ones are capped by the sample."""
     assert not isinstance(stage.config, Timing)
     (role, parts) = next(iter(stage.parts.items()))
@@ -130,7 +131,7 @@ def guess_bytes(stage: Stage) -> float:
         "features": 16 * width / 32**3,
         "features16": 8 * width / 16**3,
     }
-    return _patches(stage) * math.prod(config.data.patch) * a_voxel[config.says]
+    return count_patches(stage) * math.prod(config.data.patch) * a_voxel[config.says]
 
 
 def _parameters(network: Network) -> float:

@@ -10,6 +10,7 @@ from vpbsd.pipeline.stages import Family, Stage
 from vpbsd_sweeps.store.results import State, Store
 from vpbsd_sweeps.store.survey import inspect_all
 from vpbsd_sweeps.study.costs import guess, guess_bytes
+from vpbsd_sweeps.study.memory import Peak, peak_of
 
 FAMILIES: tuple[Family, ...] = (
     "pre-training",
@@ -33,6 +34,7 @@ class Inventory:
         seconds: Key -> measured seconds of a stored stage.
         on_gpu: Whether some of them were measured on a GPU.
         sizes: Key -> bytes of a stored stage.
+        peaks: Key -> GB of memory that a stored stage took at most.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Inventory:
     seconds: dict[str, float]
     on_gpu: bool = False
     sizes: dict[str, float] = field(default_factory=dict)
+    peaks: dict[str, Peak] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[Stage]:
@@ -87,6 +90,7 @@ def look_up(name: str, stages: Iterable[Stage], store: Store) -> Inventory:
         states={key: state for key, (state, _) in found.items()},
         seconds={key: float(m.metadata["seconds"]) for key, m in manifests.items()},
         on_gpu=any(m.metadata.get("peak_gpu_memory_gb") for m in manifests.values()),
+        peaks={key: peak_of(manifest.metadata) for key, manifest in manifests.items()},
         sizes={
             key: float(sum(file.size for file in manifest.files.values()))
             for key, manifest in manifests.items()

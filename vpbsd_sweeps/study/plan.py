@@ -14,6 +14,7 @@ from vpbsd_sweeps.execution.slices import ON_GPUS
 from vpbsd_sweeps.store.results import State, Store
 from vpbsd_sweeps.study.growth import IDENTITY, grown, growth
 from vpbsd_sweeps.study.inventory import FAMILIES, Inventory, look_up
+from vpbsd_sweeps.study.memory import proposals
 from vpbsd_sweeps.study.places import stage_places
 from vpbsd_sweeps.study.study import Study, Trial
 from vpbsd_sweeps.study.void import examined_by, voided_by
@@ -79,6 +80,8 @@ class Work:
         shares = ", ".join(f"{family} {piece.gpus:g}" for family, piece in ON_GPUS.items())
         gpu_hours = f"{self.gpu_hours():.2g} GPU-hours ({taken})"
         yield f"on GPUs about {gpu_hours}; share of a GPU: {shares}"
+        families = {stage.key: stage.family for stage in inventory.stages}
+        yield from proposals(families, inventory.peaks)
         size, stored = sum(inventory.bytes().values()), sum(inventory.sizes.values())
         yield f"disk for results about {volume(size)}, {volume(stored)} of it stored"
 
