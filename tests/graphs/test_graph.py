@@ -15,6 +15,7 @@ from tests.graphs.shapes import ball_along, made, torus, vessels
 from vpbsd.data.volume_writer import write_array
 from vpbsd.errors import BadInput
 from vpbsd.graphs import graph as module
+from vpbsd.graphs.geometry import length, smoothed
 from vpbsd.graphs.graph import graph
 from vpbsd.graphs.tables import read_parquet
 from vpbsd.inference.mask import MaskFile
@@ -76,6 +77,23 @@ def test_a_torus_is_closed(tmp_path, shape, spacing):
     assert segments["radius_um"] == pytest.approx([4], abs=0.5)
     assert np.isnan(segments["tortuosity"]).all()
     assert (summary["loops"], summary["components"], summary["end_points"]) == (1, 1, 0)
+
+
+def test_a_ring_over_several_blocks_begins_and_turns_the_same_way(tmp_path):
+    mask = torus((16, 64, 64), 20, 3)
+    for name, side in (("one", 64), ("many", 23)):
+        made(tmp_path, mask, name=name, side=side)
+    one, many = (tmp_path / name / "points.parquet" for name in ("one", "many"))
+    assert one.read_bytes() == many.read_bytes()
+
+
+def test_closed_lines_come_back():
+    square = np.array([[0.0, 0, 0], [0, 0, 1], [0, 1, 1], [0, 1, 0]])
+    assert length(square, closed=True) == 4
+    assert length(square, closed=False) == 3
+    octagon = np.stack([np.zeros(8), *(f(np.arange(8) * np.pi / 4) for f in (np.sin, np.cos))], 1)
+    radii = np.linalg.norm(smoothed(octagon, closed=True), axis=1)
+    assert radii == pytest.approx([(1 + 2 * 0.5**0.5) / 5] * 8), "(1 + 2 cos 45 + 2 cos 90) / 5"
 
 
 def test_loops_components_and_specks_are_counted(tmp_path):

@@ -111,6 +111,11 @@ def test_levels_of_a_cut_block_come_earlier():
     _, times = levels(mask, (2.0, 1.0, 1.0), ((False, False), (False, False), (True, False)))
     assert times.late[4, 4].tolist() == [8] * 9, "four voxels of 2 um to the background, in um"
     assert times.early[4, 4].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 8]
+    mask = np.ones((5, 9, 9), bool)
+    mask[4] = False
+    _, times = levels(mask, (2.0, 1.0, 1.0), ((True, False), (False, False), (False, False)))
+    assert times.late[:, 4, 4].tolist() == [8, 6, 4, 2, 0]
+    assert times.early[:, 4, 4].tolist() == [2, 4, 4, 2, 0]
 
 
 def test_holes_are_filled_up_to_a_size():
