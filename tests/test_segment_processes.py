@@ -72,10 +72,9 @@ def content(out):
     return {str(p.relative_to(out)): p.read_bytes() for p in files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "rounds",
-    [("answer",), pytest.param(("answer", "context", "deep"), marks=pytest.mark.slow)],
-    ids=["one", "three"],
+    "rounds", [("answer",), ("answer", "context", "deep")], ids=["one", "three"]
 )
 def test_a_lost_worker_costs_its_pieces(rounds, model, volumes, tmp_path):
     """One is killed in each round; the mask is the one that this process makes, to the byte."""
