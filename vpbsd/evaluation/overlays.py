@@ -196,8 +196,9 @@ def _slab(scene: Scene) -> _View:
     counts = np.stack([v.sum(0) for v in verdicts(truth, prediction)])
     most = np.where(counts.any(0), 2 - counts[::-1].argmax(0), -1)  # of equals the last
     seen = tuple(most == i for i in range(3))
-    image, masks = scene.image[first : first + depth].max(0), (truth.any(0), prediction.any(0))
-    return _view(scene, (1, 2), image, *masks, seen, first)._replace(last=first + depth)
+    image = scene.image[first : first + depth].max(0)
+    marked, found = (np.asarray(mask.any(0), bool) for mask in (truth, prediction))
+    return _view(scene, (1, 2), image, marked, found, seen, first)._replace(last=first + depth)
 
 
 def _view(  # noqa: PLR0913 (all of it is one picture)
