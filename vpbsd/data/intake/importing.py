@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite, prod
@@ -17,34 +16,14 @@ from vpbsd.data.intake.finding import find
 from vpbsd.data.intake.formats import open_source
 from vpbsd.data.intake.grids import on_grid, stated_grid
 from vpbsd.data.intake.groups import doubts, group_by, group_of_name, same_voxels
-from vpbsd.data.intake.masks import few_values
-from vpbsd.data.intake.names import is_label_folder
 from vpbsd.data.intake.pairing import Pair, pair
+from vpbsd.data.intake.sources import Source, listed, refuse_masks, refuse_same_names
 from vpbsd.data.intake.stack import Choice, Opened, Stack, slabs
 from vpbsd.data.intake.table import Stated, Unknown, read_table, refuse_unmatched
 from vpbsd.data.volume_checks import VolumeMetadata, check_metadata
 from vpbsd.data.volume_writer import write_volume
 from vpbsd.data.volumes import VESSEL, Spacing, VolumeInfo, list_volumes, triple, volume_path
 from vpbsd.errors import BadInput
-
-
-@dataclass(frozen=True)
-class Source:
-    """A volume ready to be imported: everything was checked that costs no full read.
-
-    Attributes:
-        name: Of the volume.
-        image: Its planes.
-        label: On the voxels of the image.
-        metadata: What goes with them.
-        grouped: Whether the user stated the group; by default the name tells.
-    """
-
-    name: str
-    image: Stack
-    label: Stack | None
-    metadata: VolumeMetadata
-    grouped: bool
 
 
 @dataclass(frozen=True)
@@ -114,15 +93,15 @@ def import_volumes(  # noqa: PLR0913 - the words that users state of their data
         for one in pairs
         for source in _sources(one, rows.get(one.image.real, Stated()), default, rules)
     ]
-    _check(checked)
+    refuse_same_names(checked)
     if label_above is not None and not any(source.label for source in checked):
         raise BadInput(
             "--label-above is given, but no source has a label: name labels as NAME_label, put "
             "them in a folder named labels, or name them in a table"
         )
     if not rules.masks_are_images:
-        _refuse_masks(checked)
-    print("\n".join(_table(checked)))
+        refuse_masks(checked)
+    print("\n".join(listed(checked)))
     for line in doubts([s.metadata.group for s in checked], all(s.grouped for s in checked)):
         _warn(line)
     infos = [
@@ -217,17 +196,6 @@ def _spacing(name: str, image: Stack, stated: Spacing | Unknown | None) -> Spaci
     )
 
 
-def _check(sources: Sequence[Source]) -> None:
-    names = Counter(source.name for source in sources)
-    for name, count in names.items():
-        if count > 1:
-            paths = [str(source.image.path) for source in sources if source.name == name]
-            raise BadInput(
-                f"{count} sources are named {name} ({paths[0]}, {paths[1]}): rename them, the "
-                "name is a key; of an image and its label, name the label NAME_label"
-            )
-
-
 def _check_classes(names: Sequence[str], label_above: float | None) -> None:
     if label_above is not None and not isfinite(label_above):
         raise BadInput(f"--label-above {label_above}: give a number, such as 0")
@@ -235,44 +203,6 @@ def _check_classes(names: Sequence[str], label_above: float | None) -> None:
         raise BadInput(f"--classes {','.join(names)}: give each class a name of its own")
     if label_above is not None and len(names) > 1:
         raise BadInput("--label-above makes one class, but --classes names several: leave one out")
-
-
-def _refuse_masks(sources: Sequence[Source]) -> None:
-    """Refuses masks in the place of images; a mask is read whole for it."""
-    for source in sources:
-        path = source.image.path
-        if is_label_folder(path.parent) and source.image.dtype.kind in "bui":
-            raise BadInput(
-                f"{path} lies in a folder of labels, but no image goes with it: give the folder "
-                "of its image, or pass --masks-are-images"
-            )
-        values = few_values(source.image)
-        if values:
-            held = ", ".join(f"{value:g}" for value in values)
-            raise BadInput(
-                f"{source.image.path} holds only the values {held}, as a mask does, but no image "
-                "goes with it: name it NAME_label beside its image, name both in a table, or pass "
-                "--masks-are-images"
-            )
-
-
-def _table(sources: Sequence[Source]) -> Iterator[str]:
-    """Yields what goes with what, before any work."""
-    for source in sources:
-        label = "no label" if source.label is None else f"label {_place(source, source.label)}"
-        white = ", white is zero: inverted" if source.image.inverted else source.image.remark
-        yield (
-            f"{source.name}: image {_place(source, source.image)}{white} | {label} | "
-            f"group {source.metadata.group}{'' if source.grouped else ' (by its name)'}"
-        )
-
-
-def _place(source: Source, stack: Stack) -> str:
-    """Renders where a stack lies: from its image's folder where it lies beside it."""
-    folder, path = source.image.path.parent, stack.path
-    if path == source.image.path and stack is not source.image:
-        return "within"
-    return path.name if path.parent == folder else str(path)
 
 
 def _import(
