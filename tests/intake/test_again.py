@@ -1,5 +1,6 @@
 """Importing again: what differs is named, and gives way only where it is ours and asked for."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -132,3 +133,15 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path, what, monkeypatch)
         import_volumes([source], dest)
     assert "\n" not in str(refused.value)
     assert what == "a file" or os.listdir(dest) == []
+
+
+def test_a_full_disk_is_said_before_it_can_kill(tmp_path, monkeypatch):
+    """Pages of a mapped file that find no room would end the program without a word."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(BadInput, match="cannot be written: No space left on device: give another"):
+        import_volumes([npz(tmp_path / "a.npz")], tmp_path / "data")
+    assert os.listdir(tmp_path / "data") == []

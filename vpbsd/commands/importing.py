@@ -78,7 +78,7 @@ def _taken(words: Iterable[str]) -> dict[str, int]:
     taken = {}
     for word in words:
         axis, _, index = word.partition("=")
-        if axis not in NAMES or not index.isdigit():
+        if axis not in NAMES or not (index.isascii() and index.isdigit()):
             raise BadInput(f"--take {word}: give c=N (channel), t=N (time) or p=N (position)")
         taken[axis] = int(index)
     return taken

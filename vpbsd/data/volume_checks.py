@@ -17,6 +17,8 @@ from vpbsd.errors import BadInput
 
 TYPES = tuple(f"{kind}{bits}" for kind in ("uint", "int") for bits in (8, 16, 32, 64))
 TYPES += ("float16", "float32", "float64")
+ROUNDED = 1e-4
+"""How far from a whole number a label's value may be: 255 scaled by a header to 1.00000006."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,9 @@ class CheckedPlanes:
         self._check_finite("label", z, plane)
         if self._above is not None:
             plane = plane > self._above
+        elif plane.dtype.kind == "f":
+            whole = np.rint(plane)
+            plane = whole if np.allclose(plane, whole, rtol=0, atol=ROUNDED) else plane
         allowed = range(1 + len(self.metadata.classes))
         if not np.isin(plane, list(allowed)).all():
             found = ", ".join(f"{v:g}" for v in np.unique(plane)[:8])

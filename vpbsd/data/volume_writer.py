@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -190,7 +191,7 @@ def _write_voxels(
         draft / CELLS, shape=(len(Cells._fields), *grid), dtype="float32", chunks=rows
     )
     waiting = [
-        np.memmap(draft / f"waiting{i}", t.dtype, "w+", shape=(min(CHUNK, depth), *plane))
+        _on_disk(draft / f"waiting{i}", t.dtype, (min(CHUNK, depth), *plane))
         for i, t in enumerate(targets)
     ]
     for z, ready in enumerate(planes):
@@ -202,6 +203,23 @@ def _write_voxels(
             _measure(waiting[0], cells, z + 1)
     for i in range(len(waiting)):
         (draft / f"waiting{i}").unlink()
+
+
+def _on_disk(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Makes an array on disk; a disk that is full refuses it here, and does not kill us later."""
+    with path.open("wb") as file:
+        reserve(file.fileno(), prod(shape) * dtype.itemsize)
+    return np.memmap(path, dtype, "r+", shape=shape)
+
+
+def reserve(file: int, size: int) -> None:
+    """Takes the room of a file that is going to be mapped into memory.
+
+    Raises:
+        OSError: There is not enough of it.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
 
 
 def _create(path: Path, shape: Shape, dtype: str) -> zarr.Array[Any]:

@@ -6,16 +6,29 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vpbsd.data.intake.stack import INDEX, Choice, Opened, Planes, Stack, without_ones
+from vpbsd.data.intake.stack import (
+    INDEX,
+    Choice,
+    Opened,
+    Planes,
+    Stack,
+    absent_chunks,
+    refuse_absent,
+    without_ones,
+)
 from vpbsd.data.intake.voxel_sizes import positive
 from vpbsd.data.volumes import Spacing
 from vpbsd.errors import BadInput
+
+if TYPE_CHECKING:
+    import h5py
 
 IMAGES = ("image", "raw", "volume", "data", "exported_data")
 LABELS = ("label", "labels", "mask", "seg", "segmentation", "gt")
@@ -31,6 +44,7 @@ class Held:
     dtype: np.dtype[Any]
     planes: Callable[[INDEX], Planes]
     spacing_um: Spacing | None = None
+    remark: str = ""
 
 
 def open_npz(path: Path, choice: Choice) -> Opened:
@@ -70,11 +84,20 @@ def open_hdf5(path: Path, choice: Choice) -> Opened:
         if isinstance(node, h5py.Dataset) and node.ndim >= 3:
             element = node.attrs.get(ELEMENT)
             spacing = None if element is None else _spacing(path, element)
-            found[name] = Held(node.shape, node.dtype, _hdf5_planes(path, name), spacing)
+            planes = _hdf5_planes(path, name)
+            found[name] = Held(node.shape, node.dtype, planes, spacing, _absent(node))
 
     with h5py.File(path, "r") as file:
         file.visititems(visit)
     return _opened(path, found, choice)
+
+
+def _absent(dataset: h5py.Dataset) -> str:
+    """Says how many chunks of a dataset were never written, which are read as its fill value."""
+    if dataset.chunks is None:
+        return ""
+    sides = zip(dataset.shape, dataset.chunks, strict=True)
+    return absent_chunks(prod(-(-n // c) for n, c in sides), dataset.id.get_num_chunks())
 
 
 def _hdf5_planes(path: Path, name: str) -> Callable[[INDEX], Planes]:
@@ -92,6 +115,8 @@ def _hdf5_planes(path: Path, name: str) -> Callable[[INDEX], Planes]:
 def _opened(path: Path, held: Mapping[str, Held], choice: Choice) -> Opened:
     image = choice.dataset or _named(held, IMAGES)
     label = choice.label_dataset or _named(held, LABELS)
+    if choice.label_dataset is None and (label is None or _several(held, LABELS)):
+        _refuse_doubtful(path, held, image, choice)
     only = [name for name in held if name != label]
     if image is None and label is None and len(only) == 1:
         image = only[0]
@@ -108,6 +133,30 @@ def _opened(path: Path, held: Mapping[str, Held], choice: Choice) -> Opened:
         )
     found = _stack(path, held[image], choice)
     return Opened(found, None if label is None else _stack(path, held[label], choice))
+
+
+def _refuse_doubtful(
+    path: Path, held: Mapping[str, Held], image: str | None, choice: Choice
+) -> None:
+    """Refuses a file that holds several labels, or beside the image what might be one."""
+    labels = _several(held, LABELS)
+    if labels:
+        raise BadInput(
+            f"{path} holds the labels {', '.join(labels)}: choose by --label-dataset NAME"
+        )
+    if image in held and choice.dataset is None:
+        alike = [n for n in held if n != image and held[n].shape == held[str(image)].shape]
+        if alike:
+            raise BadInput(
+                f"{path} holds {', '.join(alike)} beside the image {image}: if it is the label, "
+                f"choose it by --label-dataset NAME; else pass --dataset {image}"
+            )
+
+
+def _several(held: Mapping[str, Held], usual: tuple[str, ...]) -> list[str]:
+    """Lists the arrays of usual names, where there are more than one."""
+    found = [name for name in held if name.rpartition("/")[2].lower() in usual]
+    return found if len(found) > 1 else []
 
 
 def _named(held: Mapping[str, Held], usual: tuple[str, ...]) -> str | None:
@@ -128,8 +177,9 @@ def _stack(path: Path, held: Held, choice: Choice) -> Stack:
     shape = tuple(n for n, i in zip(held.shape, index, strict=True) if isinstance(i, slice))
     if choice.axes == "xyz":
         turned = partial(_across, held.planes, index)
-        return Stack(path, shape[::-1], held.dtype, held.spacing_um, turned)
-    return Stack(path, shape, held.dtype, held.spacing_um, lambda: held.planes(index))
+        return Stack(path, shape[::-1], held.dtype, held.spacing_um, turned, remark=held.remark)
+    planes = partial(held.planes, index)
+    return Stack(path, shape, held.dtype, held.spacing_um, planes, remark=held.remark)
 
 
 def _across(planes: Callable[[INDEX], Planes], index: INDEX) -> Planes:
@@ -139,13 +189,15 @@ def _across(planes: Callable[[INDEX], Planes], index: INDEX) -> Planes:
 
 def _index(path: Path, shape: tuple[int, ...], choice: Choice) -> INDEX:
     """Chooses a volume of an array: an axis more is the channel, at either end the shorter one."""
-    if len(shape) == 4 and "c" in choice.take:
-        channel = 0 if shape[0] <= shape[3] else 3
+    longer = [i for i, n in enumerate(shape) if n > 1]
+    if len(longer) == 4 and "c" in choice.take:
+        channel = longer[0] if shape[longer[0]] <= shape[longer[3]] else longer[3]
         if not 0 <= choice.take["c"] < shape[channel]:
             raise BadInput(f"{path} has shape {shape}: it has no channel {choice.take['c']}")
-        index: list[int | slice] = [slice(None)] * 4
+        index: list[int | slice] = [slice(None) if n > 1 else 0 for n in shape]
         index[channel] = choice.take["c"]
         return tuple(index)
+    refuse_absent(path, "", choice.take)
     return without_ones(path, shape)
 
 

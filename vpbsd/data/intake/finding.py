@@ -11,7 +11,7 @@ from pathlib import Path
 import tifffile
 
 from vpbsd.data.intake import ome_xml
-from vpbsd.data.intake.names import FORMATS, format_of, hidden, is_zarr, natural, stem
+from vpbsd.data.intake.names import FORMATS, entries, format_of, is_zarr, refuse_lost, stem
 from vpbsd.data.intake.slices import slice_files
 from vpbsd.data.intake.stack import reading
 from vpbsd.data.volumes import SUFFIX
@@ -23,17 +23,24 @@ class Found:
     """A source: what is opened, and what it is called.
 
     Attributes:
-        path: As given, links not followed: pairs are looked for beside it.
+        path: As given, links not followed.
         name: Of the volume that it becomes.
+        folder: That a series of files fills, which then stands for it.
     """
 
     path: Path
     name: str
+    folder: Path | None = None
+
+    @property
+    def place(self) -> Path:
+        """What the user sees of it: labels are looked for beside it."""
+        return self.folder or self.path
 
     @property
     def real(self) -> str:
         """Where it really lies; two links to one place are one source."""
-        return real(self.path)
+        return real(self.place)
 
 
 def real(path: Path) -> str:
@@ -57,15 +64,30 @@ def find(sources: Iterable[str | Path], dest: Path) -> list[Found]:
     found: dict[str, Found] = {}
     walk = _Walk(real(dest))
     for path in map(absolute, sources):
-        if not path.exists():
-            raise BadInput(f"{path} does not exist: give a file or a folder")
+        if not path.is_file() and not path.is_dir():
+            why = "is neither file nor folder" if path.exists() else "does not exist"
+            raise BadInput(f"{path} {why}: give a file or a folder")
         known = walk.came_before(path)
-        inside = list(walk.below(path))
+        with reading(path):
+            inside = list(walk.below(path))
         if not inside and not known:
             raise BadInput(f"{path} holds nothing to import: give {', '.join(FORMATS)} files")
         for one in inside:
-            found.setdefault(one.real, one)
+            _check_name(one.path)
+            other = found.setdefault(one.real, one)
+            if other is not one and not other.path.samefile(one.path):
+                raise BadInput(
+                    f"{one.path} is there twice, its accents written in two ways: rename one"
+                )
     return list(found.values())
+
+
+def _check_name(path: Path) -> None:
+    """Refuses names that hold line breaks and the like, or bytes that are no UTF-8."""
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in path.name):
+        raise BadInput(
+            f"{str(path)!a} has a character in its name that cannot be printed: rename it"
+        )
 
 
 class _Walk:
@@ -92,16 +114,17 @@ class _Walk:
         if real(path) in self._folders:
             return  # a link in a circle, or given twice
         self._folders.add(real(path))
-        if slice_files(path):
+        inside = entries(path)
+        refuse_lost(inside)
+        slices = slice_files(path)
+        if slices:
             yield Found(path, _clean(path.name))
-            return
-        entries = sorted((p for p in path.iterdir() if not hidden(p)), key=natural)
-        files = [p for p in entries if p.is_file() and format_of(p)]
+        files = [p for p in inside if p.is_file() and format_of(p) and p not in slices]
         found = [one for p in files for one in self._file(p)]
         if len(found) == 1 and len(files) > 1:  # the whole folder is one series
-            found = [Found(found[0].path, _clean(path.name))]
+            found = [Found(found[0].path, _clean(path.name), path)]
         yield from found
-        for folder in (p for p in entries if p.is_dir()):
+        for folder in (p for p in inside if p.is_dir()):
             if not (folder.name.endswith(SUFFIX) and real(folder.parent) == self._dest):
                 yield from self.below(folder)
 

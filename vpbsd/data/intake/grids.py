@@ -57,7 +57,7 @@ def on_grid(image: Stack, label: Stack, *, ignore: bool = False) -> Stack:
     """
     if not ignore:
         if image.affine is not None and label.affine is not None and image.frame == label.frame:
-            label = _reoriented(image, label, image.affine, _in_unit_of(image, label))
+            label = _placed(image, label)
         else:
             _same_spacing(image, label)
     if label.shape != image.shape:
@@ -66,6 +66,33 @@ def on_grid(image: Stack, label: Stack, *, ignore: bool = False) -> Stack:
             f"{image.shape} (z, y, x): they must cover the same voxels"
         )
     return label
+
+
+def _placed(image: Stack, label: Stack) -> Stack:
+    """Turns a label onto its image; where files state two places, both must say the same."""
+    assert image.affine is not None
+    assert label.affine is not None
+    axes, flips = _turn(image, label, image.affine, _in_unit_of(image, label))
+    if image.second_affine is not None or label.second_affine is not None:
+        first = replace(image, affine=_second(image)), replace(label, affine=_second(label))
+        try:
+            same = _turn(*first, _second(image), _in_unit_of(*first)) == (axes, flips)
+        except BadInput:
+            same = False
+        if not same:
+            raise _refused(
+                image,
+                label,
+                "lies on them by one of the places that it states (qform and sform) "
+                "and elsewhere by the other",
+            )
+    return label if axes == (0, 1, 2) and not any(flips) else turned(label, axes, flips)
+
+
+def _second(stack: Stack) -> NDArray[np.float64]:
+    found = stack.affine if stack.second_affine is None else stack.second_affine
+    assert found is not None
+    return found
 
 
 def _in_unit_of(image: Stack, label: Stack) -> NDArray[np.float64]:
@@ -80,10 +107,16 @@ def _in_unit_of(image: Stack, label: Stack) -> NDArray[np.float64]:
     return np.asarray(np.diag([scale] * 3 + [1.0]) @ here)
 
 
-def _reoriented(
+def _turn(
     image: Stack, label: Stack, there: NDArray[np.float64], here: NDArray[np.float64]
-) -> Stack:
-    """Turns a label by the affines of image (`there`) and label (`here`)."""
+) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """Finds how a label must be turned, by the affines of image (`there`) and label (`here`).
+
+    Returns:
+        The stored axis that becomes z, y, x, and whether it is mirrored.
+    """
+    if not (np.isfinite(there).all() and np.isfinite(here).all()):
+        raise _refused(image, label, "states a place that is no number, or its image does")
     try:
         between = np.linalg.inv(there) @ here  # voxels of the label to those of the image
     except np.linalg.LinAlgError:
@@ -98,9 +131,7 @@ def _reoriented(
     if np.abs(away).max() > NEAR:
         moved = ", ".join(f"{voxels:.3g}" for voxels in away)
         raise _refused(image, label, f"begins ({moved}) voxels away in z, y, x")
-    if source == (0, 1, 2) and not any(flips):
-        return label
-    return turned(label, source, flips)
+    return source, flips
 
 
 def _keeps_axes(axes: NDArray[np.float64]) -> bool:

@@ -10,18 +10,19 @@ from pathlib import Path
 from vpbsd.errors import BadInput
 
 SEPARATOR = r"[_\-. ]"
-CHANNELS = r"(?:c|ch|chan|channel)[_\-]?\d{1,2}"
+CHANNELS = r"(?:c|ch|chan|channel|t)[_\-]?\d{1,2}|\d{3}nm"
 TILES = (
-    r"(?:tile|pos|position|p|crop|patch|roi|fov|part|block|substack|x|y|z)[_\-]?\d+"
+    r"(?:tile|pos|position|p|crop|patch|roi|fov|part|block|substack|x|y|z)(?:[_\-]?\d+)+"
     r"|r\d+_c\d+|crop|roi|substack"
 )
 STEPS = (
     r"(?:blur(?:red)?|denoised?|deconv(?:olved)?|filtered|smooth(?:ed)?|normali[sz]ed|registered"
-    r"|resampled|downsampled|upsampled|corrected|enhanced|clahe|augmented|flipped|rotated|raw"
-    r"|processed|copy)\d*"
+    r"|resampled|downsampled|upsampled|corrected|enhanced|clahe|aug(?:mented)?|flip(?:ped)?"
+    r"|rot(?:ated)?|gauss(?:ian)?|median|raw|processed|copy|kopie)\d*"
 )
 GRID = rf"{SEPARATOR}?\[\d+ ?x ?\d+\]|{SEPARATOR}?\(\d+\)|{SEPARATOR}+copy"
 PIECE = re.compile(rf"(?:{SEPARATOR}+(?:{CHANNELS}|{TILES}|{STEPS})|{GRID})$", re.IGNORECASE)
+COPY = re.compile(r"^copy( \(\d+\))? of ", re.IGNORECASE)
 WORDS = re.compile(rf"{SEPARATOR}+")
 
 
@@ -31,6 +32,7 @@ def group_of_name(name: str) -> str:
     >>> [group_of_name(n) for n in ("m1_C00", "m1_blurred", "m1_[00 x 01]_C01", "brain_007")]
     ['m1', 'm1', 'm1', 'brain_007']
     """
+    name = COPY.sub("", name) or name
     while (found := PIECE.search(name)) and found.start() > 0:
         name = name[: found.start()]
     return name

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 
 from rich.console import Console
@@ -17,33 +16,14 @@ from vpbsd.data.intake.finding import find
 from vpbsd.data.intake.formats import open_source
 from vpbsd.data.intake.grids import on_grid, stated_grid
 from vpbsd.data.intake.groups import doubts, group_by, group_of_name, same_voxels
-from vpbsd.data.intake.masks import few_values
 from vpbsd.data.intake.pairing import Pair, pair
+from vpbsd.data.intake.sources import Source, listed, refuse_masks, refuse_same_names
 from vpbsd.data.intake.stack import Choice, Opened, Stack, slabs
 from vpbsd.data.intake.table import Stated, Unknown, read_table, refuse_unmatched
 from vpbsd.data.volume_checks import VolumeMetadata, check_metadata
 from vpbsd.data.volume_writer import write_volume
 from vpbsd.data.volumes import VESSEL, Spacing, VolumeInfo, list_volumes, triple, volume_path
 from vpbsd.errors import BadInput
-
-
-@dataclass(frozen=True)
-class Source:
-    """A volume ready to be imported: everything was checked that costs no full read.
-
-    Attributes:
-        name: Of the volume.
-        image: Its planes.
-        label: On the voxels of the image.
-        metadata: What goes with them.
-        grouped: Whether the user stated the group; by default the name tells.
-    """
-
-    name: str
-    image: Stack
-    label: Stack | None
-    metadata: VolumeMetadata
-    grouped: bool
 
 
 @dataclass(frozen=True)
@@ -99,42 +79,53 @@ def import_volumes(  # noqa: PLR0913 - the words that users state of their data
         BadInput: Naming the file and the remedy. Nothing is written if a header tells it.
     """
     dest, rows = Path(dest), {} if table is None else read_table(Path(table))
+    if group is not None and not group.strip():
+        raise BadInput("--group is empty: name the animal or acquisition, or leave it out")
     if group is not None and rules.group_from is not None:
         raise BadInput("--group and --group-from both state the group: give one of them")
     _check_classes(rules.classes, label_above)
-    found = find(sources, dest)
+    pairs = pair(find(sources, dest), rows)
     if table is not None:
-        refuse_unmatched(Path(table), rows, found)
+        refuse_unmatched(Path(table), rows, [one.image for one in pairs])
     default = Stated(group, spacing, channel)
     checked = [
         source
-        for one in pair(found, rows)
+        for one in pairs
         for source in _sources(one, rows.get(one.image.real, Stated()), default, rules)
     ]
-    _check(checked)
+    refuse_same_names(checked)
     if label_above is not None and not any(source.label for source in checked):
         raise BadInput(
             "--label-above is given, but no source has a label: name labels as NAME_label, put "
             "them in a folder named labels, or name them in a table"
         )
     if not rules.masks_are_images:
-        _refuse_masks(checked)
-    print("\n".join(_table(checked)))
+        refuse_masks(checked)
+    print("\n".join(listed(checked)))
     for line in doubts([s.metadata.group for s in checked], all(s.grouped for s in checked)):
         _warn(line)
     infos = [
         _import(source, dest, label_above, rules.replace, f"{i}/{len(checked)}")
         for i, source in enumerate(checked, 1)
     ]
+    for info in infos:
+        if info.label_voxels == 0:
+            _warn(f"the label of {info.name} is empty: annotated as empty, or not at all?")
     for line in _duplicates(dest):
         _warn(line)
     return infos
 
 
 def _sources(one: Pair, row: Stated, default: Stated, rules: Rules) -> Iterator[Source]:
-    for opened in open_source(one.image.path, rules.choice):
+    held = open_source(one.image.path, rules.choice)
+    for opened in held:
+        if opened.image.coloured:
+            raise BadInput(
+                f"{opened.image.path} holds numbers of colours (a palette), which are no "
+                "intensities: save it as grey"
+            )
         name = one.image.name + opened.position
-        label = open_label(one, opened, rules)
+        label = open_label(one, opened, rules, positions=len(held))
         stated = row.group or default.group
         if stated is None and rules.group_from is not None:
             stated = group_by(rules.group_from, name, one.image.path)
@@ -151,8 +142,16 @@ def _sources(one: Pair, row: Stated, default: Stated, rules: Rules) -> Iterator[
         yield Source(name, opened.image, label, metadata, stated is not None)
 
 
-def open_label(one: Pair, opened: Opened, rules: Rules = Rules()) -> Stack | None:
+def open_label(
+    one: Pair, opened: Opened, rules: Rules = Rules(), *, positions: int = 1
+) -> Stack | None:
     """Opens the label of an image and lays it on the image's voxels; None where there is none.
+
+    Args:
+        one: Image and label.
+        opened: The image.
+        rules: How sources are read.
+        positions: Volumes that the image's source holds.
 
     Raises:
         BadInput: It cannot be used, is ambiguous, or does not lie on the image's voxels.
@@ -165,9 +164,13 @@ def open_label(one: Pair, opened: Opened, rules: Rules = Rules()) -> Stack | Non
                 "take one of them away, or name it otherwise"
             )
         held = open_source(one.label, Choice({}, None, rules.choice.label_dataset))
-        same = [h for h in held if h.position == opened.position] if len(held) > 1 else held
+        alone = len(held) == positions == 1
+        same = held if alone else [h for h in held if h.position == opened.position]
         if len(same) != 1:
-            raise BadInput(f"{one.label} holds {len(held)} volumes: save one label per image")
+            raise BadInput(
+                f"{one.label} holds {len(held)} volumes, its image {one.image.path} {positions}: "
+                "save one label per image"
+            )
         label = same[0].label or same[0].image
     if label is None:
         return None
@@ -193,50 +196,13 @@ def _spacing(name: str, image: Stack, stated: Spacing | Unknown | None) -> Spaci
     )
 
 
-def _check(sources: Sequence[Source]) -> None:
-    names = Counter(source.name for source in sources)
-    for name, count in names.items():
-        if count > 1:
-            raise BadInput(f"{count} sources are named {name}: rename them, the name is a key")
-
-
 def _check_classes(names: Sequence[str], label_above: float | None) -> None:
+    if label_above is not None and not isfinite(label_above):
+        raise BadInput(f"--label-above {label_above}: give a number, such as 0")
     if not all(names) or len(set(names)) < len(names):
         raise BadInput(f"--classes {','.join(names)}: give each class a name of its own")
     if label_above is not None and len(names) > 1:
         raise BadInput("--label-above makes one class, but --classes names several: leave one out")
-
-
-def _refuse_masks(sources: Sequence[Source]) -> None:
-    """Refuses masks in the place of images; a mask is read whole for it."""
-    for source in sources:
-        values = few_values(source.image)
-        if values:
-            held = ", ".join(f"{value:g}" for value in values)
-            raise BadInput(
-                f"{source.image.path} holds only the values {held}, as a mask does, but no image "
-                "goes with it: name it NAME_label beside its image, name both in a table, or pass "
-                "--masks-are-images"
-            )
-
-
-def _table(sources: Sequence[Source]) -> Iterator[str]:
-    """Yields what goes with what, before any work."""
-    for source in sources:
-        label = "no label" if source.label is None else f"label {_place(source, source.label)}"
-        white = ", white is zero: inverted" if source.image.inverted else ""
-        yield (
-            f"{source.name}: image {_place(source, source.image)}{white} | {label} | "
-            f"group {source.metadata.group}{'' if source.grouped else ' (by its name)'}"
-        )
-
-
-def _place(source: Source, stack: Stack) -> str:
-    """Renders where a stack lies: from its image's folder where it lies beside it."""
-    folder, path = source.image.path.parent, stack.path
-    if path == source.image.path and stack is not source.image:
-        return "within"
-    return path.name if path.parent == folder else str(path)
 
 
 def _import(
@@ -258,7 +224,8 @@ def _import(
             dest, source.name, image, source.metadata, label, label_above, replace=replace
         )
     except BadInput as error:
-        raise BadInput(f"{source.image.path}: {error}") from error
+        path = str(source.image.path)
+        raise BadInput(f"{error}" if path in str(error) else f"{path}: {error}") from error
     except OSError as error:
         why = error.strerror or str(error)
         raise BadInput(f"{dest} cannot be written: {why}: give another folder") from error

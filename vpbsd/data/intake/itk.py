@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +24,11 @@ else:
         sitk = None
 
 HEADER = 1 << 16  # bytes that hold any header of these formats
-UNITS = re.compile(rb'^(?:space units|units):.*?"([^"]+)"', re.MULTILINE)
+UNITS = re.compile(rb"^(?:space units|units):(.*)$", re.MULTILINE)
 PLAIN = re.compile(
     rb"^(?:encoding:\s*raw|CompressedData\s*=\s*False)", re.MULTILINE | re.IGNORECASE
 )
+PACKED = re.compile(rb"^CompressedData\s*=\s*True", re.MULTILINE | re.IGNORECASE)
 TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's places are left-posterior-superior
 
 
@@ -74,8 +76,8 @@ def open_itk(path: Path, take: Mapping[str, int]) -> Stack:
             yield from volume(k, 1)
 
     head = _head(path)
-    unit = UNITS.search(head)
-    scale = UM.get(unit[1].decode(errors="replace")) if unit else None
+    _check_packed(path, head)
+    scale = UM.get(_unit(head))
     spacing = reader.GetSpacing()[2::-1]
     dtype = next(iter(volume(0, 1))).dtype
     return Stack(
@@ -88,6 +90,29 @@ def open_itk(path: Path, take: Mapping[str, int]) -> Stack:
         frame="anatomical",
         in_um=bool(scale),
     )
+
+
+def _unit(head: bytes) -> str:
+    """Reads the unit of the axes; nothing where none is stated, or they have several."""
+    found = UNITS.search(head)
+    words = re.findall(r'"([^"]*)"', found[1].decode(errors="replace")) if found else []
+    units = {word for word in words if word}
+    return units.pop() if len(units) == 1 else ""
+
+
+def _check_packed(path: Path, head: bytes) -> None:
+    """Unpacks the voxels of a MetaImage once: ITK reads damaged ones as they come, and goes on."""
+    place = re.search(rb"^ElementDataFile\s*=\s*(\S+).*?\n", head, re.MULTILINE)
+    if place is None or not PACKED.search(head):
+        return
+    local = place[1].upper() == b"LOCAL"
+    packed, unpack = path if local else path.parent / place[1].decode(), zlib.decompressobj()
+    with packed.open("rb") as file:
+        file.seek(place.end() if local else 0)
+        while (block := file.read(HEADER)) and not unpack.eof:
+            unpack.decompress(block)
+    if not unpack.eof:
+        raise BadInput(f"{packed} was cut off: copy it again")
 
 
 def _head(path: Path) -> bytes:

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
+
+from vpbsd.errors import BadInput
 
 FORMATS = (
     *(".npz", ".nii.gz", ".nii", ".ome.tiff", ".ome.tif", ".tiff", ".tif"),
     *(".h5", ".hdf5", ".hdf", ".nrrd", ".nhdr", ".mhd", ".mha"),
 )
 ZARRS = (".ome.zarr", ".zarr")
-SKIPPED = ("__MACOSX", "Thumbs.db", "@eaDir")  # what systems leave in folders
+SKIPPED = (
+    "__MACOSX",
+    "Thumbs.db",
+    "@eaDir",
+    "#recycle",
+    "$RECYCLE.BIN",
+)  # what systems leave in folders
 
-WORDS = "label|labels|mask|masks|seg|segmentation|gt|truth|groundtruth|ground_truth|annotation"
-LABEL = re.compile(rf"[_. -](?:{WORDS})$", re.IGNORECASE)
-LABEL_FOLDER = re.compile(rf"^(?:labels?(?:Tr|Ts)?|{WORDS}s?)$", re.IGNORECASE)
+WORDS = "label|labelmap|lbl|mask|msk|seg|segmentation|gt|truth|groundtruth|ground_truth|annotation"
+LABEL = re.compile(rf"[_. -](?:{WORDS}|manual|binary)s?$", re.IGNORECASE)
+LABEL_FOLDER = re.compile(rf"^(?:labels?(?:Tr|Ts)|(?:{WORDS})s?)$", re.IGNORECASE)
+IMAGE_FOLDER = re.compile(r"^(?:images?|imgs?|raw)$", re.IGNORECASE)
 CHANNEL = re.compile(r"_\d{4}$")
 
 
@@ -35,14 +46,14 @@ def is_zarr(path: Path) -> bool:
 
 
 def stem(path: Path) -> str:
-    """Gives the name without its suffix.
+    """Gives the name without its suffix, accents written in one way.
 
     >>> stem(Path("a/brain.v2.ome.tif"))
     'brain.v2'
     """
     suffixes = ZARRS if path.is_dir() else (format_of(path),)
     found = next((s for s in suffixes if s and path.name.lower().endswith(s)), "")
-    return path.name[: len(path.name) - len(found)]
+    return unicodedata.normalize("NFC", path.name[: len(path.name) - len(found)])
 
 
 def natural(path: Path) -> list[tuple[int, str]]:
@@ -57,6 +68,29 @@ def natural(path: Path) -> list[tuple[int, str]]:
 def hidden(path: Path) -> bool:
     """Tells whether a name is one of a system's own, as ``._a.tif`` or ``.DS_Store`` are."""
     return path.name.startswith((".", "~$")) or path.name in SKIPPED
+
+
+def entries(folder: Path) -> list[Path]:
+    """Lists what a folder holds, in natural order, without what systems leave in it.
+
+    Raises:
+        BadInput: The folder cannot be read.
+    """
+    try:
+        return sorted((p for p in folder.iterdir() if not hidden(p)), key=natural)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be read: {error.strerror}") from error
+
+
+def refuse_lost(paths: Iterable[Path]) -> None:
+    """Refuses links that lead nowhere: what they stand for would be left out silently.
+
+    Raises:
+        BadInput: Naming the first.
+    """
+    for path in paths:
+        if path.is_symlink() and not path.exists():
+            raise BadInput(f"{path} is a link that leads nowhere: mend it, or take it away")
 
 
 def labelled_stem(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from vpbsd.data.volumes import Spacing
 from vpbsd.errors import BadInput
 
 AXES = "xyztcuv"  # the format's dimensions; the fifth holds components
+BLOCK = 1 << 20  # bytes
 
 
 def open_nifti(path: Path, take: Mapping[str, int]) -> Stack:
@@ -24,7 +26,8 @@ def open_nifti(path: Path, take: Mapping[str, int]) -> Stack:
     Raises:
         BadInput: It holds more than one grey volume.
     """
-    header: Any = nib.load(path).header
+    image: Any = nib.load(path)
+    header = image.header
     shape = header.get_data_shape()
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -34,22 +37,28 @@ def open_nifti(path: Path, take: Mapping[str, int]) -> Stack:
     x, y, z = shape[:3]
 
     def planes() -> Planes:
-        file: Any = nib.load(path, keep_file_open=True)  # so that .gz is unpacked once, forward
-        spare = (0,) * (len(file.shape) - 3 - len(rest))
-        for k in range(z):
-            yield np.asarray(file.dataobj[(slice(None), slice(None), k, *rest, *spare)]).T
+        packed = path.name.lower().endswith(".gz")
+        with gzip.open(path) if packed else path.open("rb") as stream:
+            files = type(image).make_file_map({"image": stream})
+            file: Any = type(image).from_file_map(files)  # unpacked once, forward
+            spare = (0,) * (len(file.shape) - 3 - len(rest))
+            for k in range(z):
+                yield np.asarray(file.dataobj[(slice(None), slice(None), k, *rest, *spare)]).T
+            while packed and stream.read(BLOCK):
+                pass  # the checksum of the voxels comes last
 
-    affine, sizes, conflict = _placed(header)
-    unit = header.get_xyzt_units()[0]
+    (affine, sizes, conflict), unit = _placed(header, _stored_zooms(image)), _unit(header)
     spacing = _spacing(unit, sizes)
-    scale = UM.get(unit, 1.0)
+    scale = np.diag([UM.get(unit, 1.0)] * 3 + [1.0])
+    second = _second_place(header)
     return Stack(
         path,
         (z, y, x),
         next(planes()).dtype,
         None if conflict else spacing,
         planes,
-        affine=None if affine is None else np.diag([scale] * 3 + [1.0]) @ affine,
+        affine=None if affine is None else scale @ affine,
+        second_affine=None if affine is None or second is None else scale @ second,
         frame="anatomical",
         in_um=unit in UM,
         doubt=conflict,
@@ -63,16 +72,39 @@ def _choose(path: Path, shape: tuple[int, ...], take: Mapping[str, int]) -> list
     return [i for i in index if isinstance(i, int)]
 
 
-def _placed(header: nib.Nifti1Header) -> tuple[NDArray[np.float64] | None, tuple[float, ...], str]:
+def _stored_zooms(image: nib.Nifti1Image) -> tuple[float, ...]:
+    """Reads the voxel sizes (z, y, x) as they are stored: nibabel makes 1 of 0."""
+    with image.file_map["image"].get_prepare_fileobj("rb") as file:
+        stored = type(image.header).from_fileobj(file, check=False)["pixdim"]
+    return tuple(abs(float(side)) for side in stored[3:0:-1])
+
+
+def _unit(header: nib.Nifti1Header) -> str:
+    """Reads the unit of length; a code that the format does not know states none."""
+    try:
+        return str(header.get_xyzt_units()[0])
+    except KeyError:
+        return "unknown"
+
+
+def _second_place(header: nib.Nifti1Header) -> NDArray[np.float64] | None:
+    """Reads the affine (from z, y, x) of the qform where the sform is the one that counts."""
+    if not (header["sform_code"] and header["qform_code"]):
+        return None
+    return np.asarray(header.get_qform(), np.float64)[:, [2, 1, 0, 3]]
+
+
+def _placed(
+    header: nib.Nifti1Header, zooms: tuple[float, ...]
+) -> tuple[NDArray[np.float64] | None, tuple[float, ...], str]:
     """Reads affine (from z, y, x), voxel sizes (z, y, x) and what contradicts itself in them."""
-    zooms = tuple(float(zoom) for zoom in header.get_zooms()[2::-1])
     if not (header["sform_code"] or header["qform_code"]):
         return None, zooms, ""  # nothing is said of place
     affine = np.asarray(header.get_best_affine(), np.float64)
     turned = affine[:, [2, 1, 0, 3]]
     sides = np.linalg.norm(turned[:3, :3], axis=0)
     if not np.isfinite(turned).all() or not (sides > 0).all():
-        return None, zooms, ""
+        return turned, zooms, ""  # which no label can be compared with
     stated = tuple(float(side) for side in sides)
     if np.allclose(sides, zooms, rtol=1e-3):
         return turned, zooms, ""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
+
+import tifffile
 
 from vpbsd.data.intake.voxel_sizes import UM, positive
 from vpbsd.data.volumes import Spacing
@@ -31,12 +34,25 @@ def check_files(path: Path, xml: str) -> None:
     missing = [name for name in files(xml) if not (path.parent / name).exists()]
     if missing == list(files(xml)) and len(missing) == 1:
         return  # one file that was renamed
-    if missing:
+    if not missing:
+        _check_readable(path, files(xml))
+    else:
         raise BadInput(
             f"{path} belongs to a set of {len(files(xml))} files, of which {missing[0]} "
             f"{f'and {len(missing) - 1} more are' if len(missing) > 1 else 'is'} missing in "
             f"{path.parent}: copy the whole set"
         )
+
+
+def _check_readable(path: Path, names: Sequence[str]) -> None:
+    """Refuses a set of which a file is no TIFF: its planes would be read as zeros."""
+    for name in names if len(names) > 1 else ():
+        try:
+            tifffile.TiffFile(path.parent / name, _multifile=False).close()
+        except (OSError, tifffile.TiffFileError) as error:
+            raise BadInput(
+                f"{path.parent / name} cannot be read: {error}: copy the whole set again"
+            ) from error
 
 
 def described_elsewhere(xml: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from vpbsd.data.intake.names import is_zarr, natural
-from vpbsd.data.intake.stack import Choice, Opened, Planes, Stack, select
+from vpbsd.data.intake.stack import Choice, Opened, Planes, Stack, absent_chunks, select
 from vpbsd.data.intake.voxel_sizes import UM, positive
 from vpbsd.data.volumes import Spacing
 from vpbsd.errors import BadInput
@@ -56,19 +57,24 @@ def _label(path: Path, choice: Choice) -> Stack | None:
     folder = path / "labels"
     if not folder.is_dir():
         return None
-    listed = _ome(zarr.open_group(folder, mode="r")).get("labels", [])
-    name = choice.label_dataset or (listed[0] if len(listed) == 1 else None)
-    if listed and name not in listed:
+    held = _ome(zarr.open_group(folder, mode="r")).get("labels", []) if is_zarr(folder) else []
+    held = list(dict.fromkeys([*held, *(p.name for p in sorted(folder.iterdir()) if is_zarr(p))]))
+    name = choice.label_dataset or (held[0] if len(held) == 1 else None)
+    if held and name not in held:
         raise BadInput(
-            f"{path} holds the labels {', '.join(listed)}: choose by --label-dataset NAME"
+            f"{path} holds the labels {', '.join(held)}: choose by --label-dataset NAME"
         )
-    return _stack(folder / name, choice.take) if name and listed else None
+    return _stack(folder / name, choice.take) if name and held else None
 
 
 def _stack(path: Path, take: Mapping[str, int]) -> Stack:
-    about = _ome(zarr.open_group(path, mode="r"))["multiscales"][0]
-    level = about["datasets"][0]
-    array: Any = zarr.open_array(path / level["path"], mode="r")
+    images = _ome(zarr.open_group(path, mode="r"))["multiscales"]
+    if len(images) != 1 or "axes" not in images[0]:
+        raise BadInput(f"{path} is of OME-Zarr 0.2 or older, or holds several images: convert it")
+    about = images[0]
+    levels = [(zarr.open_array(path / d["path"], mode="r"), d) for d in about["datasets"]]
+    array: Any
+    array, level = max(levels, key=lambda found: prod(found[0].shape))  # mostly the first
     axes = [axis["name"] if isinstance(axis, dict) else axis for axis in about["axes"]]
     index = select(path, "".join(axes).lower(), array.shape, take)
     depth, height, width = (
@@ -89,15 +95,17 @@ def _stack(path: Path, take: Mapping[str, int]) -> Stack:
     affine[:3, :3] = np.diag(scale[space])
     affine[:3, 3] = offset[space]
     factor = UM.get(unit, 1.0)
+    scaled = any(step["type"] == "scale" for step in (*_steps(level), *_steps(about)))
     return Stack(
         path,
         (depth, height, width),
         np.dtype(array.dtype),
-        _spacing(scale[space], unit),
+        _spacing(scale[space], unit) if scaled else None,
         planes,
         affine=np.diag([factor] * 3 + [1.0]) @ affine,
         frame="zarr",
         in_um=unit in UM,
+        remark=absent_chunks(array.nchunks, array.nchunks_initialized),
     )
 
 

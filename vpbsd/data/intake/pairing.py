@@ -8,15 +8,16 @@ from pathlib import Path
 
 from vpbsd.data.intake.finding import Found, real
 from vpbsd.data.intake.names import (
+    IMAGE_FOLDER,
+    entries,
     format_of,
-    hidden,
     is_label_folder,
     is_zarr,
     labelled_stem,
-    natural,
     stem,
     without_channel,
 )
+from vpbsd.data.intake.slices import slice_files
 from vpbsd.data.intake.table import Stated
 from vpbsd.errors import BadInput
 
@@ -79,16 +80,16 @@ def _pair(image: Found, row: Stated, labels: Sequence[Found]) -> Pair:
         return Pair(image, row.label)
     if _is_label_itself(image):
         return Pair(image, None)
-    own = stem(image.path)
+    place, own = image.place, stem(image.place)
     for name in dict.fromkeys((own, without_channel(own))):
-        if name != own and _is_image(image.path.parent, name):
+        if name != own and _is_image(place.parent, name):
             break  # the number is no channel's: the name without it is another image
-        found = [*_beside(image.path, name), *_in_folders(image.path, name)]
-        found = found or [p.path for p in labels if _is_of(p.path, name)]
+        found = [*_beside(place, name), *_in_folders(place, name)]
+        found = found or [p.path for p in labels if _is_of(p.place, name)]
         if len(found) > 1:
-            names = ", ".join(sorted(_shown(p, image.path.parent) for p in found))
+            names = ", ".join(sorted(_shown(p, place.parent) for p in found))
             raise BadInput(
-                f"{image.path} has several labels ({names}): keep one, or name it in a table"
+                f"{place} has several labels ({names}): keep one, or name it in a table"
             )
         if found:
             return Pair(image, found[0], None if name == own else name)
@@ -97,15 +98,15 @@ def _pair(image: Found, row: Stated, labels: Sequence[Found]) -> Pair:
 
 def _is_label_itself(image: Found) -> bool:
     """Tells whether a name is that of a label whose image lies beside it."""
-    name = labelled_stem(stem(image.path))
-    siblings = _volumes(image.path.parent) if name is not None else ()
+    name = labelled_stem(stem(image.place))
+    siblings = _volumes(image.place.parent) if name is not None else ()
     return any(stem(p) == name or without_channel(stem(p)) == name for p in siblings)
 
 
 def _case(image: Found) -> str | None:
     """Gives the case of an image without label, where its folder's name says what numbers mean."""
     name = without_channel(image.name)
-    tells = image.path.parent.name.lower() in ("imagestr", "imagests")
+    tells = image.place.parent.name.lower() in ("imagestr", "imagests")
     return name if tells and name != image.name else None
 
 
@@ -120,7 +121,15 @@ def _is_of(label: Path, name: str) -> bool:
 
 def _beside(path: Path, name: str) -> list[Path]:
     """Lists the labels in the image's own folder: NAME_label and the like."""
-    return [p for p in _volumes(path.parent) if p != path and labelled_stem(stem(p)) == name]
+    named = [p for p in _volumes(path.parent) if p != path and labelled_stem(stem(p)) == name]
+    return named or (_slices(path) if path.is_dir() else [])
+
+
+def _slices(folder: Path) -> list[Path]:
+    """Lists folders of a label's slices within a folder of slices, or beside one named images."""
+    beside = _label_folders(folder.parent) if IMAGE_FOLDER.match(folder.name) else []
+    inside = [] if is_zarr(folder) else _label_folders(folder)
+    return [p for p in (*inside, *beside) if slice_files(p)]
 
 
 def _in_folders(path: Path, name: str) -> list[Path]:
@@ -148,8 +157,7 @@ def _label_folders(folder: Path) -> list[Path]:
 
 
 def _volumes(folder: Path) -> Iterator[Path]:
-    entries = (p for p in sorted(folder.iterdir(), key=natural) if not hidden(p))
-    return (p for p in entries if p.is_dir() or is_zarr(p) or format_of(p))
+    return (p for p in entries(folder) if p.is_dir() or format_of(p))
 
 
 def _shown(path: Path, folder: Path) -> str:

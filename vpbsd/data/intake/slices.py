@@ -12,9 +12,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from vpbsd.data.intake import ome_xml
-from vpbsd.data.intake.names import format_of, hidden, natural
+from vpbsd.data.intake.names import entries, format_of, labelled_stem, refuse_lost
 from vpbsd.data.intake.stack import Planes, Stack, reading
-from vpbsd.data.intake.tiff import Page, inverted, page_of
+from vpbsd.data.intake.tiff import Page, inverted, is_coloured, page_of, refuse_circle
 from vpbsd.errors import BadInput
 
 NUMBERS = (r"\d+", r"\d+(?:\.\d+)?")  # whole ones, or else decimals such as 12.50
@@ -50,18 +50,30 @@ def open_slices(folder: Path) -> Stack:
         pass  # a compression that cannot be read is known before anything is written
     assert first.dtype is not None
     shape = (len(files), *first.shape)
-    return Stack(folder, shape, first.dtype, None, planes, inverted=first.white_is_zero)
+    with tifffile.TiffFile(files[0]) as file:
+        coloured = is_coloured(file.pages[0].aspage()) and not file.is_imagej
+    return Stack(
+        folder,
+        shape,
+        first.dtype,
+        None,
+        planes,
+        inverted=first.white_is_zero,
+        coloured=coloured,
+    )
 
 
 def slice_files(folder: Path) -> list[Path]:
     """Lists the TIFF files of a folder in natural order, if they are slices (the first is 2-D)."""
-    every = (p for p in folder.iterdir() if format_of(p).endswith((".tif", ".tiff")))
-    files = sorted((p for p in every if not hidden(p) and p.is_file()), key=natural)
+    every = [p for p in entries(folder) if format_of(p).endswith((".tif", ".tiff"))]
+    refuse_lost(every)
+    files = [p for p in every if p.is_file()]
     return files if files and _is_slice(files[0]) else []
 
 
 def _is_slice(path: Path) -> bool:
     with reading(path), tifffile.TiffFile(path, _multifile=False) as file:
+        refuse_circle(path, file)
         if file.ome_metadata and len(ome_xml.files(file.ome_metadata)) > 1:
             return False  # a plane of a set that the XML puts in order
         if file.ome_metadata and ome_xml.described_elsewhere(file.ome_metadata):
@@ -71,6 +83,7 @@ def _is_slice(path: Path) -> bool:
 
 def _header(path: Path) -> tuple[Page, int]:
     with reading(path), tifffile.TiffFile(path) as file:
+        refuse_circle(path, file)
         if len(file.pages) != 1:
             raise BadInput(f"{path} has {len(file.pages)} pages: a slice of a volume has one")
         page = page_of(path, 0, file.pages[0])
@@ -87,6 +100,9 @@ def _check_numbers(files: Sequence[Path]) -> None:
     names = [file.name[: len(file.name) - len(format_of(file))] for file in files]
     shapes = Counter(re.sub(r"\d+", "#", name) for name in names)
     usual, count = shapes.most_common(1)[0]
+    for file, name in zip(files, names, strict=True):
+        if labelled_stem(name) in names:
+            raise BadInput(f"{file} is named as another slice's label: keep labels in a folder")
     if 1 < count < len(files):
         odd = next(f for f, n in zip(files, names, strict=True) if re.sub(r"\d+", "#", n) != usual)
         raise BadInput(

@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vpbsd.data.volume_writer import reserve
 from vpbsd.data.volumes import Spacing
 from vpbsd.errors import BadInput
 
@@ -29,10 +31,13 @@ class Stack:
         spacing_um: Voxel size z, y, x that the file states; None where it states none.
         planes: Starts reading the planes (y, x), z = 0 first.
         affine: (4, 4), from voxel (z, y, x) to a place in `frame`; None where none is stated.
+        second_affine: Another one that the file states beside it; None where it states one place.
         frame: Space that the affine leads to; two affines are compared within one only.
         in_um: Whether the affine leads to micrometres; else the file states no unit.
         doubt: Why a voxel size that is stated was not taken; empty where there is no doubt.
         inverted: Whether the file says that white is zero; its planes are turned round.
+        coloured: Whether its values are numbers of colours, as those of a label may be.
+        remark: What else is to be known of how it is read.
     """
 
     path: Path
@@ -41,10 +46,13 @@ class Stack:
     spacing_um: Spacing | None
     planes: Callable[[], Planes]
     affine: NDArray[np.float64] | None = None
+    second_affine: NDArray[np.float64] | None = None
     frame: str = ""
     in_um: bool = True
     doubt: str = ""
     inverted: bool = False
+    coloured: bool = False
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,7 @@ def select(path: Path, axes: str, shape: tuple[int, ...], take: Mapping[str, int
             f"{path} has the axes {axes} and shape {shape}: save one grey stack (zyx) per channel"
         )
     index: list[int | slice] = []
+    refuse_absent(path, axes, take)
     for axis, length in zip(axes, shape, strict=True):
         if axis in "zyx":
             index.append(slice(None))
@@ -141,6 +150,26 @@ def select(path: Path, axes: str, shape: tuple[int, ...], take: Mapping[str, int
             raise BadInput(f"{path} has {length} {NAMES.get(axis, axis)}: {axis}={chosen} is none")
         index.append(chosen)
     return tuple(index)
+
+
+def refuse_absent(path: Path, axes: str, take: Mapping[str, int]) -> None:
+    """Refuses a choice beyond the first along an axis that a file does not have.
+
+    Raises:
+        BadInput: Naming file and axis.
+    """
+    for axis, chosen in take.items():
+        if chosen and axis in "ct" and axis not in axes:
+            raise BadInput(f"{path} has one of {NAMES[axis]} only: {axis}={chosen} is none")
+
+
+def absent_chunks(count: int, held: int) -> str:
+    """Says how many of an array's chunks are not there; nothing where all are.
+
+    >>> absent_chunks(8, 6)
+    ', 2 of 8 chunks are not there and count as empty'
+    """
+    return f", {count - held} of {count} chunks are not there and count as empty" * (held < count)
 
 
 def without_ones(path: Path, shape: tuple[int, ...]) -> INDEX:
@@ -178,14 +207,15 @@ def turned(stack: Stack, axes: tuple[int, ...], flips: tuple[bool, ...]) -> Stac
 
     def planes() -> Planes:
         with tempfile.TemporaryFile() as file:
-            whole = np.memmap(file, stack.dtype, "w+", shape=shape)
+            reserve(file.fileno(), prod(shape) * stack.dtype.itemsize)
+            whole = np.memmap(file, stack.dtype, "r+", shape=shape)
             stored = whole[mirrored].transpose(tuple(inverse))  # a view in the stored order
             for z, plane in enumerate(stack.planes()):
                 stored[z] = plane
             for plane in whole:
                 yield np.asarray(plane)
 
-    return replace(stack, shape=shape, planes=planes, affine=None)
+    return replace(stack, shape=shape, planes=planes, affine=None, second_affine=None)
 
 
 def slabs(stack: Stack) -> Planes:

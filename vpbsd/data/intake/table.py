@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +59,13 @@ def read_table(path: Path) -> dict[str, Stated]:
     """
     rows: dict[str, Stated] = {}
     with reading(path), path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = set(reader.fieldnames or ())
-        if "file" not in columns or columns - set(COLUMNS):
+        reader = csv.DictReader(file, strict=True)
+        named = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames, columns = named, set(named)
+        if "file" not in columns or columns - set(COLUMNS) or len(columns) < len(named):
             raise BadInput(
-                f"table {path} has the columns {', '.join(reader.fieldnames or ())}: "
-                f"use file and any of {', '.join(COLUMNS[1:])}, separated by commas"
+                f"table {path} has the columns {', '.join(named)}: "
+                f"use file and any of {', '.join(COLUMNS[1:])}, each once, separated by commas"
             )
         for row in reader:
             if None in row or any(row[name] is None for name in columns):
@@ -71,6 +73,8 @@ def read_table(path: Path) -> dict[str, Stated]:
                     f"table {path}, line {reader.line_num} has not as many cells as there are "
                     "columns: put a cell that holds a comma in quotes"
                 )
+            if any(unicodedata.category(c) == "Cc" for cell in row.values() for c in cell):
+                raise BadInput(f"table {path}, line {reader.line_num}: a cell holds a line break")
             cell = {k: (row.get(k) or "").strip() or None for k in COLUMNS}
             place = absolute(path.parent / (cell["file"] or ""))
             key = real(place)
@@ -86,17 +90,17 @@ def read_table(path: Path) -> dict[str, Stated]:
     return rows
 
 
-def refuse_unmatched(table: Path, rows: Mapping[str, Stated], found: Iterable[Found]) -> None:
-    """Refuses a table some of whose rows are of no source.
+def refuse_unmatched(table: Path, rows: Mapping[str, Stated], images: Iterable[Found]) -> None:
+    """Refuses a table some of whose rows are of no source that is an image.
 
     Raises:
         BadInput: Naming the first.
     """
-    sources = {one.real for one in found}
+    sources = {one.real for one in images}
     left = [row for row in rows if row not in sources]
     if left:
         more = f" and {len(left) - 1} more rows" if len(left) > 1 else ""
         raise BadInput(
-            f"table {table}: {left[0]}{more} is among none of the sources: give it, or take the "
-            "row out"
+            f"table {table}: {left[0]}{more} is among none of the sources, or is another's label: "
+            "give it, or take the row out"
         )

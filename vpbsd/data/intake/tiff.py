@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import re
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -21,7 +25,8 @@ from vpbsd.errors import BadInput
 
 PLANE_AXES = "IQ"  # tifffile's names for pages of which nothing is said
 REDUCED = 1  # NewSubfileType of a page that is a smaller copy of another
-WHITE_IS_ZERO = 0
+WHITE_IS_ZERO, PALETTE = 0, 3
+PRIVATE = 32768  # numbers of tags from here on are programs' own
 
 
 @dataclass(frozen=True)
@@ -48,14 +53,21 @@ def open_tiff(path: Path, take: Mapping[str, int]) -> tuple[Opened, ...]:
         BadInput: Pages are missing, cut off, unlike one another or left over; or it holds
             channels or times of which none was chosen.
     """
-    with tifffile.TiffFile(path) as file:
+    with _complaints(path), tifffile.TiffFile(path) as file:
+        refuse_circle(path, file)
         if file.ome_metadata:
             ome_xml.check_files(path, file.ome_metadata)
+        elif "<OME " in str(file.pages[0].aspage().description):
+            raise BadInput(f"{path}: its OME-XML is damaged: copy the file again, or save it anew")
         pages = [page_of(path, i, page) for i, page in enumerate(file.pages) if _is_full(page)]
         series = [(i, one) for i, one in enumerate(file.series) if _is_full(one.keyframe)]
-        if not file.ome_metadata:
+        if file.ome_metadata:
+            _refuse_unnamed(path, file)
+        else:
             _refuse_left_over(path, file, pages)
         several = len(series) > 1
+        if not several and take.get("p"):
+            raise BadInput(f"{path} has one position: p={take['p']} is none")
         if several and "p" in take:
             series = [one for one in series if one[0] == take["p"]]
             if not series:
@@ -87,7 +99,67 @@ def _stack(path: Path, file: tifffile.TiffFile, index: int, take: Mapping[str, i
 
     next(planes())  # a compression that cannot be read is known before anything is written
     spacing = ome_xml.spacing(file.ome_metadata, index) if file.ome_metadata else _imagej(file)
-    return Stack(path, (depth, *plane), dtype, spacing, planes, inverted=page.white_is_zero)
+    return Stack(
+        path,
+        (depth, *plane),
+        dtype,
+        spacing,
+        planes,
+        inverted=page.white_is_zero,
+        coloured=is_coloured(series.keyframe) and not file.is_imagej,
+    )
+
+
+@contextmanager
+def _complaints(path: Path) -> Iterator[None]:
+    """Refuses a file of which tifffile only logs that something in it is broken."""
+    found: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            message = record.getMessage()
+            private = re.search(r"TiffTag (\d+)", message)
+            if record.levelno >= logging.ERROR and not (private and int(private[1]) >= PRIVATE):
+                found.append(" ".join(message.split()))
+
+    logger, keep = logging.getLogger("tifffile"), Keep()
+    level, propagate = logger.level, logger.propagate
+    logger.setLevel(logging.ERROR)
+    logger.propagate = False
+    logger.addHandler(keep)
+    try:
+        yield
+    finally:
+        logger.removeHandler(keep)
+        logger.setLevel(level)
+        logger.propagate = propagate
+    if found:
+        raise BadInput(f"{path} is damaged, or was cut off ({found[0]}): copy it again")
+
+
+def refuse_circle(path: Path, file: tifffile.TiffFile) -> None:
+    """Refuses a file whose pages lead back to earlier ones: libraries would read it for ever."""
+    raw, form, seen = file.filehandle, file.tiff, set[int]()
+    at = file.pages.first.offset
+    while at and at + form.tagnosize <= raw.size:
+        if at in seen:
+            raise BadInput(f"{path} is damaged: its pages lead in a circle: copy it again")
+        seen.add(at)
+        raw.seek(at)
+        (tags,) = struct.unpack(form.tagnoformat, raw.read(form.tagnosize))
+        raw.seek(at + form.tagnosize + tags * form.tagsize)
+        following = raw.read(form.offsetsize)
+        full = len(following) == form.offsetsize
+        (at,) = struct.unpack(form.offsetformat, following) if full else (0,)
+
+
+def is_coloured(page: tifffile.TiffPage) -> bool:
+    """Tells whether a page's values are numbers of colours, and not grey levels."""
+    if int(page.photometric) != PALETTE or page.colormap is None:
+        return False
+    red, green, blue = np.asarray(page.colormap, np.int64)
+    grey = (red == green).all() and (green == blue).all()
+    return not (grey and (np.diff(red) >= 0).all())
 
 
 def _axes(
@@ -98,7 +170,7 @@ def _axes(
     if axes == "YX":
         remedy = "save them as one stack" if several else "give the folder that holds the slices"
         raise BadInput(f"{path} holds 2-D slices, not a stack: {remedy}")
-    unnamed = [i for i, axis in enumerate(axes) if axis in PLANE_AXES]
+    unnamed = [i for i, axis in enumerate(axes) if axis in PLANE_AXES and shape[i] > 1]
     if "Z" not in axes and len(unnamed) == 1:
         axes = axes[: unnamed[0]] + "Z" + axes[unnamed[0] + 1 :]
     return axes.replace("S", "C").lower(), shape
@@ -111,6 +183,7 @@ def page_of(path: Path, number: int, page: tifffile.TiffPage) -> Page:
         BadInput: The page has no data, or the file ends before they do.
     """
     page = page.aspage()
+    path = path.parent / page.parent.filehandle.name  # of the set's files, the one that holds it
     size = page.parent.filehandle.size
     counts, offsets = page.databytecounts, page.dataoffsets
     if not counts or 0 in counts:
@@ -139,7 +212,23 @@ def _refuse_left_over(path: Path, file: tifffile.TiffFile, pages: list[Page]) ->
         )
 
 
-def _refuse_unlike(path: Path, pages: list[Page]) -> None:
+def _refuse_unnamed(path: Path, file: tifffile.TiffFile) -> None:
+    """Refuses an OME-TIFF whose XML leaves pages out, gives one twice, or cannot be followed."""
+    if any(one.kind != "ome" for one in file.series):
+        raise BadInput(f"{path}: its OME-XML and its pages do not fit: save it anew")
+    pages = [page for one in file.series for page in one.pages if page is not None]
+    here = [page.offset for page in pages if page.parent is file]
+    there = {page.aspage().offset for page in file.pages if _is_full(page)}
+    if len(set(here)) != len(here):
+        raise BadInput(f"{path}: its OME-XML gives one page for two planes: save it anew")
+    if there - set(here):
+        raise BadInput(
+            f"{path} has {len(there)} pages, but its OME-XML names {len(set(here))} of them as "
+            "planes: save it anew"
+        )
+
+
+def _refuse_unlike(path: Path, pages: Sequence[Page]) -> None:
     for i, page in enumerate(pages):
         if page != pages[0]:
             raise BadInput(
@@ -183,4 +272,5 @@ def _imagej(file: tifffile.TiffFile) -> Spacing | None:
         return None
     (y, per_y), (x, per_x) = tags["YResolution"].value, tags["XResolution"].value
     inverse = (about["spacing"], per_y / y if y else 0, per_x / x if x else 0)
-    return positive([size * UM[about["unit"]] for size in inverse])
+    units = [about.get(name, about["unit"]) for name in ("zunit", "yunit", "unit")]
+    return positive([size * UM.get(unit, 0) for size, unit in zip(inverse, units, strict=True)])

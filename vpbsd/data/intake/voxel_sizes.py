@@ -9,16 +9,16 @@ import numpy as np
 
 from vpbsd.data.volumes import Spacing
 
-UM = {"nm": 1e-3, "nanometer": 1e-3, "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "m": 1e6}
+UM = {"nm": 1e-3, "nanometer": 1e-3, "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "m": 1e6, "Å": 1e-4}
 UM |= {"meter": 1e6, "inch": 25_400.0, "centimeter": 1e4, "nanometers": 1e-3, "millimeters": 1e3}
 UM |= dict.fromkeys(("um", "µm", "μm", "\\u00B5m", "micron", "microns"), 1.0)
 UM |= dict.fromkeys(("micrometer", "micrometers", "micrometre"), 1.0)
 """Micrometres in one unit."""
 
-SMALLEST, LARGEST = 0.002, 200.0
-"""Sides of voxels, in micrometres, that microscopy of vessels can have: from electron microscopes
-to whole-body scans."""
-LONGEST = 1e6  # um: no specimen is a metre long
+SMALLEST, LARGEST = 0.02, 50.0
+"""Sides of voxels, in micrometres, that microscopy of vessels can have: from expanded tissue to
+whole-body scans. Who has others, states them."""
+SHORTEST, LONGEST = 3.0, 1e6  # um: a capillary is no thinner, no specimen is a metre long
 FLATTEST = 100.0  # a voxel's longest side over its shortest
 
 
@@ -46,7 +46,8 @@ def doubt(spacing: Spacing | None, shape: tuple[int, ...]) -> str:
     sides = " x ".join(f"{side:g}" for side in spacing)
     reach = " x ".join(f"{side * n / 1000:.4g}" for side, n in zip(spacing, shape, strict=True))
     longest = max(side * n for side, n in zip(spacing, shape, strict=True))
-    if max(spacing) > LARGEST or min(spacing) < SMALLEST or longest > LONGEST:
+    sized = min(spacing) >= SMALLEST and max(spacing) <= LARGEST
+    if not sized or not SHORTEST <= longest <= LONGEST:
         return f"states voxels of {sides} um, so {reach} mm in all: its unit is not what it says"
     if max(spacing) > FLATTEST * min(spacing):
         return f"states voxels of {sides} um: its sides are not in one unit"
