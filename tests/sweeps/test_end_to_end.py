@@ -86,6 +86,7 @@ def test_every_trial_and_every_unique_stage_has_one_finished_run(study):
     assert kinds(home) == {
         ("sweep", "FINISHED"): 1,
         ("trial", "FINISHED"): 6,
+        ("stages", "FINISHED"): 1,
         ("stage", "FINISHED"): 27,
     }
 

@@ -87,7 +87,7 @@ def test_a_sweep_says_how_to_browse(shell, swept, place):
 def test_examples_of_help_run(shell):
     shown = runs(shell, "python -m vpbsd ablation --help")
     examples = [x for x in shown.splitlines() if x.startswith("python -m vpbsd ablation ")]
-    assert len(examples) == 7
+    assert len(examples) == 8
     words = "--plan --data 'my data' --set pretrain.network.codebook.size=4"
     example = next(x for x in examples if "--plan" in x)
     assert "study ablation-laptop-" in runs(shell, example.replace("--plan", f"{words} --folds 2"))

@@ -51,7 +51,7 @@ def intensity_shifted(image: Tensor, stream: torch.Generator, most: float = 0.1)
 def turned_view(x: NDArray[V], turn: Turn) -> NDArray[V]:
     """Does the same as `turned` to an array, without copying a voxel."""
     if turn.flips:
-        x = np.flip(x, [axis - 3 for axis in turn.flips])
+        x = np.flip(x, tuple(axis - 3 for axis in turn.flips))
     return np.rot90(x, turn.quarters, (-2, -1)) if turn.quarters else x
 
 

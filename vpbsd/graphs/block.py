@@ -59,7 +59,7 @@ def skeletonise(
         halo: Voxels that are read around it.
     """
     if not read(core).any():  # it is larger than a hole, or at the volume's end
-        nothing = np.zeros(0)
+        nothing = np.zeros(0, np.float32)
         return Skeleton(nothing.astype(np.int64), nothing.astype(np.int32), nothing, 0, 0)
     found = _with_halo(read, shape, spacing_um, core, halo)
     if found.left_out == 0 or halo >= WIDEST:

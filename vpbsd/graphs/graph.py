@@ -168,11 +168,11 @@ def _joined(
     print("joining the blocks", file=sys.stderr)
     parts = [load_block(place) for place in work.places()]
     network = assemble(joined([pieces for pieces, _, _ in parts]), volume.shape)
-    vessel, left_out = (sum(part[i] for part in parts) for i in (1, 2))
+    vessel, left_out = sum(part[1] for part in parts), sum(part[2] for part in parts)
     lines = Lines(network, volume.shape, spacing)
     pruned = Pruning(network, lines, least).run()
     place = network.nodes.place
-    at_face = ((place < 1) | (place > np.array(volume.shape) - 2)).any(1)
+    at_face = np.any((place < 1) | (place > np.array(volume.shape) - 2), axis=1)
     segments, nodes = write_tables(out, network, lines, pruned, at_face)
     if write_vtu(out, segments) is None and len(segments["points"]):
         print("note: graph.vtu is left out, the graph is too large for it", file=sys.stderr)

@@ -28,7 +28,11 @@ def draw_regions(table: Columns, path: Path) -> None:
         path: PNG.
     """
     ids = np.asarray(table["id"])
-    order = [i for i in np.argsort(-np.asarray(table["volume_mm3"]), kind="stable") if ids[i] != 0]
+    order = [
+        i
+        for i in np.argsort(-np.asarray(table["volume_mm3"], np.float64), kind="stable")
+        if ids[i] != 0
+    ]
     rows = np.array(order[:MOST], int)
     figure = Figure(figsize=(13, 1.4 + 0.28 * max(len(rows), 2)), layout="constrained")
     FigureCanvasAgg(figure)

@@ -49,7 +49,8 @@ class MaskVolume:
             BadInput: A chunk is damaged.
         """
         try:
-            return np.asarray(zarr.open_array(self.array, mode="r")[box]) != 0
+            there: NDArray[np.bool_] = np.asarray(zarr.open_array(self.array, mode="r")[box]) != 0
+            return there
         except Exception as error:
             raise BadInput(
                 f"{self.array} cannot be read: {error}: write the mask again"

@@ -35,7 +35,7 @@ def summarise(
     ends = np.asarray(nodes["kind"]) == "end"
     branches = int(np.count_nonzero(~ends))
     components = len(np.unique(segments["component"]))
-    rings = int(np.count_nonzero(np.asarray(segments["node_a"]) < 0))
+    rings = int(np.count_nonzero(np.asarray(segments["node_a"], np.int64) < 0))
     radius = np.asarray(segments["radius_um"], np.float64)
     return {
         "volume_mm3": volume,

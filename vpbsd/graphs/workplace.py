@@ -66,7 +66,8 @@ class Workplace:
 
     def summary(self) -> dict[str, Any]:
         """Reads the summary."""
-        return _read(self._out / SUMMARY)
+        read: dict[str, Any] = _read(self._out / SUMMARY)
+        return read
 
 
 def save_block(place: Path, skeleton: Skeleton, pieces: Pieces) -> None:
