@@ -131,6 +131,8 @@ def _opened(path: Path, held: Mapping[str, Held], choice: Choice) -> Opened:
             f"{path} holds {_listed(held)}, but no image: name its arrays image and label, or "
             "choose by --dataset NAME and --label-dataset NAME"
         )
+    several = sum(n > 1 for n in held[image].shape) > 3
+    refuse_absent(path, "c" * several, choice.take)
     found = _stack(path, held[image], choice)
     return Opened(found, None if label is None else _stack(path, held[label], choice))
 
@@ -197,7 +199,6 @@ def _index(path: Path, shape: tuple[int, ...], choice: Choice) -> INDEX:
         index: list[int | slice] = [slice(None) if n > 1 else 0 for n in shape]
         index[channel] = choice.take["c"]
         return tuple(index)
-    refuse_absent(path, "", choice.take)
     return without_ones(path, shape)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vpbsd.data.intake.stack import Planes, Stack, select
+from vpbsd.data.intake.stack import Planes, Stack, refuse_absent, select
 from vpbsd.data.intake.voxel_sizes import UM, positive
 from vpbsd.errors import BadInput
 
@@ -51,6 +51,7 @@ def open_itk(path: Path, take: Mapping[str, int]) -> Stack:
         sizes = sizes[:-1]
     axes = "t" * (len(sizes) > 3) + "zyx"[-len(sizes) :] + "c" * (channels > 1)
     shape = (*sizes[::-1], *([channels] if channels > 1 else []))
+    refuse_absent(path, axes, take)
     index = select(path, axes, shape, take)
     z, y, x = sizes[2::-1]
 

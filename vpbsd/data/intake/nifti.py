@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from vpbsd.data.intake.stack import Planes, Stack, select
+from vpbsd.data.intake.stack import Planes, Stack, refuse_absent, select
 from vpbsd.data.intake.voxel_sizes import UM, positive
 from vpbsd.data.volumes import Spacing
 from vpbsd.errors import BadInput
@@ -68,6 +68,7 @@ def open_nifti(path: Path, take: Mapping[str, int]) -> Stack:
 def _choose(path: Path, shape: tuple[int, ...], take: Mapping[str, int]) -> list[int]:
     """Chooses along the axes beyond x, y, z."""
     axes = "zyx" + AXES[3 : len(shape)]
+    refuse_absent(path, axes, take)
     index = select(path, axes, (*shape[2::-1], *shape[3:]), take)
     return [i for i in index if isinstance(i, int)]
 

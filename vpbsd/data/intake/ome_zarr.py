@@ -12,7 +12,15 @@ import zarr
 from numpy.typing import NDArray
 
 from vpbsd.data.intake.names import is_zarr, natural
-from vpbsd.data.intake.stack import Choice, Opened, Planes, Stack, absent_chunks, select
+from vpbsd.data.intake.stack import (
+    Choice,
+    Opened,
+    Planes,
+    Stack,
+    absent_chunks,
+    refuse_absent,
+    select,
+)
 from vpbsd.data.intake.voxel_sizes import UM, positive
 from vpbsd.data.volumes import Spacing
 from vpbsd.errors import BadInput
@@ -50,6 +58,9 @@ def _ome(group: zarr.Group) -> Mapping[str, Any]:
 
 
 def _image(path: Path, choice: Choice, position: str) -> Opened:
+    axes = _ome(zarr.open_group(path, mode="r"))["multiscales"][:1]
+    named = [a["name"] if isinstance(a, dict) else a for m in axes for a in m.get("axes", ())]
+    refuse_absent(path, "".join(named).lower(), choice.take)
     return Opened(_stack(path, choice.take), _label(path, choice), position)
 
 

@@ -135,7 +135,6 @@ def select(path: Path, axes: str, shape: tuple[int, ...], take: Mapping[str, int
             f"{path} has the axes {axes} and shape {shape}: save one grey stack (zyx) per channel"
         )
     index: list[int | slice] = []
-    refuse_absent(path, axes, take)
     for axis, length in zip(axes, shape, strict=True):
         if axis in "zyx":
             index.append(slice(None))

@@ -18,7 +18,7 @@ import zarr
 from numpy.typing import NDArray
 
 from vpbsd.data.intake import ome_xml
-from vpbsd.data.intake.stack import Opened, Planes, Stack, select
+from vpbsd.data.intake.stack import Opened, Planes, Stack, refuse_absent, select
 from vpbsd.data.intake.voxel_sizes import UM, positive
 from vpbsd.data.volumes import Spacing
 from vpbsd.errors import BadInput
@@ -81,6 +81,7 @@ def open_tiff(path: Path, take: Mapping[str, int]) -> tuple[Opened, ...]:
 def _stack(path: Path, file: tifffile.TiffFile, index: int, take: Mapping[str, int]) -> Stack:
     series = file.series[index]
     axes, shape = _axes(path, series, len(file.series) > 1)
+    refuse_absent(path, axes, take)
     chosen = select(path, axes, shape, take)
     _refuse_missing(path, file, series)
     pages = [page_of(path, i, page) for i, page in enumerate(series.pages)]
