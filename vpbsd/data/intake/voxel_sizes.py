@@ -15,7 +15,7 @@ UM |= dict.fromkeys(("um", "µm", "μm", "\\u00B5m", "micron", "microns"), 1.0)
 UM |= dict.fromkeys(("micrometer", "micrometers", "micrometre"), 1.0)
 """Micrometres in one unit."""
 
-SMALLEST, LARGEST = 0.02, 50.0
+SMALLEST, LARGEST = 0.02, 200.0
 """Sides of voxels, in micrometres, that microscopy of vessels can have: from expanded tissue to
 whole-body scans. Who has others, states them."""
 SHORTEST, LONGEST = 3.0, 1e6  # um: a capillary is no thinner, no specimen is a metre long
