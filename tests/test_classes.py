@@ -108,7 +108,7 @@ def test_a_row_has_the_mean_and_each_class_by_hand(volumes, settings):
     assert (row["dsc_anterior"], row["dsc_posterior"], row["dsc"]) == (1, 0, 0.5)
     assert row["threshold_dsc_posterior"] == 1, "the brightest box"
     assert sorted(pictures) == [
-        f"{kind}_{name}" for kind in ("overlay", "projection") for name in NAMES
+        f"{kind}_{name}" for kind in ("overlay", "projection", "strip") for name in NAMES
     ]
 
 

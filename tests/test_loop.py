@@ -258,7 +258,7 @@ def test_momentum_of_sgd_adds_up_what_it_did_before():
     """x falls by .1 * 3, then by .1 * (3 + .5 * 3)."""
     optim = Optim(name="sgd", lr=0.1, final_ratio=1, epochs=1, momentum=0.5)
     training, _ = rows(Line(late=9), optim)
-    assert float(training.method.x) == pytest.approx(-0.3 - 0.45)
+    assert training.method.x.item() == pytest.approx(-0.3 - 0.45)
 
 
 def test_the_rate_falls_in_plateaus():

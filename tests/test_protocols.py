@@ -94,3 +94,9 @@ def test_a_patch_that_five_halvings_do_not_divide_is_refused_by_arm():
 def test_another_data_set_is_told_from_the_published_one():
     assert PROTOCOLS[LA].doubt(LA, HUNDRED) == ""
     assert "100 labelled groups, and there are 20" in PROTOCOLS[LA].doubt(LA, HUNDRED[:20])
+
+
+def test_a_change_of_a_protocol_stays_with_whom_it_was_asked_for():
+    """What is published is not written over by a path that goes into one of its sections."""
+    assert settings_from("paper", LA, {"student.optim.epochs": 7}).student.optim.epochs == 7
+    assert settings_from("paper", LA).student.optim.epochs == 40

@@ -154,7 +154,7 @@ def test_it_goes_on_from_its_checkpoints(arm, tiny, folds, tmp_path):
     stage = Stage(whole.config, {**whole.parts, "test": test})
     rows, numbers, saved = done(stage, tmp_path / "straight")
     assert len(rows) == len(saved) == 2
-    assert len(read_tensors(saved[0])[0]) == 2  # an overlay and a projection
+    assert len(read_tensors(saved[0])[0]) == 3  # overlay, projection, strip
     again, same, _ = done(stage, tmp_path / "again", saved[0])
     assert same == numbers
     assert [row["dsc"] for row in again] == [row["dsc"] for row in rows]

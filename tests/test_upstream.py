@@ -95,7 +95,7 @@ def test_all_arms_share_one_teacher_and_one_word_of_it(tiny, folds):
     of = {"features of labelled", "features of unlabelled", "features16 of labelled"}
     stages = {PRE, FINE} | {f"{what} patches" for what in of | {"margin of labelled"}} | PHASES
     arms = set(ARMS) - FIXED.keys()
-    students, references = arms - REFERENCES, {"unetr", "simcvd_vnet"}
+    students, references = arms - REFERENCES, {"unetr", "vnet", "simcvd_vnet"}
     assert set(seen) == {*SAID} | stages | students | references | {
         f"evaluate {arm}" for arm in arms
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 from pydantic import ValidationError
@@ -73,7 +74,7 @@ def _assign(settings: Section, plain: dict[str, Any], path: str, value: object) 
         _check_name(at, name, path)
         at = at[name]
     _check_name(at, last, path)
-    at[last] = value
+    at[last] = deepcopy(value)  # a later path may go into it
 
 
 def _check_name(at: object, name: str, path: str) -> None:

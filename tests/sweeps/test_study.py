@@ -3,6 +3,7 @@
 from typing import Literal, get_args, get_origin
 
 from vpbsd.data.folds import make_folds
+from vpbsd.optim import Optim
 from vpbsd.overrides import override
 from vpbsd.pipeline.recipes import trial
 from vpbsd.section import Section
@@ -21,6 +22,10 @@ OTHER = {
     "data.patch": (32, 32, 96),
     "protocol.folds": 3,
     "protocol.pretrain_on": "all",
+    "protocol.stride": (16, 16, 16),
+    "pretrain.optim.plateaus": 2,
+    "student.optim.plateaus": 2,
+    "finetune.plateaus": 2,
     "pretrain.network.feature_size": 24,
     "pretrain.network.depths": (1, 1, 1, 2),
     "pretrain.network.num_heads": (3, 6, 12, 12),
@@ -38,6 +43,18 @@ OTHER = {
     "unetr.patch": (32, 64, 64),
 }
 """Another value of the settings that not just any value fits."""
+BESIDE = {
+    "data.window": {"data.intensity": "window", "data.window": (0, 99)},
+    "protocol.tested": {"protocol.split": "named", "protocol.tested": 1},
+    "protocol.split": {"protocol.split": "named", "protocol.tested": 1},
+    **{
+        f"{stage}.optim.momentum": {f"{stage}.optim.name": "sgd", f"{stage}.optim.momentum": 0.9}
+        for stage in ("pretrain", "student")
+    },
+    "finetune.momentum": {"finetune.name": "sgd", "finetune.momentum": 0.9},
+    "rivals.vnet_optim": {"rivals.vnet_optim": Optim(lr=0.1, epochs=2).model_dump()},
+}
+"""Settings that go together with another one."""
 
 PRE, TUNED = {"pre-training"}, {"fine-tuning"}
 OTHERWISE = {f"pre-training, {how}" for how in RIVALS}
@@ -52,6 +69,7 @@ FROM_DATA = TEACHERS | ALONE | {"unetr"} | OTHERWISE
 STUDENTS = ALONE | VPBSD | AB | {"baseline_mid", "kd", "fitnets", "vid"}
 SAID = {"codes of unlabelled patches", "pseudo of unlabelled patches"}
 STATES = {"features of unlabelled patches", "features16 of unlabelled patches"}
+OWN = ("name", "lr", "weight_decay", "momentum")  # of each pre-training
 TRAINED = {
     "data": FROM_DATA,
     "augment": FROM_DATA,
@@ -61,6 +79,7 @@ TRAINED = {
     "protocol.margin": set(),  # of spatial folds only
     "protocol.pretrain_on": PRE | SAID | SEMI | OTHERWISE,
     "protocol.train_groups": FROM_DATA,
+    "protocol.stride": {f"evaluate {arm}" for arm in ARMS},  # it is only measured otherwise
     "protocol.draw": set(),  # nothing is drawn where all keep their labels
     "pretrain": PRE,
     "pretrain.enabled": SCRATCH,
@@ -75,7 +94,7 @@ TRAINED = {
     "pretrain.network.codebook.width": set(),  # set by the student's
     "pretrain.network.codebook.grid": set(),  # set by the alignment
     "pretrain.optim": TEACHERS | {"unetr"} | OTHERWISE,
-    **{f"pretrain.optim.{own}": TEACHERS | {"unetr"} for own in ("name", "lr", "weight_decay")},
+    **{f"pretrain.optim.{own}": TEACHERS | {"unetr"} for own in OWN},
     "pretrain.optim.batch": PRE | OTHERWISE - {"pre-training, s2dc"},  # a region at least
     "finetune": TUNED | TUNED_TOO,
     "finetune.epochs": TUNED | SCRATCH | {"unetr"} | TUNED_TOO,
@@ -162,7 +181,8 @@ def test_every_setting_changes_exactly_the_stages_it_belongs_to(volumes, tiny, c
     before, paths = ends(base), list(leaves(base))
     wrong = {}
     for path, value, annotation in paths:
-        after = ends(override(base, {path: another(path, value, annotation)}))
+        changes = BESIDE.get(path) or {path: another(path, value, annotation)}
+        after = ends(override(base, changes))
         declared = max((p for p in TRAINED if f"{path}.".startswith(f"{p}.")), key=len)
         found = changed(before, after)
         if found != TRAINED[declared]:

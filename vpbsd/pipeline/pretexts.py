@@ -90,7 +90,7 @@ def _pretrained(s: Settings, network: SwinNet | UnetrNet, fold: Fold, seed: int)
     method, own = METHODS[pretext](s, network)
     if pretext != "s2dc":
         _refuse_one_volume(fold)
-    optim = s.pretrain.optim.model_copy(update=own)
+    optim = s.pretrain.optim.model_copy(update=own | {"momentum": 0.0})  # none is SGD
     train = train_config(s, method, optim, s.sampling)
     what = pretext if isinstance(network, SwinNet) else f"{pretext}, {network.name}"
     label = f"pre-training, {what}"

@@ -111,12 +111,16 @@ TITLES = {
         for key, (title, _) in all_of.items()
     },
 }
+
+
+def _arms_of(rival: str) -> tuple[str, ...]:
+    return tuple(arm for arm in ARMS if arm.split("_")[0] == rival)
+
+
 TABLES: dict[str, tuple[str, ...]] = {
     "rivals": ("light_unet", "mt", "uamt", "me", "cps", "simcvd", "mcsc", "dico", "vpbsd"),
-    **{
-        name: ("light_unet", *(arm for arm in ARMS if arm.split("_")[0] == name))
-        for name in ABLATIONS
-    },
+    "simcvd": ("light_unet", "vnet", *_arms_of("simcvd")),
+    "mcsc": ("light_unet", *_arms_of("mcsc")),
 }
 HEADINGS = {
     "rivals": "Other semi-supervised systems",
