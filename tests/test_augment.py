@@ -2,10 +2,11 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
 
-from vpbsd.data.augment import random_turns, turned
+from vpbsd.data.augment import random_turns, stacked, turned, turned_view
 from vpbsd.data.turns import STILL, Turn
 
 FLIPS = ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2))
@@ -78,3 +79,12 @@ def test_draws_are_counted_not_remembered():
     others = [draw(seed=1), draw(purpose="b"), draw(step=4)]
     assert all(other != draw() for other in others)
     assert draw(count=2) == draw()[:2]
+
+
+@pytest.mark.parametrize("turn", [Turn((), 1), Turn((2,), 0), Turn((0,), 3)])
+def test_turned_views_are_stacked_in_the_usual_order_of_memory(turn):
+    """Sums in a network differ by a bit where the order of memory does."""
+    x = np.arange(2 * 4 * 4 * 4, dtype=np.float32).reshape(2, 4, 4, 4)
+    together = stacked([turned_view(x, turn)] * 2)
+    assert together.flags.c_contiguous
+    assert torch.equal(torch.from_numpy(together[0]), turned(torch.from_numpy(x), turn))

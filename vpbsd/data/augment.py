@@ -55,6 +55,14 @@ def turned_view(x: NDArray[V], turn: Turn) -> NDArray[V]:
     return np.rot90(x, turn.quarters, (-2, -1)) if turn.quarters else x
 
 
+def stacked(views: list[NDArray[V]]) -> NDArray[V]:
+    """Stacks arrays in the usual order of memory, which sums in a network depend on by a bit.
+
+    `np.stack` alone keeps the order of turned views where all of them are turned alike.
+    """
+    return np.ascontiguousarray(np.stack(views))
+
+
 def turned(x: Tensor, turn: Turn) -> Tensor:
     """Mirrors and turns a tensor (..., z, y, x); a grid of features counts as a volume.
 

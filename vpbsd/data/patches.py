@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vpbsd.data.augment import random_turns, turned_view
+from vpbsd.data.augment import random_turns, stacked, turned_view
 from vpbsd.data.correspondence import corresponding
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.turns import STILL, Turn
@@ -204,7 +204,7 @@ def _stack(
     read: Callable[[int], NDArray[np.float32]], chosen: list[int], turns: list[Turn]
 ) -> Tensor:
     patches = [turned_view(read(i), turn) for i, turn in zip(chosen, turns, strict=True)]
-    return torch.from_numpy(np.stack([x if x.ndim == 4 else x[None] for x in patches]))
+    return torch.from_numpy(stacked([x if x.ndim == 4 else x[None] for x in patches]))
 
 
 def _targets(source: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -> TeacherTargets:
@@ -217,6 +217,6 @@ def _targets(source: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -
         if name not in source.targets:
             return None
         values = source.targets[name]
-        return torch.from_numpy(np.stack([turned_view(values[i], turn) for i, turn in pairs]))
+        return torch.from_numpy(stacked([turned_view(values[i], turn) for i, turn in pairs]))
 
     return TeacherTargets(*(of(name) for name in TeacherTargets._fields))
