@@ -176,6 +176,7 @@ def test_a_damaged_result_is_shown_and_trained_again(study, capsys):
     assert store.state(key) == "stored"
 
 
+@pytest.mark.slow
 def test_a_comparison_trains_nothing_again_and_times_networks(study, capsys):
     home, _, _, run = study
     places = ["--store", home / "store", "--tracking", f"sqlite:///{home}/mlflow.db"]

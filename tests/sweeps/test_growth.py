@@ -68,6 +68,7 @@ def test_an_arm_does_not_grow_to_the_table_of_its_name():
     assert grown(more, known.identity).arms == ("light_unet", "simcvd", "kd")
 
 
+@pytest.mark.slow
 def test_more_arms_and_seeds_add_trials_and_keep_those_there_are(place):
     store, uri, room = place
     before = places(uri)

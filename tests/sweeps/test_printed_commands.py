@@ -101,6 +101,7 @@ def test_an_empty_data_folder_says_how_to_import(shell, place):
     assert "DEST" in runs(shell, f"{line} --help")
 
 
+@pytest.mark.slow
 def test_a_driven_study_says_how_to_watch_it(shell, place):
     with study_lock("held here", Store(str(place / "runs" / "store"))):
         ran = shell("python sweeps/ablation.py --data 'my data' --study 'held here' " + SMALL)
