@@ -67,7 +67,7 @@ def test_masks_are_scored_once_and_stand_in_every_table(home, capsys):
     assert {n: v for t in trials for n, v in t.values["dsc"].items()} == pytest.approx(by_hand)
     assert all(records.lineage(t) for t in trials), "each leads to its stage's run"
     pictures = records.tracker.list_files(trials[0].run_id, "pictures")
-    assert {p.split("/")[1].split("_")[0] for p in pictures} == {"overlay", "projection"}
+    assert {p.split("/")[1].split("_")[0] for p in pictures} == {"overlay", "projection", "strip"}
     with (home / "r" / "comparison.csv").open() as file:
         rows = {r["arm"]: r for r in csv.DictReader(file) if r["metric"] == "dsc"}
     assert (rows["external:half"]["may_have_seen"], rows["external:whole"]["may_have_seen"]) == (
