@@ -32,6 +32,7 @@ from vpbsd_sweeps.reporting.side_by_side import STRIP, rows_of_pictures, shown_v
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.reporting.threshold import against_threshold
 from vpbsd_sweeps.reporting.verdict import verdict
+from vpbsd_sweeps.study.identity import counted_folds, protocol_of
 from vpbsd_sweeps.tracking.tracker import flat
 from vpbsd_sweeps.units import hours
 
@@ -141,10 +142,11 @@ def summary(analysis: StudyAnalysis) -> Iterator[str]:
 
 def ran(records: StudyRecords) -> Iterator[tuple[str, str]]:
     """Yields under what the study was run, as names and values."""
-    identity, protocol = records.identity, records.identity["settings"]["protocol"]
+    identity = records.identity
+    split = protocol_of(identity).split
     stages = list(records.stages.values())
     yield "data", f"fingerprint {identity['data'][:16]}, {_groups(records)}"
-    yield "protocol", f"{protocol['folds']} folds by {protocol['split']}, last epoch, no selection"
+    yield "protocol", f"{counted_folds(identity)} by {split}, last epoch, no selection"
     for line in records.tags.get("normalise", "").splitlines():  # chosen on training groups
         fold, _, what = line.removeprefix("- ").partition(": ")
         yield f"normalisation, {fold}", what
