@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
-from vpbsd.data.volume_keys import volume_key
 from vpbsd.evaluation.code_statistics import SAME_MASK
+from vpbsd.evaluation.picture_names import is_of, kind_and_volume
 from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.monitor.accounting import Hours
 from vpbsd_sweeps.reporting import label_figure, label_tables, tables
@@ -244,10 +243,9 @@ def _extremes(records: StudyRecords, trials: list[TrialResult]) -> Iterator[Pict
     for word, score, fold, volume in shown_volumes(trials):
         run_id = next(t.run_id for t in trials if t.fold == fold and volume in t.values[PRIMARY])
         for path in records.tracker.list_files(run_id, "pictures"):
-            named = "|".join(map(re.escape, (volume_key(volume), volume)))  # older: the name
-            kind = re.fullmatch(rf"pictures/(\w+?)_\d+_(?:{named})\.png", path)
-            if kind and not kind[1].startswith(STRIP):
-                caption = f"{word}: {volume}, fold {fold}, DSC {score:.3f}: {kind[1]}"
+            kind, _ = kind_and_volume(path, volume) or ("", "")
+            if kind and not is_of(kind, STRIP):
+                caption = f"{word}: {volume}, fold {fold}, DSC {score:.3f}: {kind}"
                 yield Picture(_fetched(records, run_id, path), caption, run_id)
 
 
