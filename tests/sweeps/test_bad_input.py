@@ -96,6 +96,17 @@ def test_an_empty_label_in_a_training_fold(run, data):
     assert "the label of volume empty is empty" in error
 
 
+def test_a_metric_in_micrometres_needs_voxel_sizes(run, data):
+    image = np.arange(8 * 40 * 40, dtype=np.uint16).reshape(8, 40, 40) + 9
+    facts = VolumeMetadata(image.shape, "uint16", None, "e")
+    write_volume(data, "unsized", [image], facts, [(image % 7 == 0).astype(np.uint8)])
+    words = ("--data", data, "--plan", "--primary")
+    code, error = run(ablation.main, *words, "hd95_um")
+    assert code == 2
+    assert error.startswith("error: --primary hd95_um: the voxel size of unsized is not known")
+    assert run(ablation.main, *words, "hd95_vox")[0] == 0
+
+
 def test_a_volume_that_clipping_would_erase_is_found_by_the_plan(run, data):
     image = np.zeros((8, 40, 40), np.uint16)
     image[:, 0] = np.arange(40)  # 39 of 40 rows are 0

@@ -158,6 +158,8 @@ def test_all_labels_are_those_of_the_fold_with_most_groups(home):
 
     assert training_groups(under(folds=4)) == 5
     assert training_groups(under(split="space")) == 6
+    assert training_groups(under(split="named", tested=1)) == 5
+    assert training_groups(under(split="named", tested=["animal0", "animal4"])) == 4
     failed = tuple(replace(t, groups={}, status="FAILED") for t in every.trials)
     nothing = label_efficiency([replace(every, trials=failed)])
     assert cells(score_table(nothing), "VpbSD") == ["–"]

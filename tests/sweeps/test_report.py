@@ -1,6 +1,7 @@
 """A report from a small study in MLflow: its numbers by hand, its bytes, its manners."""
 
 import csv
+import json
 import re
 import shutil
 import sys
@@ -221,6 +222,16 @@ def test_a_failed_trial_makes_its_arm_void(study):
     _, tracker, _ = study
     tracker.end("trial:vpbsd-fold2-seed0", "FAILED")
     assert exclusions(load_records(tracker, "small"))["vpbsd"] == "failed (fold 2 seed 0)"
+
+
+def test_a_named_split_has_one_fold_and_is_finished_with_it(study):
+    _, tracker, parent = study
+    identity = load_records(tracker, "small").identity
+    identity["settings"]["protocol"] |= {"split": "named", "tested": 2, "folds": 5}
+    tracker.set_tags(parent, {tag.STUDY_IDENTITY: json.dumps(identity)})
+    records = load_records(tracker, "small")
+    assert records.missing == ()
+    assert "over 1 fold of groups" in main_table(analyse(records, "light_unet")).notes[0]
 
 
 def test_a_sweep_prints_the_rows_of_its_report(home):

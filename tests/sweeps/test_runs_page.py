@@ -19,7 +19,7 @@ from vpbsd_sweeps.tracking.sqlite import artifacts_beside
 from vpbsd_sweeps.tracking.stage_runs import LEVEL
 from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
-from vpbsd_sweeps.tracking.trial_pictures import log_trial_pictures
+from vpbsd_sweeps.tracking.trial_pictures import _key_of, log_trial_pictures
 
 ENDED, SECONDS = 1e9, 30.0
 PICTURES = ("overlay_0_a", "projection_0_a", "strip_0_a")
@@ -115,3 +115,6 @@ def test_pictures_of_a_trial_are_titled_and_two_trials_compare(logged):
     again = {"overlay_0_a.png": (home / "p.png").read_bytes(), "rows.json": b"[]"}
     log_trial_pictures(tracker, one, again, "t", ENDED)
     assert tracker.list_files(one, "images") == shown[one], "never twice"
+    named = {f"overlay_{c}_0_a.png": again["overlay_0_a.png"] for c in ("Gefäß", "left-hand a")}
+    log_trial_pictures(tracker, one, named, "t", ENDED)
+    assert len({_key_of(path) for path in tracker.list_files(one, "images")}) == 3

@@ -96,7 +96,7 @@ def test_a_failure_is_remembered_without_its_rows_while_its_driver_lives(build, 
 
 
 def test_a_display_is_shown_what_has_ended_again_and_again(build, monkeypatch):
-    """The scheduler tells it once."""
+    """The scheduler tells it once, be it that the display fails just then."""
     chief, shown = build(), []
     monkeypatch.setattr("vpbsd_sweeps.execution.client.LOOK_EVERY", 0.01)
     monkeypatch.setattr("vpbsd_sweeps.execution.client.ray.get", asyncio.run)
@@ -110,7 +110,13 @@ def test_a_display_is_shown_what_has_ended_again_and_again(build, monkeypatch):
             await follow(chief, key, Waiter("session", "trial"))
 
     asyncio.run(two())
-    with watching(Handle, "session", lambda all: shown.append([s.key for s in all])):
+
+    def watch(stages):
+        shown.append([stage.key for stage in stages])
+        if len(shown) == 1:
+            raise OSError("a display that fails once")
+
+    with watching(Handle, "session", watch):
         while len(shown) < 3:
             pass
     assert shown[:3] == [["k", "l"]] * 3

@@ -54,6 +54,19 @@ def test_the_best_student_is_chosen_never_the_teacher():
     assert "best of 3 arms" in choice.optimism
 
 
+def test_the_metric_that_was_declared_decides():
+    """The lower the distance the better: of the students the Light UNet has the least."""
+    measured = [
+        replace(t, values={**t.values, "hd95_vox": {"v": 10 * DSC[t.arm]}}) for t in trials()
+    ]
+    declared = {**IDENTITY, "primary": "hd95_vox"}
+    choice = choose(measured, declared)
+    assert choice.arm == "light_unet"
+    assert choice.rule.startswith("lowest mean test HD95 [vox] over folds")
+    with pytest.raises(BadInput, match=r"Light UNet.*\(HD95 \[vox\] was not measured\)"):
+        choose(trials(), declared)
+
+
 def test_what_most_folds_chose_is_trained_in_the_end():
     plain = choose(trials(), IDENTITY)
     chosen = {"0": {"data.clip_percentile": 99.0}}

@@ -115,6 +115,24 @@ def test_students_are_compared_on_the_folds_that_all_have(commit):
     tally = Tally(plan, commit.store)
     tally.take(key * 64 for _, _, key in trials)
     assert tally.best() == "best so far: KD, test DSC 0.700 over 1 fold"
+    for trial in plan["trials"]:
+        del trial["fold"]
+    older = Tally(plan, commit.store)
+    older.take(key * 64 for _, _, key in trials)
+    assert older.best() == "best so far: KD, test DSC 0.700 over 1 trial"
+
+
+def test_a_student_that_failed_everywhere_hides_no_other(commit):
+    trials = [("vpbsd", "1"), ("kd", "2"), ("fitnets", "3")]
+    plan = {
+        "stages": [{"key": k * 64, "family": "evaluation", "before": False} for _, k in trials],
+        "trials": [{"arm": a, "fold": 0, "key": k * 64, "voided_by": []} for a, k in trials],
+    }
+    tally = Tally(plan, commit.store)
+    for key, said in {"1": "", "2": "best so far: VpbSD, test DSC 0.800 over 1 fold"}.items():
+        commit(key * 64, "evaluation", dsc={"1": 0.7, "2": 0.6}[key])
+        tally.take([key * 64])
+        assert tally.best() == said
 
 
 def status(key, state, share=0.0):

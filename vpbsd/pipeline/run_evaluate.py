@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vpbsd.data.volume_keys import volume_key
 from vpbsd.evaluation.codebook_health import StageSummary
 from vpbsd.evaluation.evaluate import Row, evaluate
+from vpbsd.evaluation.picture_names import picture_name
 from vpbsd.inference.profiling import CUBE, block_times, size_of
 from vpbsd.networks.build import build_network, load_network
 from vpbsd.pipeline.stage_config import Evaluate, Timing
@@ -39,7 +39,7 @@ def run_evaluate(
     seen = config.data, config.precision, config.stride
     for row, shown in evaluate(network, left, *seen):
         for kind, picture in shown.items():
-            pictures[f"{kind}_{len(rows)}_{volume_key(str(row['volume']))}"] = picture
+            pictures[picture_name(kind, len(rows), str(row["volume"]))] = picture
         rows.append({**row, "time": time.time()})
         share = len(rows) / len(stage.parts["test"])
         yield Step(rows, share, lambda path: save_rows(path, rows, pictures))

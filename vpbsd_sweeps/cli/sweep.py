@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from shlex import quote
 
 from vpbsd.cli import command_parser, invocation
-from vpbsd.data.volumes import check_intensity
+from vpbsd.data.volumes import VolumeInfo, check_intensity
 from vpbsd.errors import BadInput
 from vpbsd.pipeline.arms import ARMS, GROUPS, THRESHOLDS
 from vpbsd.pipeline.classes import with_classes
@@ -30,7 +31,7 @@ from vpbsd_sweeps.cli.options import (
 from vpbsd_sweeps.cli.output import show
 from vpbsd_sweeps.execution.address import cluster_address
 from vpbsd_sweeps.messages import without_secrets
-from vpbsd_sweeps.reporting.columns import check_primary
+from vpbsd_sweeps.reporting.columns import IN_UM, check_primary
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.label_studies import (
     LabelPlan,
@@ -105,7 +106,7 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     arms = _possible(check_arms(args.arms.split(",")), settings)
     seeds, store = seeds_of(args.seeds), Store(args.store)
     name = study_name(args, kind)
-    primary = args.primary and check_primary(args.primary)
+    primary = _primary(args.primary, volumes)
     study = Study(name, settings, volumes, arms, seeds, timed=timed, primary=primary)
     check_intensity(study.volumes, settings.data)
     study = with_external(study, args)
@@ -132,6 +133,25 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     print(f"browse   {browse(args.tracking, study.name)}")
     print(f"next     {invocation('final')} --study {quote(study.name)}{given_places(args)}")
     return 0 if complete else 1
+
+
+def _primary(metric: str | None, volumes: Iterable[VolumeInfo]) -> str | None:
+    """Returns the metric that is to decide, if one is given.
+
+    Raises:
+        BadInput: There is none of that name, or it will not be measured on these volumes.
+    """
+    if metric is None:
+        return None
+    in_voxels = {um: voxels for voxels, um in IN_UM.items()}.get(check_primary(metric))
+    unknown = [v.name for v in volumes if v.labelled and v.spacing_um is None]
+    if in_voxels and unknown:
+        raise BadInput(
+            f"--primary {metric}: the voxel size of {unknown[0]} is not known, so nothing is "
+            f"measured in micrometres there: pass --primary {in_voxels}, or import it with "
+            "--spacing"
+        )
+    return metric
 
 
 def _possible(arms: tuple[str, ...], settings: Settings) -> tuple[str, ...]:

@@ -4,8 +4,9 @@
     vpbsd final --study NAME --seeds 0,1,2 --gpus 2
     vpbsd final --study NAME --data DIR --holdout VOLUME
 
-The arm with the highest mean test DSC over folds is taken, never a reference, a void or an
-unfinished arm; an unproven one (it learned code words that carry nothing) only if --arm names it.
+The arm with the best mean over folds (test DSC, or what --primary declared) is taken, never a
+reference, a void or an unfinished arm; an unproven one (it learned code words that carry nothing)
+only if --arm names it.
 Of a search, the complete trial with the highest objective is taken. Where --normalise auto chose
 the normalisation per fold, what most folds chose is taken, and said. Stored stages are reused;
 running the same command again goes on, or finds that nothing is left to do.

@@ -13,7 +13,7 @@ from vpbsd.pipeline.crossings import arm_title
 from vpbsd.pipeline.recipes import is_reference
 from vpbsd.settings import Settings
 from vpbsd_sweeps.reporting.checks import unproven
-from vpbsd_sweeps.reporting.columns import PRIMARY
+from vpbsd_sweeps.reporting.columns import COLUMNS, HIGHER_IS_BETTER, PRIMARY, sign
 from vpbsd_sweeps.reporting.records import TrialResult, trial_result
 from vpbsd_sweeps.reporting.rows import spreads_by_metric
 from vpbsd_sweeps.reporting.search_tables import held_out_dsc
@@ -26,8 +26,7 @@ from vpbsd_sweeps.tuning.journal import Journal
 from vpbsd_sweeps.tuning.ranking import best
 
 OF_ARMS = (
-    "highest mean test DSC over folds; full budget only; references, void and unproven arms "
-    "excluded"
+    "{} mean test {} over folds; full budget only; references, void and unproven arms excluded"
 )
 BY_NAME = "asked for by name"
 OF_TRIALS = "highest mean DSC over folds of a held-out training group; full budget only"
@@ -63,6 +62,7 @@ def choose(
 ) -> Choice:
     """Chooses the best deployable arm of a study with this identity, or the one that is wanted.
 
+    The best is that of the metric that the study declared to decide, or of DSC.
     An unproven arm is chosen only by its name.
 
     Raises:
@@ -74,25 +74,28 @@ def choose(
         raise BadInput(
             f"--arm {wanted}: the study has no such student arm{nearest(wanted, students)}"
         )
+    primary = str(identity.get("primary", PRIMARY))
     settings = Settings.model_validate(identity["settings"])
     folds = range(settings.protocol.count)
     places = {(fold, seed) for fold in folds for seed in identity["seeds"]}
     ranked, left_out = [], []
     for arm in students if wanted is None else [wanted]:
         own = [t for t in trials if t.arm == arm]
-        reason = _cannot_be_chosen(own, places)
+        reason = _cannot_be_chosen(own, places, primary)
         if not reason and wanted is None and unproven(own):
             reason = f"unproven; --arm {arm} takes it all the same"
         if reason:
             left_out.append(f"{arm_title(arm)} ({reason})")
             continue
         scores = {m: by.folds for m, by in spreads_by_metric(own).items()}
-        ranked.append((scores[PRIMARY].mean, arm, scores, own))
+        ranked.append((sign(primary) * scores[primary].mean, arm, scores, own))
     if not ranked:
         raise BadInput(
             f"no student arm of the study has a valid result in every fold with every seed "
             f"({', '.join(left_out) or 'only references'}): finish the sweep, or see its table"
         )
+    way = "highest" if primary in HIGHER_IS_BETTER else "lowest"
+    of_arms = OF_ARMS.format(way, COLUMNS[primary])
     _, arm, scores, own = max(ranked, key=lambda choice: choice[:2])
     optimism = (
         f"chosen as the best of {len(ranked)} arms on these same test folds, so its "
@@ -105,18 +108,21 @@ def choose(
         settings=settings,
         scores=scores,
         runs=[t.run_id for t in own],
-        rule=(OF_ARMS if wanted is None else BY_NAME + doubt) + normalised,
+        rule=(of_arms if wanted is None else BY_NAME + doubt) + normalised,
         optimism=optimism if wanted is None else "none by choice: its arm was asked for by name",
         teacher_seed=identity["teacher_seed"],
         left_out=tuple(left_out),
     )
 
 
-def _cannot_be_chosen(own: Sequence[TrialResult], places: Set[tuple[int, int]]) -> str:
+def _cannot_be_chosen(
+    own: Sequence[TrialResult], places: Set[tuple[int, int]], primary: str
+) -> str:
     """Says why an arm has no score to be chosen by, or ""."""
-    if {(t.fold, t.seed) for t in own if t.counts} == places:
-        return ""
-    return "void" if any(t.void for t in own) else "not finished"
+    if {(t.fold, t.seed) for t in own if t.counts} != places:
+        return "void" if any(t.void for t in own) else "not finished"
+    measured = all(t.values.get(primary) for t in own)
+    return "" if measured else f"{COLUMNS[primary]} was not measured"
 
 
 def _by_majority(settings: Settings, identity: Mapping[str, Any]) -> tuple[Settings, str]:

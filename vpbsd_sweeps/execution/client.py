@@ -67,7 +67,8 @@ def watching(
     def look() -> None:
         with suppress(RayActorError):  # it is being rebuilt
             now = {stage.key: stage for stage in ray.get(scheduler.statuses.remote(session))}
-            watch(list((ended | now).values()))
+            # First, since each end is told once and `watch` may fail.
             ended.update((key, stage) for key, stage in now.items() if stage.state.is_final)
+            watch(list((ended | now).values()))
 
     return periodically(look, LOOK_EVERY)

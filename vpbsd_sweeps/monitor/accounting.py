@@ -94,7 +94,8 @@ class Tally:
     def best(self) -> str:
         """Finds the student with the highest mean test DSC over the folds that all have.
 
-        References never compete; void trials' arms and unproven ones are left out.
+        References never compete; void trials' arms and unproven ones are left out, and once some
+        students have all their folds, one that has none: it has failed.
 
         Returns:
             A line, or "" before there is a fold in which every student has ended.
@@ -103,9 +104,11 @@ class Tally:
         scores: dict[str, dict[int, list[float | None]]] = {}
         for trial in self._trials:
             arm = trial["arm"]
-            if not is_reference(arm) and arm not in left_out and "fold" in trial:
-                of_fold = scores.setdefault(arm, {}).setdefault(trial["fold"], [])
-                of_fold.append(self._scores.get(trial["key"]))
+            if not is_reference(arm) and arm not in left_out:
+                folds = scores.setdefault(arm, {})
+                fold = trial.get("fold", len(folds))  # older outlines: each trial its own place
+                folds.setdefault(fold, []).append(self._scores.get(trial["key"]))
+        scores = _without_failed(scores)
         ended = [
             {fold for fold, found in folds.items() if None not in found}
             for folds in scores.values()
@@ -118,7 +121,8 @@ class Tally:
             for arm, folds in scores.items()
         }
         arm = max(means, key=lambda a: means[a])
-        over = f"{len(common)} fold{'s' * (len(common) > 1)}"
+        unit = "fold" if all("fold" in trial for trial in self._trials) else "trial"
+        over = f"{len(common)} {unit}{'s' * (len(common) > 1)}"
         return f"best so far: {arm_title(arm)}, test DSC {means[arm]:.3f} over {over}"
 
     @property
@@ -141,3 +145,12 @@ class Tally:
     def _fails(self, keys: Iterable[str]) -> bool:
         manifests = (self.stored.get(key) for key in keys)
         return any(manifest is not None and manifest.metadata["void"] for manifest in manifests)
+
+
+def _without_failed(scores: dict[str, dict[int, list[float | None]]]) -> dict[str, Any]:
+    """Leaves out students without any score once the others, two at least, have all of theirs."""
+    found = {arm: [s for own in folds.values() for s in own] for arm, folds in scores.items()}
+    begun = [arm for arm, own in found.items() if any(s is not None for s in own)]
+    if len(begun) < 2 or any(None in found[arm] for arm in begun):
+        return scores
+    return {arm: scores[arm] for arm in begun}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
-from vpbsd.data.volume_keys import volume_key
 from vpbsd.evaluation.code_statistics import SAME_MASK
+from vpbsd.evaluation.picture_names import is_of, kind_and_volume
 from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.monitor.accounting import Hours
 from vpbsd_sweeps.reporting import label_figure, label_tables, tables
@@ -32,6 +31,7 @@ from vpbsd_sweeps.reporting.side_by_side import STRIP, rows_of_pictures, shown_v
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.reporting.threshold import against_threshold
 from vpbsd_sweeps.reporting.verdict import verdict
+from vpbsd_sweeps.study.identity import counted_folds, protocol_of
 from vpbsd_sweeps.tracking.tracker import flat
 from vpbsd_sweeps.units import hours
 
@@ -141,10 +141,11 @@ def summary(analysis: StudyAnalysis) -> Iterator[str]:
 
 def ran(records: StudyRecords) -> Iterator[tuple[str, str]]:
     """Yields under what the study was run, as names and values."""
-    identity, protocol = records.identity, records.identity["settings"]["protocol"]
+    identity = records.identity
+    split = protocol_of(identity).split
     stages = list(records.stages.values())
     yield "data", f"fingerprint {identity['data'][:16]}, {_groups(records)}"
-    yield "protocol", f"{protocol['folds']} folds by {protocol['split']}, last epoch, no selection"
+    yield "protocol", f"{counted_folds(identity)} by {split}, last epoch, no selection"
     for line in records.tags.get("normalise", "").splitlines():  # chosen on training groups
         fold, _, what = line.removeprefix("- ").partition(": ")
         yield f"normalisation, {fold}", what
@@ -242,10 +243,9 @@ def _extremes(records: StudyRecords, trials: list[TrialResult]) -> Iterator[Pict
     for word, score, fold, volume in shown_volumes(trials):
         run_id = next(t.run_id for t in trials if t.fold == fold and volume in t.values[PRIMARY])
         for path in records.tracker.list_files(run_id, "pictures"):
-            named = "|".join(map(re.escape, (volume_key(volume), volume)))  # older: the name
-            kind = re.fullmatch(rf"pictures/(\w+?)_\d+_(?:{named})\.png", path)
-            if kind and not kind[1].startswith(STRIP):
-                caption = f"{word}: {volume}, fold {fold}, DSC {score:.3f}: {kind[1]}"
+            kind, _ = kind_and_volume(path, volume) or ("", "")
+            if kind and not is_of(kind, STRIP):
+                caption = f"{word}: {volume}, fold {fold}, DSC {score:.3f}: {kind}"
                 yield Picture(_fetched(records, run_id, path), caption, run_id)
 
 

@@ -20,6 +20,7 @@ from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
 from vpbsd_sweeps.reporting.rows import scores
 from vpbsd_sweeps.reporting.significance import ALPHA
 from vpbsd_sweeps.store.studies import first_difference
+from vpbsd_sweeps.study.identity import protocol_of
 
 
 @dataclass(frozen=True)
@@ -140,12 +141,15 @@ def labelled_groups(records: StudyRecords) -> int | None:
 def training_groups(records: StudyRecords) -> int:
     """Returns how many training groups there are in the fold with most of them.
 
-    Folds by group test all groups in turn; folds in space train on every one.
+    Folds by group test all groups in turn, a named split some; folds in space train on every one.
     """
     groups = len(set(json.loads(records.tags["groups"]).values()))
-    protocol = records.identity["settings"]["protocol"]
-    tested = 0 if protocol["split"] == "space" else groups // protocol["folds"]
-    return groups - tested
+    protocol = protocol_of(records.identity)
+    if protocol.split == "space":
+        return groups
+    if protocol.tested is None:
+        return groups - groups // protocol.folds
+    return groups - (protocol.tested if isinstance(protocol.tested, int) else len(protocol.tested))
 
 
 def fold_means(trials: Sequence[TrialResult]) -> dict[int, float]:

@@ -14,6 +14,7 @@ from vpbsd_sweeps.reporting.label_efficiency import (
     title,
     training_groups,
 )
+from vpbsd_sweeps.study.identity import counted_folds, protocol_of
 
 
 def document(found: LabelEfficiency) -> str:
@@ -96,11 +97,11 @@ def _signed(value: Interval | None) -> Item:
 
 
 def _notes(found: LabelEfficiency) -> Iterator[str]:
-    protocol = found.records[0].identity["settings"]["protocol"]
-    seeds = len(found.records[0].identity["seeds"])
+    identity = found.records[0].identity
+    seeds, draw = len(identity["seeds"]), protocol_of(identity).draw
     yield (
-        f"Mean [95 % t-interval] over {protocol['folds']} folds, each with its own draw of "
-        f"labelled groups (draw {protocol.get('draw', 0)}; more hold all of fewer) and the same "
+        f"Mean [95 % t-interval] over {counted_folds(identity)}, each with its own draw of "
+        f"labelled groups (draw {draw}; more hold all of fewer) and the same "
         f"test groups at every number; a fold is the mean over its groups, {seeds} student "
         "seed(s) averaged. The groups that lost their labels are unlabelled volumes."
     )

@@ -19,23 +19,24 @@ from vpbsd_sweeps.reporting.grid import (
 from vpbsd_sweeps.reporting.rows import Row
 from vpbsd_sweeps.reporting.significance import ALPHA
 from vpbsd_sweeps.reporting.threshold import against_threshold
+from vpbsd_sweeps.study.identity import counted_folds, protocol_of
 
 
 def main_notes(analysis: StudyAnalysis, rows: Sequence[Row]) -> Iterator[str]:
     """Yields the notes below the main table, or below some rows of it."""
     identity = analysis.records.identity
-    protocol = identity["settings"]["protocol"]
-    how = "groups" if protocol["split"] == "group" else "regions in space"
+    protocol = protocol_of(identity)
+    how = "regions in space" if protocol.split == "space" else "groups"
     groups = {g for row in analysis.valid for t in row.trials for g in t.groups.values()}
     yield (
-        f"Mean ± standard deviation over {protocol['folds']} folds of {how}, "
+        f"Mean ± standard deviation over {counted_folds(identity)} of {how}, "
         f"{len(groups)} groups in all; {len(identity['seeds'])} student seed(s), averaged "
         "within a fold; one teacher seed."
     )
-    if protocol.get("train_groups") is not None:
+    if protocol.train_groups is not None:
         yield (
-            f"{protocol['train_groups']} training group(s) per fold kept their labels (draw "
-            f"{protocol.get('draw', 0)}); the volumes of the others were unlabelled."
+            f"{protocol.train_groups} training group(s) per fold kept their labels (draw "
+            f"{protocol.draw}); the volumes of the others were unlabelled."
         )
     yield meanings(analysis.columns or COLUMNS)
     yield _rule_for_bold(analysis, rows)

@@ -20,6 +20,7 @@ from vpbsd.pipeline.recipes import is_reference
 from vpbsd_sweeps.messages import last_line
 from vpbsd_sweeps.monitor.accounting import Hours, hours_of
 from vpbsd_sweeps.reporting.columns import PRIMARY
+from vpbsd_sweeps.study.identity import protocol_of
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.run_record import RunRecord
 from vpbsd_sweeps.tracking.tracker import Tracker
@@ -275,7 +276,7 @@ def _identity(tags: Mapping[str, str]) -> dict[str, Any]:
 
 def _requested(identity: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
     """Yields the places of all trials, by arm; references know no student seed: once per fold."""
-    folds = range(identity["settings"]["protocol"]["folds"])
+    folds = range(protocol_of(identity).count)
     for arm in identity["arms"]:
         seeds = identity["seeds"][:1] if is_reference(arm) else identity["seeds"]
         yield from product([arm], folds, seeds)

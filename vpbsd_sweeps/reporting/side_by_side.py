@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from statistics import mean
@@ -10,8 +9,8 @@ from typing import NamedTuple
 
 from matplotlib.image import imread
 
-from vpbsd.data.volume_keys import volume_key
 from vpbsd.evaluation.overlays import side_by_side
+from vpbsd.evaluation.picture_names import is_of, kind_and_volume
 from vpbsd.evaluation.pictures import Picture, drawn
 from vpbsd.pipeline.arms import EXTERNAL
 from vpbsd.pipeline.crossings import arm_title
@@ -87,11 +86,9 @@ def _strips(records: StudyRecords, trial: TrialResult, volume: str) -> dict[str,
     """Downloads a volume's strips; kind, of one class each where there are several -> picture."""
     found: dict[str, Picture] = {}
     for path in records.tracker.list_files(trial.run_id, "pictures"):
-        name = re.fullmatch(
-            rf"pictures/({STRIP}\w*?)_\d+_{re.escape(volume_key(volume))}\.png", path
-        )
-        content = records.read_picture(trial.run_id, path) if name else None
-        if name and content is not None:
+        kind, _ = kind_and_volume(path, volume) or ("", "")
+        content = records.read_picture(trial.run_id, path) if is_of(kind, STRIP) else None
+        if content is not None:
             pixels = imread(BytesIO(content))
-            found[name[1]] = (255 * pixels[..., :3]).round().astype("uint8")
+            found[kind] = (255 * pixels[..., :3]).round().astype("uint8")
     return found

@@ -34,6 +34,7 @@ from vpbsd_sweeps.reporting.rows import Row, threshold_floor
 from vpbsd_sweeps.reporting.significance import Spread
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.reporting.verdict import verdict
+from vpbsd_sweeps.study.identity import counted_folds
 
 
 def document(analysis: StudyAnalysis) -> str:
@@ -105,9 +106,9 @@ def caption(analysis: StudyAnalysis) -> str:
     """Writes what a paper says above the main table."""
     groups = {g for row in analysis.valid for t in row.trials for g in t.groups.values()}
     volumes = {v for row in analysis.valid for t in row.trials for v in t.groups}
-    folds = analysis.records.identity["settings"]["protocol"]["folds"]
+    folds = counted_folds(analysis.records.identity)
     return (
-        f"Segmentation of {len(volumes)} test volumes of {len(groups)} groups in {folds} folds: "
+        f"Segmentation of {len(volumes)} test volumes of {len(groups)} groups in {folds}: "
         f"{', '.join(analysis.columns.values())} of {len(analysis.rows)} methods (study "
         f"{analysis.records.study})."
     )
