@@ -44,7 +44,7 @@ def online(teacher: SwinTeacher, image: Tensor) -> TeacherTargets:
 
 
 def main() -> None:
-    parser = arguments(__doc__, runs=3)
+    parser = arguments(__doc__, runs=3, on_gpus=True)
     parser.add_argument("--preset", default="paper", choices=sorted(PRESETS))
     parser.add_argument("--batch", type=int, default=1)
     given = parser.parse_args()
