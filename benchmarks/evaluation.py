@@ -89,7 +89,7 @@ def main() -> None:
     row("of it, the windows", in_turns(sides, given.runs), 1)
     mask = label_of(predict_part(network, part, DATA, "fp32"))
     began = time.process_time()
-    measure_part(part, mask, DATA)
+    measure_part(part, mask)
     print(f"\nmetrics and pictures together {time.process_time() - began:.2f} s of processor time")
     same = {k: abs(rows["ours"][k] - v) for k, v in rows["theirs"].items()}
     worst = max(same, key=lambda k: same[k])
