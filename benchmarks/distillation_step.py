@@ -36,13 +36,15 @@ def online(teacher: SwinTeacher, image: Tensor) -> TeacherTargets:
         hidden = teacher.encode(image)
         state = teacher.coded_state(hidden)
         assert teacher.quantiser is not None
-        codes = grid_of(teacher.quantiser(state)[1].chosen, tuple(state.shape[2:])).float()
-        pseudo = decided(vessel_probability(teacher(image).logits))
+        quantised, info = teacher.quantiser(state)
+        codes = grid_of(info.chosen, tuple(state.shape[2:])).float()
+        said = teacher.decode(image, hidden, quantised if teacher.decode_codes else None)
+        pseudo = decided(vessel_probability(said.logits))
     return TeacherTargets(codes=codes, pseudo=pseudo)
 
 
 def main() -> None:
-    parser = arguments(__doc__, runs=3)
+    parser = arguments(__doc__, runs=3, on_gpus=True)
     parser.add_argument("--preset", default="paper", choices=sorted(PRESETS))
     parser.add_argument("--batch", type=int, default=1)
     given = parser.parse_args()

@@ -24,7 +24,8 @@ from benchmarks.sides import arguments, head, in_turns, row
 from vpbsd.config import Data, Grid
 from vpbsd.evaluation.evaluate import measure_part, read_truth
 from vpbsd.evaluation.metrics import measure
-from vpbsd.inference.sliding_window import label_of, predict_part, reader
+from vpbsd.inference.decision import label_of
+from vpbsd.inference.sliding_window import predict_part, reader
 from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.training.loop import fit
 
@@ -41,7 +42,7 @@ def trained(steps: int) -> nn.Module:
 
 
 def main() -> None:
-    parser = arguments(__doc__, runs=3)
+    parser = arguments(__doc__, runs=3, on_gpus=True)
     parser.add_argument("--steps", type=int, default=60, help="that the student is trained for")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -88,7 +89,7 @@ def main() -> None:
     row("of it, the windows", in_turns(sides, given.runs), 1)
     mask = label_of(predict_part(network, part, DATA, "fp32"))
     began = time.process_time()
-    measure_part(part, mask, DATA)
+    measure_part(part, mask)
     print(f"\nmetrics and pictures together {time.process_time() - began:.2f} s of processor time")
     same = {k: abs(rows["ours"][k] - v) for k, v in rows["theirs"].items()}
     worst = max(same, key=lambda k: same[k])

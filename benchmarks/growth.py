@@ -91,7 +91,6 @@ def seconds(work: Callable[[], object]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--figure", type=Path, help="a picture of the four curves")
-    parser.add_argument("--device", default="cpu", help="changes nothing")
     given = parser.parse_args()
     torch.set_num_threads(1)
     print("| what grows | from, to | cost | from, to | exponent |\n|---|---|---|---|---|")

@@ -90,7 +90,6 @@ def main() -> None:
     parser.add_argument("--preset", default="paper", choices=sorted(PRESETS))
     parser.add_argument("--labelled", type=int, default=12, help="volumes")
     parser.add_argument("--unlabelled", type=int, default=12, help="volumes")
-    parser.add_argument("--device", default="cpu", help="changes nothing: nothing is run")
     given = parser.parse_args()
     data, settings = volumes(given.labelled, given.unlabelled), PRESETS[given.preset]()
     print("| study | trials | stages run | unique | naive [GPU-h] | ours | ratio | aim |")

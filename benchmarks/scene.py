@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vpbsd.config import Data, Grid, Optim
+from vpbsd.config import Data, Grid
 from vpbsd.data.folds import Part, whole_volume
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.patches import PatchesWithTargets, Pool, draw_labelled
@@ -13,6 +13,7 @@ from vpbsd.data.volumes import list_volumes
 from vpbsd.methods.configs import SupervisedConfig
 from vpbsd.methods.roster import build_method
 from vpbsd.methods.supervised import Supervised
+from vpbsd.optim import Optim
 from vpbsd.settings import laptop
 from vpbsd.training.loop import Training
 

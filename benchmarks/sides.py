@@ -17,11 +17,12 @@ Seconds = dict[str, list[tuple[float, float]]]
 """Side -> seconds by the clock and of processor time, of each run."""
 
 
-def arguments(about: str, runs: int) -> argparse.ArgumentParser:
-    """Makes the options that all of them take."""
+def arguments(about: str, runs: int, *, on_gpus: bool = False) -> argparse.ArgumentParser:
+    """Makes the options that all of them take, and `--device` where one runs on GPUs too."""
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("--runs", type=int, default=runs, help=f"of each side (default {runs})")
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    if on_gpus:
+        parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=1, help="of torch (default 1, as a slice)")
     return parser
 

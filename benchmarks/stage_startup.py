@@ -48,7 +48,6 @@ print(*(b - a for a, b in zip(start, loaded)), *(b - a for a, b in zip(ready, no
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--device", default="cpu", help="taken where there is one")
     runs = parser.parse_args().runs
     folder = str(phantom_folder(Path("runs")))
     found = []

@@ -1,9 +1,10 @@
 """A whole study against every trial on its own: time, and the same rows to the last digit.
 
-    python -m benchmarks.study_cost                      # preset smoke, one fold: a minute
+    python -m benchmarks.study_cost                      # preset smoke, one fold: minutes
     python -m benchmarks.study_cost --preset laptop --folds 3     # an hour or more
 
-Stages run one after the other in this process, without Ray, store or MLflow. Alone, each trial
+Stages run one after the other in this process, without Ray, store or MLflow, after a trial that
+warms up; which side runs a trial first changes from trial to trial. Alone, each trial
 trains all its stages; its teacher's targets are stored, which the paper's code would not do
 either: what the teacher costs online is measured by `distillation_step`.
 """
@@ -45,7 +46,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", default="smoke", choices=sorted(PRESETS))
     parser.add_argument("--folds", type=int, default=1, help="of the study that are run")
-    parser.add_argument("--device", default="cpu", help="taken where there is one")
     given = parser.parse_args()
     torch.set_num_threads(1)
     volumes = list_volumes(phantom_folder(Path("runs")))
@@ -54,10 +54,12 @@ def main() -> None:
     seconds = {"alone": [0.0, 0.0], "shared": [0.0, 0.0]}
     equal = True
     with TemporaryDirectory() as folder:
-        shared: dict[str, Path] = {}
+        warm, shared = Path(folder, "warm"), dict[str, Path]()
+        warm.mkdir()
+        results(trials[0], {}, warm)
         for number, trial in enumerate(trials):
             found = []
-            for name, stored in (("alone", {}), ("shared", shared)):
+            for name, stored in (("alone", {}), ("shared", shared))[:: (-1) ** number]:
                 room = Path(folder, name if name == "shared" else f"alone{number}")
                 room.mkdir(exist_ok=True)
                 began = time.perf_counter(), time.process_time()

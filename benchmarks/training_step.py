@@ -108,7 +108,7 @@ class Ours:
 
 
 def main() -> None:
-    given = arguments(__doc__, runs=7).parse_args()
+    given = arguments(__doc__, runs=7, on_gpus=True).parse_args()
     torch.set_num_threads(given.threads)
     device = torch.device(given.device)
     head(given.device)

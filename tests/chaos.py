@@ -130,11 +130,13 @@ def rehearse(
         if rehearsal.done >= faults:
             rehearsal.note(f"{faults} faults: same table, nothing trained twice, no zombies")
             return rehearsal.log
+        before = rehearsal.done
         with rehearsal.world(home / f"s{number}") as world:
             found = table(rehearsal.run(world))
             assert found == wanted, f"another table: {found}, in peace {wanted}"
             assert records_of(world) == records, f"{records_of(world)}, in peace {records}"
             assert world.at_work(SETTLES) == [], "something is left at work"
+        assert rehearsal.done > before, "a whole study passed, and nothing was there to strike"
     raise AssertionError
 
 

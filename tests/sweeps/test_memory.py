@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from vpbsd_sweeps.execution import memory
 from vpbsd_sweeps.execution.slices import Slice, SliceTooSmall
@@ -18,6 +19,15 @@ def test_a_stage_does_not_inherit_the_peak_of_the_one_before():
     del first
     memory.forget_peaks()
     assert memory.peaks()["peak_memory_gb"] < with_first - 0.2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_nor_what_the_one_before_left_reserved_on_a_gpu():
+    first = torch.zeros(1 << 28, dtype=torch.uint8, device="cuda")  # 256 MB
+    with_first = memory.peaks()["peak_gpu_memory_gb"]
+    del first
+    memory.forget_peaks()
+    assert memory.peaks()["peak_gpu_memory_gb"] < with_first - 0.2
 
 
 @pytest.mark.parametrize(
@@ -42,11 +52,14 @@ def test_out_of_memory_names_the_slice_that_would_do(monkeypatch, held, asked, n
 
 def test_a_plan_tells_memory_and_proposes_shares():
     families = {"a": "student", "b": "student", "c": "pre-training", "d": "evaluation"}
+    families |= {"e": "pre-training", "f": "student"}
     peaks = {
         "a": peak_of({"peak_memory_gb": 1.5, "peak_gpu_memory_gb": 2.0, "gpu_memory_gb": 80.0}),
         "b": Peak(1.25, 6.0, 80.0),  # with a tenth .0825 of it
         "c": Peak(3.0, 70.0, 80.0),  # .9625: the whole GPU that it has
         "d": peak_of({"peak_memory_gb": 0.5}),  # of an older version, or without a GPU
+        "e": Peak(2.0, 79.0, 80.0),  # 1.1: no GPU is larger than a whole one
+        "f": Peak(1.0, 6.0, 24.0),  # of a smaller GPU, a third of which it took
     }
     assert list(proposals(families, peaks)) == [
         "memory measured, GB at most: student 1.5, pre-training 3.0, evaluation 0.5",

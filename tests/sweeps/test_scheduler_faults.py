@@ -11,7 +11,7 @@ from vpbsd_sweeps.execution import scheduler
 from vpbsd_sweeps.execution.events import StageState
 from vpbsd_sweeps.execution.jobs import Job, Waiter
 from vpbsd_sweeps.execution.scheduler import StageScheduler
-from vpbsd_sweeps.execution.slices import Slice
+from vpbsd_sweeps.execution.slices import Slice, SliceTooSmall
 from vpbsd_sweeps.store.results import Absent
 
 A, B = Waiter("session a", "trial-0"), Waiter("session b", "trial-0")
@@ -221,3 +221,20 @@ def test_a_preempted_stage_is_followed_epoch_by_epoch(world, monkeypatch):
         return seen
 
     assert asyncio.run(main()) == rows
+
+
+def test_a_family_keeps_the_largest_share_that_one_of_its_stages_asked_for(world):
+    """Two run out of memory side by side, and the one that needs less says so last."""
+
+    async def main():
+        chief = world.build(FlakyStore())
+        chief.use({"student": Slice(1, 0.25)})
+        for key in ("a", "b"):
+            await chief.request(job(key), A)
+        await soon(lambda: len(world.tasks) == 2)
+        for (_, future), share in zip(list(world.tasks), (0.9, 0.5), strict=True):
+            future.set_exception(RayTaskError("run_stage", "", SliceTooSmall("small", share)))
+        await soon(lambda: len(world.tasks) == 4)
+        return chief._slices["student"].gpus
+
+    assert asyncio.run(main()) == 0.9

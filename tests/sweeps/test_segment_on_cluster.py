@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from vpbsd.inference.segment import segment
 from vpbsd.inference.tiling import Tiling
 from vpbsd.inference.work import Work
 from vpbsd.networks.build import build_network, save_network
+from vpbsd_sweeps.execution import segmentation
 from vpbsd_sweeps.execution.segmentation import cluster, on_cluster
 
 
@@ -71,6 +73,33 @@ def test_a_node_that_does_not_see_the_mask_is_named(model, volumes, tmp_path, tw
 
     with pytest.raises(BadInput, match="elsewhere is not on node .*: every node must find the"):
         segment(model, volumes[1].path, tmp_path / "out", spread=spread)
+
+
+def test_what_was_handed_to_ray_is_cancelled_on_an_error(monkeypatch):
+    handed, cancelled = [], []
+    remote = lambda work, piece: handed.append(piece) or piece  # noqa: E731
+    compute = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=remote))
+    here = SimpleNamespace(
+        put=lambda work: work,
+        cluster_resources=lambda: {"CPU": 2},
+        wait=lambda running: (running[:1], running[1:]),
+        get=lambda done: 0,
+        cancel=cancelled.append,
+    )
+    monkeypatch.setattr(segmentation, "ray", here)
+    monkeypatch.setattr(segmentation, "_compute", compute)
+    monkeypatch.setattr(segmentation, "connect", lambda: None)
+    work = SimpleNamespace(volume=SimpleNamespace(to=lambda device: None))
+
+    def interrupted():
+        with cluster(work) as run:
+            assert next(run("abcdefgh")) == ("a", 0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert handed == list("abcd")
+    assert cancelled == list("bcd")
 
 
 def test_a_cluster_is_found_by_its_entry_point(monkeypatch):

@@ -8,8 +8,9 @@ import pytest
 from vpbsd.data.folds import final_split
 from vpbsd.errors import BadInput
 from vpbsd.overrides import override
-from vpbsd.pipeline.recipes import deliverable
+from vpbsd.pipeline.recipes import deliverable, trial
 from vpbsd.settings import laptop
+from vpbsd_sweeps.commands.final import _last_stage
 from vpbsd_sweeps.deployment import selection
 from vpbsd_sweeps.deployment.selection import choose, choose_trial
 from vpbsd_sweeps.drivers.final import _refuse_too_many, _spanning
@@ -165,3 +166,10 @@ def test_a_pre_training_that_is_to_be_run_takes_all_gpus_asked_for(volumes, tmp_
     }
     done = replace(stock, stages=tuple(s for s in stock.stages if s.family != "pre-training"))
     assert _spanning(ON_GPUS, done, 2) == ON_GPUS
+
+
+def test_what_was_held_out_is_measured_as_in_a_trial(volumes):
+    settings = override(SETTINGS, {"protocol.stride": (8, 16, 16)})
+    fold = final_split(volumes, settings.protocol, {next(v.name for v in volumes if v.labelled)})
+    last = _last_stage(settings, fold, deliverable(settings, "light_unet", fold, 0))
+    assert last.config == trial(settings, "light_unet", fold, 0).config

@@ -121,5 +121,7 @@ def _last_stage(settings: Settings, fold: Fold, student: Stage) -> Stage:
     """Returns the student, or its evaluation on what was held out."""
     if not fold.test:
         return student
-    config = Evaluate(data=settings.data, precision=settings.precision)
+    config = Evaluate(
+        data=settings.data, precision=settings.precision, stride=settings.protocol.stride
+    )
     return Stage(config, {"test": fold.test}, {"network": student}, 0, "evaluate final student")

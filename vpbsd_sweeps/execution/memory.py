@@ -22,6 +22,7 @@ def forget_peaks() -> None:
         Path("/proc/self/clear_refs").write_text(RESET_PEAK)
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()  # what an earlier stage left there would count as this one's
         torch.cuda.reset_peak_memory_stats()
 
 

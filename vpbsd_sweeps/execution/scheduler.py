@@ -192,7 +192,9 @@ class StageScheduler:
             larger = piece.larger(small.share) if small else None
             if larger is None:
                 raise
-            self._slices[job.family] = larger  # stages of its family would not fit either
+            # stages of its family would not fit either; one of them may have found so before
+            larger = max(larger, self._slices[job.family], key=lambda one: one.gpus)
+            self._slices[job.family] = larger
             stage.ref = submit(task._replace(piece=larger))
             return bool(await stage.ref)
 

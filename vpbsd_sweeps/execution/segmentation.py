@@ -48,10 +48,10 @@ def cluster(work: Work, address: str | None = None) -> Iterator[Run]:
         os.environ["RAY_ADDRESS"] = address
     connect()
     work.volume.to("cpu")
-    shared = ray.put(work)
+    shared, running = ray.put(work), dict[Any, Piece]()
 
     def run(pieces: Sequence[Piece]) -> Iterator[tuple[Piece, int]]:
-        waiting, running = deque(pieces), dict[Any, Piece]()
+        waiting = deque(pieces)
         while waiting or running:
             gpus, cores = (int(ray.cluster_resources().get(kind, 0)) for kind in ("GPU", "CPU"))
             most = AHEAD * max(1, PER_GPU * gpus or cores)  # nodes come and go
@@ -62,7 +62,11 @@ def cluster(work: Work, address: str | None = None) -> Iterator[Run]:
             ((done, *_), _) = ray.wait(list(running))
             yield running.pop(done), _answer(done)
 
-    yield run
+    try:
+        yield run
+    finally:  # on an error or Ctrl-C what was handed to Ray would go on
+        for task in running:
+            ray.cancel(task)
 
 
 def _answer(done: Any) -> int:  # noqa: ANN401 (an object reference)

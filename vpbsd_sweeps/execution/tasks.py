@@ -102,3 +102,6 @@ def work(task: StageTask) -> None:
         execute(task.job, store, report, check)
     except torch.OutOfMemoryError as error:
         raise too_small(error, task.job.family, piece) from None
+    finally:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # Ray keeps the process, which would keep it from others

@@ -5,7 +5,7 @@ import logging
 import os
 import platform
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
@@ -161,15 +161,14 @@ class FileStore:
         return content
 
     @asks_store()
-    def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
+    def read_many(self, names: Collection[str]) -> dict[str, bytes]:
         """Returns the contents of many files at once, without those that are not there."""
-        wanted = list(names)
-        paths = [self.path(name) for name in wanted]  # as they are: `cat` would expand brackets
+        paths = [self.path(name) for name in names]  # as they are: `cat` would expand brackets
         found = self.fs.cat_ranges(paths, None, None, on_error="return", **self._small)
         for answer in found:
             if isinstance(answer, Exception) and not isinstance(answer, FileNotFoundError):
                 raise answer  # nobody knows whether it is there
-        both = zip(wanted, found, strict=True)
+        both = zip(names, found, strict=True)
         return {name: answer for name, answer in both if isinstance(answer, bytes)}
 
     @asks_store()

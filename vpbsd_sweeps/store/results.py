@@ -135,7 +135,7 @@ class Store:
             manifest = self._present(key)
             folder = _attempt(manifest)
             fitting = [n for n in manifest.files if any(fnmatch(n, p) for p in patterns)]
-            contents = self.files.read_many(f"{folder}/{name}" for name in fitting)
+            contents = self.files.read_many([f"{folder}/{name}" for name in fitting])
             found = {name: contents.get(f"{folder}/{name}", b"") for name in fitting}
             for name, content in found.items():
                 if hashlib.sha256(content).hexdigest() != manifest.files[name].sha256:

@@ -40,10 +40,11 @@ def proposals(families: Mapping[str, Family], peaks: Mapping[str, Peak]) -> Iter
     taken = [f"{family} {gb:.1f}" for family, gb in host.items() if gb]
     if taken:
         yield f"memory measured, GB at most: {', '.join(taken)}"
-    shares = []
+    shares, largest = [], max((p.whole for p in peaks.values()), default=0.0)
     for family, some in of.items():
-        needed = [share_holding(p.gpu, p.whole) for p in some if p.gpu and p.whole]
-        if needed and max(needed) != (now := ON_GPUS[family].gpus):
-            shares.append(f"{family} {max(needed):g} (now {now:g})")
+        held = [p.gpu for p in some if p.gpu and p.whole == largest]  # "that GPU" is one
+        needed = min(1.0, share_holding(max(held), largest)) if held and largest else 0.0
+        if needed and needed != (now := ON_GPUS[family].gpus):
+            shares.append(f"{family} {needed:g} (now {now:g})")
     if shares:
         yield f"shares of that GPU whose memory would do: {', '.join(shares)}"

@@ -64,15 +64,19 @@ def describe(tracker: Tracker, run_id: str, answer: str, table: str) -> None:
 
 
 def cut(text: str, most: int = MOST_NOTE) -> str:
-    r"""Cuts a text after a whole line where it is longer than MLflow takes, and says so.
+    r"""Cuts a text after a whole line, if there is one, where MLflow takes no more, and says so.
 
     >>> cut("one\ntwo\nthree", 12)
     'one\ntwo\n...'
+    >>> cut("one two three", 12)
+    'one two\n...'
     """
     if len(text) <= most:
         return text
     end = "\n..."
-    return text[: text.rfind("\n", 0, most - len(end)) + 1].rstrip() + end
+    room = most - len(end)
+    line = text.rfind("\n", 0, room)
+    return text[: line if line > 0 else room].rstrip() + end
 
 
 def runs_page(uri: str, experiment: str) -> str:
