@@ -82,13 +82,14 @@ class MaskVolume:
 
 
 @contextmanager
-def opened_mask(path: Path, out: Path) -> Iterator[MaskVolume]:
+def opened_mask(path: Path, out: Path, ask: str | None = None) -> Iterator[MaskVolume]:
     """Opens a mask; files of other formats lie beside the output, converted, until the end.
 
     Args:
         path: A mask of `segment`, an imported volume (its label), or any mask that could be
             imported: OME-Zarr, TIFF, NIfTI, a folder of slices.
         out: Where the result will be.
+        ask: See `imported`.
 
     Raises:
         BadInput: It is none, it is not finished, or it is an image.
@@ -97,7 +98,7 @@ def opened_mask(path: Path, out: Path) -> Iterator[MaskVolume]:
     if ours is not None:
         yield ours
         return
-    with imported(path, out) as info:
+    with imported(path, out, ask) as info:
         yield _of_volume(info)
 
 
