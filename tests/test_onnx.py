@@ -66,6 +66,8 @@ def test_a_file_that_is_there_is_left_alone(model, tmp_path):
     (tmp_path / "student.onnx").write_text("thesis")
     with pytest.raises(BadInput, match=r"student.onnx exists: choose another name"):
         export_onnx(model, tmp_path / "student.onnx")
+    with pytest.raises(BadInput, match="away is no folder: make it, or give another"):
+        export_onnx(model, tmp_path / "away/student.onnx")
     shutil.rmtree(tmp_path / "nothing", ignore_errors=True)
     with pytest.raises(BadInput, match="is no model folder"):
         export_onnx(tmp_path / "nothing", tmp_path / "other.onnx")

@@ -162,8 +162,8 @@ def written(tmp_path, mask, *, whole=True):
     info = write_array(tmp_path / "data", "v", voxels, spacing_um=(2.0, 1.0, 1.0), group="g")
     file = MaskFile(tmp_path / "m.ome.zarr", info, {"model": "a"}, 256)
     if whole:
-        block = tuple(slice(0, n) for n in mask.shape)
-        file.commit(block, file.write(block, mask.astype(np.float32)))
+        for block in file.left():
+            file.commit(block, file.write(block, mask[block].astype(np.float32)))
         file.write_levels()
     return tmp_path / "m.ome.zarr"
 
@@ -188,6 +188,14 @@ def test_an_unfinished_or_damaged_mask_is_refused(tmp_path):
     lost.unlink()  # zarr would give zeros
     with pytest.raises(BadInput, match="lost or damaged chunks"):
         graph(path, tmp_path / "g")
+
+
+def test_each_of_several_blocks_is_checked(tmp_path):
+    """300 voxels are blocks of 256 and 44, not two of 150."""
+    path = written(tmp_path, np.ones((8, 8, 300), bool))
+    (path / "0/c/0/0/1").unlink()
+    with pytest.raises(BadInput, match=r"lost or damaged chunks at \[0, 0, 256\]"):
+        graph(path, tmp_path / "g", workers=1)
 
 
 def test_an_image_is_no_mask(tmp_path):

@@ -95,6 +95,8 @@ def test_an_atlas_of_another_extent_is_refused(brain, atlas_um):
 def test_an_atlas_without_voxel_size_or_of_fractions_is_refused(brain):
     with pytest.raises(BadInput, match="--atlas-spacing"):
         measured(brain, atlas_um=None)
+    with pytest.raises(BadInput, match="--atlas-spacing .*nan.*: give micrometres above 0"):
+        measured(brain, atlas_um=(10.0, float("nan"), 20.0))
     tifffile.imwrite(brain / "atlas.tif", np.ones((4, 12, 12), "f4"), photometric="minisblack")
     with pytest.raises(BadInput, match="whole numbers"):
         measured(brain)
@@ -107,13 +109,22 @@ def test_a_folder_with_something_else_is_refused(brain):
         measured(brain)
 
 
+def test_a_table_that_cannot_be_written_is_one_line(brain):
+    (brain / "out/regions.csv").mkdir(parents=True)
+    with pytest.raises(BadInput, match=r"regions\.csv cannot be read or written"):
+        measured(brain)
+
+
 def test_names_that_cannot_be_read_are_told(tmp_path):
     (tmp_path / "a.csv").write_text("number,label\n1,a\n")
     (tmp_path / "b.csv").write_text("id,name\none,a\n")
+    (tmp_path / "latin.csv").write_text("id,name\n1,noyau caudé\n", "latin-1")
     with pytest.raises(BadInput, match="no columns id and name"):
         read_names(tmp_path / "a.csv")
     with pytest.raises(BadInput, match="an id is a whole number"):
         read_names(tmp_path / "b.csv")
+    with pytest.raises(BadInput, match=r"latin\.csv is not UTF-8: save it as such"):
+        read_names(tmp_path / "latin.csv")
     with pytest.raises(BadInput, match="cannot be read"):
         read_names(tmp_path / "c.csv")
 

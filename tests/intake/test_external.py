@@ -1,12 +1,15 @@
 """Masks of other tools: the right one for each volume, on its voxels, or a line that says why."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.intake.files import ALL, IMAGE, LABEL, npz
 from tests.intake.test_grids import AFFINE, moved, placed, shift
-from vpbsd.data.intake.external import import_masks
+from vpbsd.data.intake.external import _numbers, import_masks
 from vpbsd.data.intake.importing import import_volumes
+from vpbsd.data.intake.stack import Stack
 from vpbsd.data.volumes import list_volumes, open_volume
 from vpbsd.errors import BadInput
 
@@ -93,6 +96,14 @@ def test_what_is_no_mask_is_refused(given, array):
         npz(folder / f"{name}.npz", image=array)
     with pytest.raises(BadInput, match="a mask holds 0 and one value, this one"):
         masks()
+
+
+def test_a_class_too_many_is_seen_wherever_it_comes():
+    array = np.zeros((2, 3, 3), np.uint8)
+    array[0, 0], array[0, 1, :2] = (1, 2, 3), (4, 9)
+    mask = Stack(Path("m.npz"), array.shape, array.dtype, None, lambda: iter(array))
+    with pytest.raises(BadInput, match="a mask holds 0 and 1 to 4, this one 1, 2, 3, 4, 9"):
+        list(_numbers(mask, 4))
 
 
 def test_other_masks_of_one_name_lie_beside_the_first(given):

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 import zarr
 
-from tests.intake.files import ALL, IMAGE, LABEL, SPACING, nifti, only
+from tests.intake.files import ALL, IMAGE, LABEL, SPACING, nifti, npz, only
 from vpbsd.data.intake.importing import Rules, import_volumes
 from vpbsd.data.intake.stack import Choice
 from vpbsd.data.volumes import open_volume
@@ -19,11 +19,11 @@ def image_of(info):
     return open_volume(info).image_block(ALL)
 
 
-def hdf5(path, **datasets):
+def hdf5(path, element=SPACING, **datasets):
     with h5py.File(path, "w") as file:
         for name, array in datasets.items():
             made = file.create_dataset(name.replace("__", "/"), data=array, chunks=True)
-            made.attrs["element_size_um"] = SPACING
+            made.attrs["element_size_um"] = element
     return path
 
 
@@ -206,9 +206,20 @@ def test_a_data_type_that_nobody_knows_is_one_line(tmp_path):
 
 def test_arrays_in_the_order_of_x_y_z_are_turned(tmp_path):
     """The layout that UA-MT publishes: image and label, axes as the scanner has them."""
-    path = hdf5(tmp_path / "m.h5", image=IMAGE.T, label=LABEL.T)
-    info = only([path], tmp_path / "data", spacing=SPACING, rules=Rules(Choice(axes="xyz")))
+    path = hdf5(tmp_path / "m.h5", SPACING[::-1], image=IMAGE.T, label=LABEL.T)
+    info = only([path], tmp_path / "data", rules=Rules(Choice(axes="xyz")))
     assert info.spacing_um == SPACING
     volume = open_volume(info)
     assert np.array_equal(volume.image_block(ALL), IMAGE)
     assert np.array_equal(volume.label_block(ALL), LABEL)
+
+
+def test_a_label_of_its_own_is_turned_with_its_image(tmp_path):
+    """Sides along x and z are equal: the shape does not tell a label that was left as it was."""
+    image, label = (array[:, :, :7].T for array in (IMAGE, LABEL))
+    npz(tmp_path / "m.npz", image=image)
+    npz(tmp_path / "m_label.npz", image=label)
+    info = only([tmp_path], tmp_path / "data", rules=Rules(Choice(axes="xyz")))
+    volume = open_volume(info)
+    assert np.array_equal(volume.image_block(ALL), IMAGE[:, :, :7])
+    assert np.array_equal(volume.label_block(ALL), LABEL[:, :, :7])

@@ -35,7 +35,8 @@ class Atlas:
         mask_um: Voxel size of the mask.
 
     Raises:
-        BadInput: It is no label image, or is not as large as the mask, in micrometres.
+        BadInput: It is no label image, its voxel size is not positive, or it is not as large as
+            the mask, in micrometres.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Atlas:
             raise BadInput(
                 f"{info.name} is of type {info.dtype}: an atlas has whole numbers; save it as such"
             )
+        if not all(0 < side < float("inf") for side in spacing_um):
+            raise BadInput(f"--atlas-spacing {spacing_um}: give micrometres above 0")
         _check_extent(info, spacing_um, shape, mask_um)
         self._array = zarr.open_array(f"{info.path}/0", mode="r")
         self._spacing, self._mask_um = spacing_um, mask_um
@@ -105,6 +108,8 @@ def read_names(path: Path | None) -> dict[int, str]:
             return {int(row["id"]): row["name"] for row in rows}
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8: save it as such") from error
     except (TypeError, ValueError) as error:
         raise BadInput(f"{path}: {error}: an id is a whole number") from error
 

@@ -34,6 +34,7 @@ class Skeleton:
         radius_um: float32 (n,), distance to the nearest background voxel, to the nanometre.
         vessel: Vessel voxels in the block, holes included.
         left_out: Vessel voxels of which even `WIDEST` did not tell whether they stay.
+        in_doubt: Voxels of centre lines of which it did not tell the neighbours or the radius.
     """
 
     index: NDArray[np.int64]
@@ -41,6 +42,7 @@ class Skeleton:
     radius_um: NDArray[np.float32]
     vessel: int
     left_out: int
+    in_doubt: int
 
 
 def skeletonise(
@@ -60,9 +62,9 @@ def skeletonise(
     """
     if not read(core).any():  # it is larger than a hole, or at the volume's end
         nothing = np.zeros(0, np.float32)
-        return Skeleton(nothing.astype(np.int64), nothing.astype(np.int32), nothing, 0, 0)
+        return Skeleton(nothing.astype(np.int64), nothing.astype(np.int32), nothing, 0, 0, 0)
     found = _with_halo(read, shape, spacing_um, core, halo)
-    if found.left_out == 0 or halo >= WIDEST:
+    if found.left_out == found.in_doubt == 0 or halo >= WIDEST:
         return found
     parts = [skeletonise(read, shape, spacing_um, part, 2 * halo) for part in _halves(core)]
     index = np.concatenate([part.index for part in parts])
@@ -73,6 +75,7 @@ def skeletonise(
         np.concatenate([part.radius_um for part in parts])[order],
         sum(part.vessel for part in parts),
         sum(part.left_out for part in parts),
+        sum(part.in_doubt for part in parts),
     )
 
 
@@ -133,23 +136,25 @@ def _with_halo(read: Read, shape: Shape, spacing_um: Spacing, core: Slices, halo
     # With its neighbours: one voxel more on all sides, which `state` has beyond the frame, too.
     around: Slices = triple(slice(b.start, b.stop + 2) for b in inner)
     state = thinning.state[around]
-    lines = state == PRESENT
+    lines, unknown = state == PRESENT, state == OPEN
     places = np.argwhere(lines[1:-1, 1:-1, 1:-1])
     code = np.zeros(len(places), np.int32)
+    doubtful = np.zeros(len(places), bool)  # of a neighbour, or of background beyond the frame
     for bit, step in enumerate(OFFSETS):
         if bit != CENTRE:
             z, y, x = (places + 1 + step).T
             code |= lines[z, y, x].astype(np.int32) << bit
+            doubtful |= unknown[z, y, x]
     z, y, x = (places + [b.start for b in core]).T
     index = (z * shape[1] + y) * shape[2] + x
     z, y, x = (places + [b.start for b in inner]).T
     radius = distance[z, y, x]
-    doubtful = np.zeros(len(places), bool)  # where background beyond the frame may be nearer
     for at, side, sides, n in zip((z, y, x), spacing_um, cut, distance.shape, strict=True):
         doubtful |= sides[0] & (radius > (at + 1) * side)
         doubtful |= sides[1] & (radius > (n - at) * side)
-    left_out = int(np.count_nonzero(state == OPEN) + np.count_nonzero(doubtful))
-    return Skeleton(index, code, np.round(radius, 3), vessel, left_out)
+    left_out = int(np.count_nonzero(unknown[1:-1, 1:-1, 1:-1]))
+    in_doubt = int(np.count_nonzero(doubtful))
+    return Skeleton(index, code, np.round(radius, 3), vessel, left_out, in_doubt)
 
 
 def _halves(core: Slices) -> list[Slices]:

@@ -24,10 +24,10 @@ from vpbsd.graphs.pieces import trace
 from vpbsd.graphs.pruning import Pruning
 from vpbsd.graphs.source import MaskVolume, opened_mask
 from vpbsd.graphs.summary import summarise
-from vpbsd.graphs.tables import Columns, write_tables
+from vpbsd.graphs.tables import read_parquet, write_tables
 from vpbsd.graphs.vtk import write_vtu
 from vpbsd.graphs.workers import each, room
-from vpbsd.graphs.workplace import Workplace, load_block, save_block
+from vpbsd.graphs.workplace import Workplace, load_blocks, save_block
 from vpbsd.inference.mask import alone
 from vpbsd.inference.source import imported
 
@@ -83,7 +83,7 @@ def graph(
         out.parent.mkdir(parents=True, exist_ok=True)
         with (
             alone(out),
-            opened_mask(Path(mask), out) as volume,
+            opened_mask(Path(mask), out, None if spacing_um else "--spacing") as volume,
             _background(image, volume, out) as behind,
         ):
             spacing = voxel_size(volume, spacing_um)
@@ -96,13 +96,19 @@ def graph(
             work = Workplace(out, source | {"side": side})
             if not work.whole:
                 _blocks_computed(volume, spacing, work, workers, side)
-                summary, nodes = _joined(volume, spacing, work, min_length_um, out)
-                box = window(volume.shape, spacing)
-                draw_look(behind(box), box, spacing, nodes, out)
+                summary = _joined(volume, spacing, work, min_length_um, out)
+                _draw(behind, volume, spacing, out)
                 work.finish(summary)
+            elif image is not None:
+                _draw(behind, volume, spacing, out)
             return work.summary()
     except OSError as error:
-        raise BadInput(f"{out} cannot be written: {error.strerror or error}") from error
+        raise BadInput(unreadable(error, out)) from error
+
+
+def unreadable(error: OSError, out: Path) -> str:
+    """Says which file could not be read or written; the output where the error names none."""
+    return f"{error.filename or out} cannot be read or written: {error.strerror or error}"
 
 
 def check_installed() -> None:
@@ -163,12 +169,12 @@ def _compute(task: tuple[MaskVolume, Spacing, Slices, Path]) -> None:
 
 def _joined(
     volume: MaskVolume, spacing: Spacing, work: Workplace, least: float, out: Path
-) -> tuple[dict[str, Any], Columns]:
-    """Writes the tables; returns the summary, and the table of nodes."""
+) -> dict[str, Any]:
+    """Writes the tables; returns the summary."""
     print("joining the blocks", file=sys.stderr)
-    parts = [load_block(place) for place in work.places()]
-    network = assemble(joined([pieces for pieces, _, _ in parts]), volume.shape)
-    vessel, left_out = sum(part[1] for part in parts), sum(part[2] for part in parts)
+    parts = load_blocks(work.places())
+    network = assemble(joined([pieces for pieces, _ in parts]), volume.shape)
+    vessel, left_out, doubtful = (sum(each) for each in zip(*(n for _, n in parts), strict=True))
     lines = Lines(network, volume.shape, spacing)
     pruned = Pruning(network, lines, least).run()
     place = network.nodes.place
@@ -176,15 +182,23 @@ def _joined(
     segments, nodes = write_tables(out, network, lines, pruned, at_face)
     if write_vtu(out, segments) is None and len(segments["points"]):
         print("note: graph.vtu is left out, the graph is too large for it", file=sys.stderr)
-    if left_out:
+    if left_out or doubtful:
         print(
-            f"note: {left_out} voxels are left out: vessel is so thick there that {WIDEST} voxels "
-            "around a block do not tell where its centre lies",
+            f"note: {left_out} voxels are left out, and {doubtful} of the lines are in doubt: "
+            f"vessel is so thick there that {WIDEST} voxels around a block do not tell where its "
+            "centre lies, or its radius",
             file=sys.stderr,
         )
     summary = summarise(segments, nodes, vessel, volume.shape, spacing)
     summary |= {"spurs_removed": pruned.spurs, "specks_removed": pruned.specks}
-    return summary | {"voxels_left_out": left_out}, nodes
+    return summary | {"voxels_left_out": left_out, "voxels_in_doubt": doubtful}
+
+
+def _draw(
+    behind: Callable[[Slices], NDArray[Any]], volume: MaskVolume, spacing: Spacing, out: Path
+) -> None:
+    box = window(volume.shape, spacing)
+    draw_look(behind(box), box, spacing, read_parquet(out / "nodes.parquet"), out)
 
 
 @contextmanager

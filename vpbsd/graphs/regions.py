@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vpbsd.data.volumes import Slices, Spacing
 from vpbsd.errors import BadInput
 from vpbsd.graphs.atlas import Atlas, read_names
-from vpbsd.graphs.graph import SIDE, blocks, check_installed, graph, voxel_size
+from vpbsd.graphs.graph import SIDE, blocks, check_installed, graph, unreadable, voxel_size
 from vpbsd.graphs.region_plot import draw_regions
 from vpbsd.graphs.source import MaskVolume, opened_mask
 from vpbsd.graphs.summary import quantiles
@@ -77,7 +77,8 @@ def regions(  # noqa: PLR0913 (what is optional has a name of its own)
     _claim(out)
     if graph_folder is None:
         graph(mask, folder, spacing_um=spacing_um, workers=workers)
-    with opened_mask(mask, out / "mask") as volume, imported(atlas, out / "atlas") as info:
+    ask = None if atlas_um else "--atlas-spacing"
+    with opened_mask(mask, out / "mask") as volume, imported(atlas, out / "atlas", ask) as info:
         spacing = voxel_size(volume, spacing_um)
         _check_graph(folder, volume, spacing)
         if (own := atlas_um or info.spacing_um) is None:
@@ -87,9 +88,12 @@ def regions(  # noqa: PLR0913 (what is optional has a name of its own)
         _count_voxels(volume, areas, tallies)
         _count_lines(folder, areas, tallies)
     table = _table(tallies, spacing, called)
-    write_parquet(out / "regions.parquet", table)
-    write_csv(out / "regions.csv", table)
-    draw_regions(table, out / "regions.png")
+    try:
+        write_parquet(out / "regions.parquet", table)
+        write_csv(out / "regions.csv", table)
+        draw_regions(table, out / "regions.png")
+    except OSError as error:
+        raise BadInput(unreadable(error, out)) from error
     return table
 
 

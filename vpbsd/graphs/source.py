@@ -65,14 +65,15 @@ class MaskVolume:
         if self.checksums is None:
             return
         stored = zarr.open_array(self.checksums, mode="r")
-        side = max(-(-n // g) for n, g in zip(self.shape, stored.shape, strict=True))
+        array = zarr.open_array(self.array, mode="r")
+        side = max(array.shards or array.chunks)  # a block is a shard, or the volume's end
         if any(
             b.start % side or b.stop not in (b.start + side, n)
             for b, n in zip(box, self.shape, strict=True)
         ):
             return
         z, y, x = (b.start // side for b in box)
-        voxels = np.ascontiguousarray(zarr.open_array(self.array, mode="r")[box])
+        voxels = np.ascontiguousarray(array[box])
         if int(np.asarray(stored[z, y, x])) != (zlib.crc32(voxels.data) or 1):
             raise BadInput(
                 f"{self.name} has lost or damaged chunks at {[b.start for b in box]}: segment "
@@ -81,13 +82,14 @@ class MaskVolume:
 
 
 @contextmanager
-def opened_mask(path: Path, out: Path) -> Iterator[MaskVolume]:
+def opened_mask(path: Path, out: Path, ask: str | None = None) -> Iterator[MaskVolume]:
     """Opens a mask; files of other formats lie beside the output, converted, until the end.
 
     Args:
         path: A mask of `segment`, an imported volume (its label), or any mask that could be
             imported: OME-Zarr, TIFF, NIfTI, a folder of slices.
         out: Where the result will be.
+        ask: See `imported`.
 
     Raises:
         BadInput: It is none, it is not finished, or it is an image.
@@ -96,7 +98,7 @@ def opened_mask(path: Path, out: Path) -> Iterator[MaskVolume]:
     if ours is not None:
         yield ours
         return
-    with imported(path, out) as info:
+    with imported(path, out, ask) as info:
         yield _of_volume(info)
 
 

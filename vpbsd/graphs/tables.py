@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vpbsd.graphs.lines import Line, Lines
 from vpbsd.graphs.network import RING, Network
 from vpbsd.graphs.pruning import Pruned
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TOGETHER = 50_000
 """Segments whose points are written together."""
@@ -82,6 +84,9 @@ def write_tables(
 
 def write_parquet(path: FilePath, columns: Columns) -> None:
     """Writes a table that appears once it is whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     draft = path.with_name(f".partial.{path.name}")
     pq.write_table(pa.table(dict(columns)), draft)
     draft.rename(path)
@@ -100,6 +105,8 @@ def write_csv(path: FilePath, columns: Columns) -> None:
 
 def read_parquet(path: FilePath) -> Columns:
     """Reads a table's columns."""
+    import pyarrow.parquet as pq
+
     table = pq.read_table(path)
     return {name: table[name].to_numpy() for name in table.column_names}
 
@@ -110,6 +117,8 @@ def batches(path: FilePath) -> Iterator[Columns]:
     Yields:
         Columns of some segments each.
     """
+    import pyarrow.parquet as pq
+
     file = pq.ParquetFile(path)
     for group in range(file.num_row_groups):
         table = file.read_row_group(group)
@@ -118,6 +127,9 @@ def batches(path: FilePath) -> Iterator[Columns]:
 
 def _points_written(path: FilePath, lines: Iterable[Line]) -> Columns:
     """Writes all points and measures segments on the way."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     draft = path.with_name(f".partial.{path.name}")
     schema = pa.schema(
         [("segment", pa.int64()), *((f"{a}_um", pa.float32()) for a in "zyx")]
@@ -125,16 +137,22 @@ def _points_written(path: FilePath, lines: Iterable[Line]) -> Columns:
     )
     rows: list[tuple[float, ...]] = []
     with pq.ParquetWriter(draft, schema) as writer:
+
+        def write(some: list[Line], first: int) -> None:
+            table = _points(some, first, schema)
+            # A group is a million rows by default, and its end would cut a segment in two.
+            writer.write_table(table, row_group_size=max(1, table.num_rows))
+
         some: list[Line] = []
         first = 0
         for line in lines:
             rows.append(_measures(line))
             some.append(line)
             if len(some) == TOGETHER:
-                writer.write_table(_points(some, first, schema))
+                write(some, first)
                 first, some = first + len(some), []
         if some:
-            writer.write_table(_points(some, first, schema))
+            write(some, first)
     draft.rename(path)
     columns = np.array(rows, np.float64).reshape(-1, len(_SEGMENT)).T
     return {n: c.astype(t) for (n, t), c in zip(_SEGMENT.items(), columns, strict=True)}
@@ -159,6 +177,8 @@ def _measures(line: Line) -> tuple[float, ...]:
 
 def _points(lines: list[Line], first: int, schema: pa.Schema) -> pa.Table:
     """Tables the points of some lines; a closed one ends with its first point again."""
+    import pyarrow as pa
+
     closed = [
         np.r_[np.arange(len(line.points)), np.zeros(int(line.closed), int)] for line in lines
     ]

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -38,7 +39,9 @@ class Workplace:
                 f"{out} exists and is no graph of this mask with these settings: choose another "
                 "name, or delete it"
             )
-        if not self.whole:
+        if self.whole:
+            shutil.rmtree(self._blocks, ignore_errors=True)  # who finished it may have been killed
+        else:
             self._blocks.mkdir(parents=True, exist_ok=True)
             _write(begun, source)
 
@@ -74,15 +77,33 @@ def save_block(place: Path, skeleton: Skeleton, pieces: Pieces) -> None:
     """Writes what was found in a block; it appears once it is whole."""
     draft = place.with_name(f".partial.{place.name}")
     found = {field.name: getattr(pieces, field.name) for field in fields(Pieces)}
-    np.savez(draft, counts=[skeleton.vessel, skeleton.left_out], **found)
+    counts = [skeleton.vessel, skeleton.left_out, skeleton.in_doubt]
+    np.savez(draft, counts=counts, **found)
     draft.rename(place)
 
 
-def load_block(place: Path) -> tuple[Pieces, int, int]:
-    """Reads a block: pieces, vessel voxels, voxels left out."""
-    with np.load(place) as stored:
-        vessel, left_out = stored["counts"].tolist()
-        return Pieces(**{f.name: stored[f.name] for f in fields(Pieces)}), vessel, left_out
+def load_blocks(places: list[Path]) -> list[tuple[Pieces, list[int]]]:
+    """Reads blocks: their pieces, and how many voxels are vessel, left out, and in doubt.
+
+    Raises:
+        BadInput: Some are damaged; they are deleted.
+    """
+    found, damaged = [], []
+    for place in places:
+        try:
+            with place.open("rb") as file, np.load(file) as stored:
+                pieces = Pieces(**{f.name: stored[f.name] for f in fields(Pieces)})
+                found.append((pieces, stored["counts"].tolist()))
+        except (BadZipFile, EOFError, KeyError, ValueError):
+            damaged.append(place)
+    for place in damaged:
+        place.unlink()
+    if damaged:
+        raise BadInput(
+            f"{len(damaged)} blocks were damaged ({damaged[0]}) and are deleted: give the command "
+            "again, which computes them anew"
+        )
+    return found
 
 
 def _read(path: Path) -> Any:  # noqa: ANN401 (JSON)

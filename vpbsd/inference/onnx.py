@@ -52,16 +52,19 @@ def export_onnx(model: str | Path, out: str | Path) -> None:
         out: The file; one that is there is not replaced.
 
     Raises:
-        BadInput: No such model, there is a file of that name, or the extra is not installed.
+        BadInput: No such model or folder, there is a file of that name, or the extra is not
+            installed.
     """
     out = Path(out)
     if out.exists():
         raise BadInput(f"{out} exists: choose another name, or delete it")
+    if not out.parent.is_dir():
+        raise BadInput(f"{out.parent} is no folder: make it, or give another")
     try:
         import onnx
     except ImportError as error:
         raise BadInput("ONNX is not installed: pip install 'vpbsd[onnx]'") from error
-    student = load_model(model)
+    student = load_model(model, "cpu")  # where the example is
     draft = out.with_name(f".partial.{out.name}")
     sides = dict(zip((2, 3, 4), "zyx", strict=True))
     with warnings.catch_warnings():  # its successor wants one more package, and fixes the sides

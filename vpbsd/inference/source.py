@@ -25,17 +25,18 @@ TIFF, NIFTI = (".tif", ".tiff"), (".nii.gz", ".nii")
 
 
 @contextmanager
-def imported(path: Path, out: Path) -> Iterator[VolumeInfo]:
+def imported(path: Path, out: Path, ask: str | None = None) -> Iterator[VolumeInfo]:
     """Finds an imported volume, or imports what else lies there, beside the output, until the end.
 
-    A run that is stopped leaves the import; labels that lie beside the source are not looked for.
+    A run that is killed leaves the import; labels that lie beside the source are not looked for.
 
     Args:
         path: A volume that `vpbsd import` wrote, any other OME-Zarr image, or what it can import.
         out: The mask.
+        ask: Option that gives the voxel size, where a file must state it if that is not given.
 
     Raises:
-        BadInput: It is nothing that could be imported.
+        BadInput: It is nothing that could be imported, or states no voxel size but must.
     """
     if path.name.endswith(SUFFIX) and is_ours(path) or not path.exists():
         yield read_info(path)
@@ -46,8 +47,12 @@ def imported(path: Path, out: Path) -> Iterator[VolumeInfo]:
     image, place = held[0].image, out.with_name(f".{out.name}.input")
     metadata = VolumeMetadata(triple(image.shape), image.dtype.name, image.spacing_um, path.name)
     check_metadata(path.name, metadata)
-    yield write_volume(place, path.name, slabs(image), metadata, replace=True)
-    shutil.rmtree(place, ignore_errors=True)
+    if ask and image.spacing_um is None:
+        raise BadInput(f"{path.name} states no voxel size: give {ask} Z Y X in micrometres")
+    try:
+        yield write_volume(place, path.name, slabs(image), metadata, replace=True)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def export(mask: Path, out: Path, info: VolumeInfo) -> None:

@@ -24,7 +24,7 @@ from vpbsd.data.intake.stack import (
     without_ones,
 )
 from vpbsd.data.intake.voxel_sizes import positive
-from vpbsd.data.volumes import Spacing
+from vpbsd.data.volumes import Spacing, triple
 from vpbsd.errors import BadInput
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def open_hdf5(path: Path, choice: Choice) -> Opened:
         if isinstance(node, h5py.Dataset) and node.ndim >= 3:
             element = node.attrs.get(ELEMENT)
             spacing = None if element is None else _spacing(path, element)
+            if spacing is not None and choice.axes == "xyz":
+                spacing = triple(spacing[::-1])  # it is in the order of the dataset's axes
             planes = _hdf5_planes(path, name)
             found[name] = Held(node.shape, node.dtype, planes, spacing, _absent(node))
 

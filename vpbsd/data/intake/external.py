@@ -69,7 +69,7 @@ def import_masks(
         written = [_keep(masks[volume], wanted[volume], draft) for volume in sorted(wanted)]
         final = kept_in(volumes, name, masks_digest(written))
         if not final.exists():
-            draft.rename(final)
+            _appear(draft, final)
     except OSError as error:
         why = error.strerror or str(error)
         raise BadInput(
@@ -78,6 +78,14 @@ def import_masks(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return list_volumes(final)
+
+
+def _appear(draft: Path, final: Path) -> None:
+    try:
+        draft.rename(final)
+    except OSError:
+        if not final.exists():  # else another run has just kept the same masks
+            raise
 
 
 def _matched(
@@ -133,10 +141,10 @@ def _numbers(mask: Stack, classes: int) -> Iterator[NDArray[np.uint8]]:
     seen = set[float]()
     for slab in slabs(mask):
         values: NDArray[Any] = np.unique(slab[slab != 0])
-        seen.update(values[:NAMED].tolist())
+        seen.update(values[: classes + NAMED].tolist())
         alone = len(seen) == 1 and 0 < min(seen) < np.inf
         if seen and not (alone if classes == 1 else seen <= set(range(1, classes + 1))):
-            held = ", ".join(f"{value:g}" for value in sorted(seen)[:NAMED])
+            held = ", ".join(f"{value:g}" for value in sorted(seen)[: classes + NAMED])
             wanted = "one value" if classes == 1 else f"1 to {classes}"
             raise BadInput(
                 f"{mask.path}: a mask holds 0 and {wanted}, this one {held}: save the mask, not "

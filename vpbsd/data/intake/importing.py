@@ -163,7 +163,9 @@ def open_label(
                 f"{one.image.path} holds a label, and {one.label} is named as its label too: "
                 "take one of them away, or name it otherwise"
             )
-        held = open_source(one.label, Choice({}, None, rules.choice.label_dataset))
+        held = open_source(
+            one.label, Choice({}, None, rules.choice.label_dataset, rules.choice.axes)
+        )
         alone = len(held) == positions == 1
         same = held if alone else [h for h in held if h.position == opened.position]
         if len(same) != 1:
