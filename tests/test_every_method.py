@@ -107,7 +107,14 @@ FROZEN = {
 }
 SUPERVISED = ("light_unet", "teacher", "teacher_no_pretrain", "unetr")
 BATCHES = {**dict.fromkeys(PRETRAINED, Unlabelled), **dict.fromkeys(SUPERVISED, Labelled)}
-SLOW = {name for name in METHODS if name.startswith(("simcvd_", "mcsc", "dico"))}
+VARIANTS = {
+    "teacher_no_pretrain",
+    "patterns_at_half",
+    "vpbsd_soft_pseudo",
+    "s2dc_code",
+    "comparative_unetr",
+}
+SLOW = VARIANTS | {name for name in METHODS if name.startswith(("simcvd_", "mcsc", "dico"))}
 """Variants, and networks that take seconds a step."""
 EVERY = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in METHODS]
 STUDENTS = [each for each in EVERY if each.values[0] not in LARGE]
@@ -217,6 +224,7 @@ def test_averages_move_as_their_formula_says(name, kept, monkeypatch):
     contract.averages_move_as_their_formula_says(case_of(name, kept), monkeypatch)
 
 
+@pytest.mark.slow
 def test_saved_state_of_patterns_spans_the_start_of_its_codebook(kept, tmp_path, monkeypatch):
     case = case_of("patterns", kept)
     before, after = 1, 3  # k-means starts the codebook after step 2
