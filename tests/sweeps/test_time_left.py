@@ -72,6 +72,12 @@ def test_what_lies_between_stages_is_counted_too():
     assert left.seconds(stored, 40.0) == pytest.approx(40.0)
 
 
+def test_a_stage_that_failed_says_nothing_of_others_and_what_rests_on_it_is_not_run():
+    """It ended within a second; the student and evaluation of its fold go, the others stay."""
+    failed = [status("t0", "fine-tuning", StageState.FAILED, 0.1, 1.0)]
+    assert TimeLeft(CHAIN, 1).seconds(failed, 1.0) == pytest.approx(10.0 + 4.0 + 1.0)
+
+
 def test_an_unknown_family_goes_by_all_others():
     tasks = [Task("t", "targets", 1.0), Task("e", "evaluation", 5.0, ("t",))]
     left = TimeLeft(tasks, 1)

@@ -55,6 +55,7 @@ class TimeLeft:
         self._at_once, self._slices = max(1, at_once), slices
         self._took: dict[str, float] = {}
         self._ran: dict[str, float] = {}
+        self._failed = set[str]()
 
     def seconds(self, stages: Sequence[StageStatus], elapsed: float) -> float:
         """Estimates what is left.
@@ -70,11 +71,16 @@ class TimeLeft:
                 self._ran[stage.key] = stage.seconds
             elif stage.state in (StageState.STORED, StageState.FAILED) and stage.key in known:
                 self._took.setdefault(stage.key, self._ran.get(stage.key, stage.seconds))
+                if stage.state == StageState.FAILED:
+                    self._failed.add(stage.key)
         expected = self._expected(running)
         done, left = [], []
         for task in self._tasks:
             if task.key in self._took:
                 done.append(replace(task, seconds=self._took[task.key]))
+                continue
+            if self._failed.intersection(task.upstream):  # it will never run
+                self._failed.add(task.key)
                 continue
             seconds, ran = expected[task.key], 0.0
             if task.key in running:
@@ -96,7 +102,7 @@ class TimeLeft:
         seen: dict[tuple[str, ...], list[tuple[float, float]]] = defaultdict(list)
         for task in self._tasks:
             measured = self._took.get(task.key, alone.get(task.key))
-            if measured is not None:
+            if measured is not None and task.key not in self._failed:
                 for like in _alike(task):
                     seen[like].append((measured, task.seconds))
         return {
