@@ -16,7 +16,7 @@ from vpbsd_sweeps.commands import verdict as command
 from vpbsd_sweeps.monitor.status import standing
 from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.paired_t import groups_needed, paired_t, power
-from vpbsd_sweeps.reporting.tables import document
+from vpbsd_sweeps.reporting.tables import document, main_table
 from vpbsd_sweeps.reporting.verdict import verdict
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
@@ -196,6 +196,12 @@ def test_nobody_to_compare_with():
 def test_a_metric_that_is_not_there_is_refused():
     with pytest.raises(BadInput, match="--primary cldce.*cldice"):
         study({"vpbsd": GAINS}, "cldce")
+
+
+def test_tables_without_a_primary_comparison_say_how_stars_were_corrected():
+    analysis = study({"vpbsd": GAINS, "kd": GAINS}, vpbsd={"void": "codes collapsed"})
+    (rule,) = (n for n in main_table(analysis).notes if n.startswith("* p < 0.05"))
+    assert "none is the primary comparison; Holm over the " in rule
 
 
 def test_tables_end_with_it():

@@ -101,6 +101,8 @@ def _families(analysis: StudyAnalysis) -> str:
     """Says which comparison is the primary one, and how the others are corrected."""
     first = next((c for c in analysis.comparisons if c.family == "primary"), None)
     others = sum(c.family == "secondary" for c in analysis.comparisons)
+    if first is None and others:  # VpbSD is void
+        return f"none is the primary comparison; Holm over the {others} of students"
     if first is None:
         return "references are in no family and bear no stars"
     picked = len(analysis.candidates)
