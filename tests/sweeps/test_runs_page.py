@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from mlflow.exceptions import MlflowException
 
 from vpbsd.evaluation.pictures import save_png
 from vpbsd.overrides import override
@@ -118,3 +119,11 @@ def test_pictures_of_a_trial_are_titled_and_two_trials_compare(logged):
     named = {f"overlay_{c}_0_a.png": again["overlay_0_a.png"] for c in ("Gefäß", "left-hand a")}
     log_trial_pictures(tracker, one, named, "t", ENDED)
     assert len({_key_of(path) for path in tracker.list_files(one, "images")}) == 3
+
+
+def test_a_server_that_went_away_is_named_by_its_address(monkeypatch):
+    def gone(_, name):
+        raise MlflowException("Max retries exceeded")
+
+    monkeypatch.setattr(runs_page.MlflowClient, "get_experiment_by_name", gone)
+    assert browse("http://127.0.0.1:9", "s") == "http://127.0.0.1:9"

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import Tracker
@@ -86,7 +87,10 @@ def runs_page(uri: str, experiment: str) -> str:
         uri: Of MLflow, where the experiment is.
         experiment: Its name.
     """
-    found = MlflowClient(uri).get_experiment_by_name(experiment)
+    try:
+        found = MlflowClient(uri).get_experiment_by_name(experiment)
+    except MlflowException:  # the server went away: its own address is all that is known
+        return ""
     if found is None:
         return ""
     view = f"&viewStateShareKey={quote(VIEW)}" if TAG in found.tags else ""
