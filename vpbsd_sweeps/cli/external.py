@@ -39,11 +39,10 @@ def with_external(study: Study, args: argparse.Namespace) -> Study:
         BadInput: An option names no masks or the same twice, or see `given_masks`.
     """
     folders = _folders(args.external)
-    known = {*folders, *(one.name for one in study.external)}
     for name in args.external_unseen:
-        if name not in known:
+        if name not in folders:
             raise BadInput(
-                f"--external-unseen {name}: no masks of that name{nearest(name, list(known))}: "
+                f"--external-unseen {name}: no masks of that name{nearest(name, list(folders))}: "
                 f"give --external {name}=FOLDER, too"
             )
     if not folders:
@@ -56,7 +55,7 @@ def with_external(study: Study, args: argparse.Namespace) -> Study:
 def with_arms(study: Study, masks: Sequence[ExternalMasks]) -> Study:
     """Returns a study with masks of other tools as its last arms."""
     arms = dict.fromkeys([*study.arms, *(one.arm for one in masks)])
-    return replace(study, arms=tuple(arms), external=(*study.external, *masks))
+    return replace(study, arms=tuple(arms), external=tuple(masks))
 
 
 def _folders(words: Sequence[str]) -> dict[str, str]:
