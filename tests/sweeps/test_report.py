@@ -206,9 +206,7 @@ def test_rows_that_differ_in_more_than_the_factor_are_flagged(study):
     run_id = records.stages[of_vpbsd].run_id
     tracker.set_tags(run_id, {tag.COMMIT: "other", "vpbsd.device": "H200"})
     found = flags(load_records(tracker, "small"), "light_unet")
-    assert found == {
-        "vpbsd": ["commit: other (baseline abc)", "device: H200 (baseline cpu)"],
-    }
+    assert found == {"vpbsd": ["commit: other (baseline abc)", "device: H200 (baseline cpu)"]}
 
 
 def test_arms_with_fewer_seeds_are_flagged(study):
@@ -250,10 +248,8 @@ def test_a_comparison_sets_dsc_against_latency_too(study):
     """Timed networks of 12 ms and 40 ms; without, only size and work are known."""
     _, tracker, parent = study
     plain = analyse(load_records(tracker, "small"), "light_unet")
-    assert [at.get_xlabel() for at in figures.pareto(plain).axes] == [
-        "parameters",
-        "GMAC per patch",
-    ]
+    labels = [at.get_xlabel() for at in figures.pareto(plain).axes]
+    assert labels == ["parameters", "GMAC per patch"]
     for arm, ms in (("light_unet", 12.0), ("vpbsd", 40.0)):
         tags = {tag.KIND: tag.STAGE_KIND, tag.KEY: f"timing-{arm}", tag.FAMILY: "timing"}
         timed = tracker.get_or_create_run(f"stage:timing-{arm}", "timing", parent, {}, tags)
@@ -285,9 +281,8 @@ def test_an_unfinished_study_names_what_misses_and_offers_partial(study, capsys)
     assert error.count("\n") == 1
     table = main_table(analyse(load_records(tracker, "small"), "light_unet"))
     assert "§ VpbSD: 2 of 3 trials so far; its numbers will change." in table.notes
-    assert (
-        next(row for row in table.rows if row[0].text == "VpbSD")[0].mark == "‡§"
-    )  # it lacks test volumes too
+    of_vpbsd = next(row for row in table.rows if row[0].text == "VpbSD")
+    assert of_vpbsd[0].mark == "‡§", "it lacks test volumes too"
 
 
 @pytest.mark.parametrize(
