@@ -14,8 +14,8 @@ from vpbsd_sweeps.commands import report
 from vpbsd_sweeps.reporting import figures
 from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.checks import exclusions, flags, notices
-from vpbsd_sweeps.reporting.html import code_numbers, overlays
-from vpbsd_sweeps.reporting.records import StageRun, load_records
+from vpbsd_sweeps.reporting.html import overlays
+from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.tables import document, main_table
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import open_tracker
@@ -157,18 +157,6 @@ def test_pictures_that_cannot_be_had_are_said(study, monkeypatch, capsys):
     assert said[0].startswith("worst: vol0")
     assert said[-2:] == [f"{word} volume: no picture in MLflow" for word in ("best", "median")]
     assert "cannot be read: ZeroDivisionError: division by zero" in capsys.readouterr().err
-
-
-def test_codes_are_counted_beside_what_would_make_them_void(home):
-    """9 of 16 codes in effect; a gap of .1 of an error of .4 with shuffled codes."""
-    numbers = {"perplexity": 9.0, "code_usage": 0.75, "bypass_gap": 0.1}
-    params = {"method.network.codebook.size": "16"}
-    stage = StageRun("r", {}, params, numbers | {"mse_shuffled_codes": 0.4})
-    assert list(code_numbers(stage)) == [
-        "argmin perplexity 9 (void below 2)",
-        "codes in use 12 of 16",
-        "bypass gap 0.1, 25 % of the error with shuffled codes (void below 10 %)",
-    ]
 
 
 def test_the_page_says_which_way_is_better_and_what_metrics_are(home):
