@@ -14,7 +14,8 @@ from vpbsd_sweeps.monitor.accounting import Tally
 from vpbsd_sweeps.monitor.status import _stages
 from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.code_table import code_table
-from vpbsd_sweeps.reporting.records import load_records
+from vpbsd_sweeps.reporting.html import code_numbers
+from vpbsd_sweeps.reporting.records import StageRun, load_records
 from vpbsd_sweeps.reporting.tables import document, main_table
 from vpbsd_sweeps.reporting.teacher_table import teacher_table
 from vpbsd_sweeps.store.results import Store
@@ -166,3 +167,15 @@ def test_an_unproven_arm_keeps_its_numbers_and_is_neither_bold_nor_the_best():
         f"‖ VpbSD: unproven, so never bold nor the best: {WHY} (fold 0 seed 0, fold 1 seed 0); "
         "L_dis claims nothing."
     ) in notes
+
+
+def test_codes_are_counted_beside_what_would_make_them_void():
+    """9 of 16 codes in effect; a gap of .1 of an error of .4 with shuffled codes."""
+    numbers = {"perplexity": 9.0, "code_usage": 0.75, "bypass_gap": 0.1}
+    params = {"method.network.codebook.size": "16"}
+    stage = StageRun("r", {}, params, numbers | {"mse_shuffled_codes": 0.4})
+    assert list(code_numbers(stage)) == [
+        "argmin perplexity 9 (void below 2)",
+        "codes in use 12 of 16",
+        "bypass gap 0.1, 25 % of the error with shuffled codes (void below 10 %)",
+    ]

@@ -14,8 +14,8 @@ from vpbsd_sweeps.commands import report
 from vpbsd_sweeps.reporting import figures
 from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.checks import exclusions, flags, notices
-from vpbsd_sweeps.reporting.html import code_numbers, overlays
-from vpbsd_sweeps.reporting.records import StageRun, load_records
+from vpbsd_sweeps.reporting.html import overlays
+from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.tables import document, main_table
 from vpbsd_sweeps.tracking import tags as tag
 from vpbsd_sweeps.tracking.tracker import open_tracker
@@ -159,18 +159,6 @@ def test_pictures_that_cannot_be_had_are_said(study, monkeypatch, capsys):
     assert "cannot be read: ZeroDivisionError: division by zero" in capsys.readouterr().err
 
 
-def test_codes_are_counted_beside_what_would_make_them_void(home):
-    """9 of 16 codes in effect; a gap of .1 of an error of .4 with shuffled codes."""
-    numbers = {"perplexity": 9.0, "code_usage": 0.75, "bypass_gap": 0.1}
-    params = {"method.network.codebook.size": "16"}
-    stage = StageRun("r", {}, params, numbers | {"mse_shuffled_codes": 0.4})
-    assert list(code_numbers(stage)) == [
-        "argmin perplexity 9 (void below 2)",
-        "codes in use 12 of 16",
-        "bypass gap 0.1, 25 % of the error with shuffled codes (void below 10 %)",
-    ]
-
-
 def test_the_page_says_which_way_is_better_and_what_metrics_are(home):
     text = (home / "first" / "report.html").read_text()
     assert "<th>DSC ↑</th><th>Acc ↑</th><th>HD95 [vox] ↓</th>" in text
@@ -206,9 +194,7 @@ def test_rows_that_differ_in_more_than_the_factor_are_flagged(study):
     run_id = records.stages[of_vpbsd].run_id
     tracker.set_tags(run_id, {tag.COMMIT: "other", "vpbsd.device": "H200"})
     found = flags(load_records(tracker, "small"), "light_unet")
-    assert found == {
-        "vpbsd": ["commit: other (baseline abc)", "device: H200 (baseline cpu)"],
-    }
+    assert found == {"vpbsd": ["commit: other (baseline abc)", "device: H200 (baseline cpu)"]}
 
 
 def test_arms_with_fewer_seeds_are_flagged(study):
@@ -250,10 +236,8 @@ def test_a_comparison_sets_dsc_against_latency_too(study):
     """Timed networks of 12 ms and 40 ms; without, only size and work are known."""
     _, tracker, parent = study
     plain = analyse(load_records(tracker, "small"), "light_unet")
-    assert [at.get_xlabel() for at in figures.pareto(plain).axes] == [
-        "parameters",
-        "GMAC per patch",
-    ]
+    labels = [at.get_xlabel() for at in figures.pareto(plain).axes]
+    assert labels == ["parameters", "GMAC per patch"]
     for arm, ms in (("light_unet", 12.0), ("vpbsd", 40.0)):
         tags = {tag.KIND: tag.STAGE_KIND, tag.KEY: f"timing-{arm}", tag.FAMILY: "timing"}
         timed = tracker.get_or_create_run(f"stage:timing-{arm}", "timing", parent, {}, tags)
@@ -285,9 +269,8 @@ def test_an_unfinished_study_names_what_misses_and_offers_partial(study, capsys)
     assert error.count("\n") == 1
     table = main_table(analyse(load_records(tracker, "small"), "light_unet"))
     assert "§ VpbSD: 2 of 3 trials so far; its numbers will change." in table.notes
-    assert (
-        next(row for row in table.rows if row[0].text == "VpbSD")[0].mark == "‡§"
-    )  # it lacks test volumes too
+    of_vpbsd = next(row for row in table.rows if row[0].text == "VpbSD")
+    assert of_vpbsd[0].mark == "‡§", "it lacks test volumes too"
 
 
 @pytest.mark.parametrize(

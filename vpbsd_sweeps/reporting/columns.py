@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
+from vpbsd_sweeps.study.study import USUAL
 
 COLUMNS = {
     "dsc": "DSC",
@@ -20,7 +21,7 @@ COLUMNS = {
 IN_UM = {"hd95_vox": "hd95_um"}
 """Metric in voxels -> in micrometres, which takes its place where voxel sizes are known."""
 HIGHER_IS_BETTER = {"dsc", "accuracy", "jaccard", "cldice"}
-PRIMARY = "dsc"
+PRIMARY = USUAL
 """The metric that decides, unless a study declares another."""
 MEANINGS = {
     "dsc": "Dice, 2 |A and B| / (|A| + |B|) of mask and label",

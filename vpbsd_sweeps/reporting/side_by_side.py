@@ -14,11 +14,11 @@ from vpbsd.evaluation.picture_names import is_of, kind_and_volume
 from vpbsd.evaluation.pictures import Picture, drawn
 from vpbsd.pipeline.arms import EXTERNAL
 from vpbsd.pipeline.crossings import arm_title
-from vpbsd_sweeps.reporting.analysis import StudyAnalysis
+from vpbsd_sweeps.reporting.analysis import VPBSD, StudyAnalysis
 from vpbsd_sweeps.reporting.columns import HIGHER_IS_BETTER, PRIMARY
 from vpbsd_sweeps.reporting.records import StudyRecords, TrialResult
 
-TEACHER, OURS = "teacher", "vpbsd"
+TEACHER = "teacher"
 STRIP = "strip"
 """Kind of the pictures that are put together; see `vpbsd.evaluation.overlays.strip`."""
 
@@ -49,7 +49,7 @@ def shown_volumes(trials: Sequence[TrialResult]) -> list[Shown]:
 def arms_shown(analysis: StudyAnalysis) -> list[str]:
     """Lists the arms of a row: teacher, other tools, baseline, VpbSD, else the best student."""
     arms = analysis.records.arms
-    ours = OURS if OURS in arms else analysis.winner
+    ours = VPBSD if VPBSD in arms else analysis.winner
     beside = [arm for arm in arms if arm == TEACHER or arm.startswith(EXTERNAL)]
     wanted = (*beside, analysis.baseline, ours)
     return list(dict.fromkeys(arm for arm in wanted if arm is not None))
