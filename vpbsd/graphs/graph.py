@@ -26,8 +26,9 @@ from vpbsd.graphs.source import MaskVolume, opened_mask
 from vpbsd.graphs.summary import summarise
 from vpbsd.graphs.tables import read_parquet, write_tables
 from vpbsd.graphs.vtk import write_vtu
-from vpbsd.graphs.workers import each, room
+from vpbsd.graphs.workers import MEMORY, each
 from vpbsd.graphs.workplace import Workplace, load_blocks, save_block
+from vpbsd.inference.machine import room
 from vpbsd.inference.mask import alone
 from vpbsd.inference.source import imported
 
@@ -153,7 +154,7 @@ def _blocks_computed(
     finished = before = len(every) - len(left)
     began = time.monotonic()
     tasks = [(volume, spacing, block, work.place(block)) for block in left]
-    for _ in each(_compute, tasks, min(workers or room(), len(tasks))):
+    for _ in each(_compute, tasks, min(workers or room(MEMORY), len(tasks))):
         finished += 1
         rest = (time.monotonic() - began) / (finished - before) * (len(every) - finished)
         print(f"block {finished}/{len(every)}, about {rest:.0f} s left", file=sys.stderr)

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection, wait
 from typing import TypeVar
 
-import psutil
-
 from vpbsd.errors import BadInput
+from vpbsd.inference.machine import begin_worker
 
 Task = TypeVar("Task")
 MEMORY = 3 << 29
 """Bytes that a worker may need."""
-
-
-def room() -> int:
-    """Tells how many workers this machine has cores and memory for."""
-    fit = int(psutil.virtual_memory().available // MEMORY)
-    return max(1, min(len(os.sched_getaffinity(0)), fit))
+SPAWN = multiprocessing.get_context("spawn")  # forks of threads hang
 
 
 def each(do: Callable[[Task], None], tasks: Sequence[Task], workers: int) -> Iterator[None]:
     """Does tasks, in this process or in several, and yields after each.
+
+    Whoever stops early, as by Ctrl-C, does not wait for what is begun.
 
     Args:
         do: It travels to the workers, as tasks do.
@@ -37,46 +29,61 @@ def each(do: Callable[[Task], None], tasks: Sequence[Task], workers: int) -> Ite
     Raises:
         BadInput: A worker has died.
     """
-    if workers <= 1:
-        for task in tasks:
-            do(task)
-            yield
+    if workers > 1:
+        yield from _spread(do, tasks, workers)
         return
-    spawn = multiprocessing.get_context("spawn")  # forks of threads hang
-    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin)
-    waiting: set[Future[None]] = set()
+    for task in tasks:
+        do(task)
+        yield
+
+
+def _spread(do: Callable[[Task], None], tasks: Sequence[Task], workers: int) -> Iterator[None]:
+    left, busy, started = list(reversed(tasks)), list[Connection](), []
+
+    def give(link: Connection) -> None:
+        if left:
+            link.send(left.pop())
+            busy.append(link)
+
     try:
-        for task in tasks:
-            waiting.add(pool.submit(do, task))
-            while len(waiting) >= 2 * workers:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from _ended(done)
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from _ended(done)
-    except BrokenProcessPool:
+        for _ in range(min(workers, len(tasks))):
+            mine, theirs = SPAWN.Pipe()
+            process = SPAWN.Process(target=_serve, args=(theirs, do), daemon=True)
+            process.start()
+            started.append(process)
+            theirs.close()  # else nobody would notice that the process has ended
+            give(mine)
+        while busy:
+            for link in wait(busy):
+                assert isinstance(link, Connection)
+                busy.remove(link)
+                error = link.recv()
+                if error is not None:
+                    raise error
+                yield
+                give(link)
+    except (EOFError, ConnectionError):
         raise BadInput(
             "a worker process has died, perhaps for want of memory: the same command with fewer "
             "--workers goes on"
         ) from None
     finally:
-        pool.shutdown(cancel_futures=True)
+        for process in started:
+            process.kill()
+            process.join()
 
 
-def _ended(done: set[Future[None]]) -> Iterator[None]:
-    for future in done:
-        future.result()  # raises what the task did
-        yield
-
-
-def _begin() -> None:
-    """Leaves Ctrl-C to the parent, and ends this worker with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+def _serve(link: Connection, do: Callable[[Task], None]) -> None:
+    """Does what comes over a link, until the other end is gone."""
+    begin_worker()
+    while True:
+        try:
+            task = link.recv()
+        except EOFError:
+            return
+        error = None
+        try:
+            do(task)
+        except (BadInput, OSError) as raised:
+            error = raised
+        link.send(error)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,10 +11,10 @@ from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
-import psutil
 import torch
 
 from vpbsd.errors import BadInput
+from vpbsd.inference.machine import begin_worker, room
 from vpbsd.inference.whole import Piece
 from vpbsd.inference.work import Run, Spread, Work, here
 
@@ -47,10 +45,9 @@ def local(workers: int | None = None) -> Spread:
         workers: How many; by default four for each GPU, or else one for each core, as many as
             there is memory for.
     """
-    gpus, cores = torch.cuda.device_count(), len(os.sched_getaffinity(0))
+    gpus = torch.cuda.device_count()
     if workers is None:
-        room = int(psutil.virtual_memory().available // MEMORY)
-        workers = max(1, min(PER_GPU * gpus if gpus else cores, cores, room))
+        workers = min(PER_GPU * gpus, room(MEMORY)) if gpus else room(MEMORY)
     if workers == 1:
         return here
     devices = [f"cuda:{i % gpus}" if gpus else "cpu" for i in range(workers)]
@@ -132,8 +129,7 @@ def _again(task: _Try, worker: _Worker) -> _Try:
 
 def _serve(link: Connection, work: Work, device: str, threads: int) -> None:
     """Does what comes over a link, until the other end is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends this one
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin_worker()
     torch.set_num_threads(threads)
     work.volume.to(device)
     while True:
@@ -146,10 +142,3 @@ def _serve(link: Connection, work: Work, device: str, threads: int) -> None:
         except (BadInput, OSError) as error:
             answer = error
         link.send(answer)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)

@@ -45,7 +45,6 @@ def token_share(valid: Tensor, grid: Sequence[int]) -> Tensor:
     sides = valid.shape[2:]
     if any(side % cells for side, cells in zip(sides, grid, strict=True)):
         raise ValueError(f"a grid of {tuple(grid)} does not divide a patch of {tuple(sides)}")
-    z, y, x = grid
     (z, y, x), (depth, height, width) = grid, sides
     cells = (z, depth // z, y, height // y, x, width // x)
     # sums of 0 and 1 are exact in any order, and a window as wide as a token pools slowly
