@@ -240,7 +240,7 @@ def test_an_unknown_study_names_the_known_ones(study, capsys):
     home, _, _, run = study
     words = ["--tracking", f"sqlite:///{home}/mlflow.db", "--study", "t"]
     assert run(final.main, *words) == 2
-    assert "known are c, s" in capsys.readouterr().err
+    assert re.search(r"known are (c, )?s\n", capsys.readouterr().err)  # c: a slow test compares
 
 
 def test_a_plan_counts_requested_unique_and_stored(study, volumes):
