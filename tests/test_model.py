@@ -6,24 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from vpbsd.config import Data, LightNet
+from tests.students import DATA, of_two_minds
 from vpbsd.errors import BadInput
 from vpbsd.inference.model import load_model, write_settings
-from vpbsd.networks.build import build_network, save_network
-
-DATA = Data(patch=(32, 32, 64), clip_percentile=99.0)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A student of two minds, of unknown origin."""
-    folder = tmp_path_factory.mktemp("model")
-    network = build_network(LightNet(), 0)
-    with torch.no_grad():
-        network.head.weight.mul_(20)
-    save_network(folder, network, LightNet())
-    write_settings(folder, DATA)
-    return folder
+    return of_two_minds(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

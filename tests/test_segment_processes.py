@@ -11,35 +11,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import zarr
 
-from vpbsd.config import Data, LightNet
+from tests.students import of_two_minds
 from vpbsd.data.volume_writer import write_array
 from vpbsd.data.volumes import open_volume
 from vpbsd.errors import BadInput
 from vpbsd.inference import segment as segmenting
-from vpbsd.inference.model import write_settings
 from vpbsd.inference.processes import TRIES, processes
 from vpbsd.inference.segment import segment
 from vpbsd.inference.tiling import Tiling
 from vpbsd.inference.work import Work
-from vpbsd.networks.build import build_network, save_network
 
-DATA = Data(patch=(32, 32, 64), clip_percentile=99.0)
 DEATHS = "deaths"
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A student whose head is of two minds about every volume."""
-    folder = tmp_path_factory.mktemp("model")
-    network = build_network(LightNet(), 0)
-    with torch.no_grad():
-        network.head.weight.mul_(20)
-    save_network(folder, network, LightNet())
-    write_settings(folder, DATA)
-    return folder
+    return of_two_minds(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,11 @@ from monai.inferers import sliding_window_inference
 
 from tests import toys
 from vpbsd.config import Data, LightNet
+from vpbsd.data.boxes import blocks
 from vpbsd.data.folds import Part, whole_volume
 from vpbsd.data.intensity import normalise
 from vpbsd.data.volumes import open_volume
-from vpbsd.inference.sliding_window import blocks, predict, predict_part, reader, window_starts
+from vpbsd.inference.sliding_window import predict, predict_part, reader, window_starts
 from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.networks.build import build_network
 from vpbsd.networks.output import SegOutput

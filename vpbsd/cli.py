@@ -135,3 +135,25 @@ def run_main(program: Callable[[], int | None]) -> NoReturn:
     finally:  # Ray takes seconds to leave; what has ended well is not to look killed meanwhile
         signal.signal(signal.SIGTERM, lambda number, frame: None)
     sys.exit(code)
+
+
+def add_voxel_size(parser: argparse.ArgumentParser, option: str, what: str) -> None:
+    """Adds an option for the voxel size of a thing that may state none."""
+    parser.add_argument(
+        option,
+        type=float,
+        nargs=3,
+        metavar=("Z", "Y", "X"),
+        help=f"voxel size of {what} in um, where it states none, or another",
+    )
+
+
+def add_workers(parser: argparse.ArgumentParser, what: str) -> None:
+    """Adds `--workers`, a number of processes from 1."""
+    parser.add_argument("--workers", type=_workers, metavar="N", help=what)
+
+
+def _workers(text: str) -> int:
+    if int(text) < 1:
+        raise BadInput(f"--workers {text}: give 1 or more")
+    return int(text)

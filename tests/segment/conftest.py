@@ -1,31 +1,20 @@
 """A student of two minds, the blocks that it finished, and the mask of a volume in memory."""
 
 import pytest
-import torch
 import zarr
 
-from vpbsd.config import Data, LightNet
+from tests.students import of_two_minds
 from vpbsd.data.volumes import open_volume
 from vpbsd.inference import segment as segmenting
 from vpbsd.inference.mask import MaskFile
-from vpbsd.inference.model import load_model, write_settings
+from vpbsd.inference.model import load_model
 from vpbsd.inference.tiling import Tiling
-from vpbsd.networks.build import build_network, save_network
-
-PATCH = (32, 32, 64)
-DATA = Data(patch=PATCH, clip_percentile=99.0)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A student whose head is of two minds about every volume."""
-    folder = tmp_path_factory.mktemp("model")
-    network = build_network(LightNet(), 0)
-    with torch.no_grad():
-        network.head.weight.mul_(20)
-    save_network(folder, network, LightNet())
-    write_settings(folder, DATA)
-    return folder
+    return of_two_minds(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import shutil
 import pytest
 import zarr
 
-from tests.segment.conftest import DATA, PATCH, content
+from tests.segment.conftest import content
+from tests.students import DATA, PATCH
 from vpbsd.config import Data, LightNet
 from vpbsd.data.volume_writer import write_array
 from vpbsd.data.volumes import open_volume

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vpbsd.cli import command_parser
-from vpbsd.errors import BadInput
+from vpbsd.cli import add_voxel_size, add_workers, command_parser
 
 
 def main() -> None:
@@ -19,13 +18,7 @@ def main() -> None:
     parser = command_parser("graph", __doc__)
     parser.add_argument("mask", type=Path, metavar="MASK", help="mask: OME-Zarr, or a file")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for tables and summary")
-    parser.add_argument(
-        "--spacing",
-        type=float,
-        nargs=3,
-        metavar=("Z", "Y", "X"),
-        help="voxel size in um, where the mask states none, or another",
-    )
+    add_voxel_size(parser, "--spacing", "the mask")
     parser.add_argument(
         "--min-length",
         type=float,
@@ -34,10 +27,8 @@ def main() -> None:
         help="leave out spurs and components shorter than this (default 10)",
     )
     parser.add_argument("--image", type=Path, metavar="IN", help="show this behind the graph")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes")
+    add_workers(parser, "processes (default: one on each core, as memory allows)")
     args = parser.parse_args()
-    if args.workers is not None and args.workers < 1:
-        raise BadInput(f"--workers {args.workers}: give 1 or more")
     from vpbsd.graphs.graph import graph
 
     summary = graph(

@@ -6,11 +6,9 @@ vpbsd regions vessels.nii.gz atlas.nii.gz OUT --graph vessels_graph --names stru
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from pathlib import Path
 
-from vpbsd.cli import command_parser
-from vpbsd.errors import BadInput
+from vpbsd.cli import add_voxel_size, add_workers, command_parser
 
 
 def main() -> None:
@@ -23,12 +21,10 @@ def main() -> None:
         "--graph", type=Path, metavar="DIR", help="the mask's graph (default: made in OUT/graph)"
     )
     parser.add_argument("--names", type=Path, metavar="CSV", help="names: columns id and name")
-    _add_voxel_size(parser, "--spacing", "the mask")
-    _add_voxel_size(parser, "--atlas-spacing", "the atlas")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes")
+    add_voxel_size(parser, "--spacing", "the mask")
+    add_voxel_size(parser, "--atlas-spacing", "the atlas")
+    add_workers(parser, "processes (default: one on each core, as memory allows)")
     args = parser.parse_args()
-    if args.workers is not None and args.workers < 1:
-        raise BadInput(f"--workers {args.workers}: give 1 or more")
     from vpbsd.graphs.regions import regions
 
     table = regions(
@@ -42,13 +38,3 @@ def main() -> None:
         workers=args.workers,
     )
     print(f"{len(table['id'])} regions are in {args.out / 'regions.csv'}")
-
-
-def _add_voxel_size(parser: ArgumentParser, option: str, what: str) -> None:
-    parser.add_argument(
-        option,
-        type=float,
-        nargs=3,
-        metavar=("Z", "Y", "X"),
-        help=f"voxel size of {what} in um, where it states none, or another",
-    )

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vpbsd.cli import command_parser, invocation
+from vpbsd.cli import add_workers, command_parser, invocation
 from vpbsd.errors import BadInput
 
 if TYPE_CHECKING:
@@ -40,12 +40,7 @@ def main() -> None:
         action="store_true",
         help="segment a volume of another voxel size at the model's, and write its mask back",
     )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="processes (default: four on each GPU, or else one on each core)",
-    )
+    add_workers(parser, "processes (default: four on each GPU, or else one on each core)")
     parser.add_argument(
         "--statistics",
         choices=["volume", "window"],
@@ -58,8 +53,6 @@ def main() -> None:
         help="a Ray cluster, HOST:PORT or auto, in place of this machine; it sees IN and OUT too",
     )
     args = parser.parse_args()
-    if args.workers is not None and args.workers < 1:
-        raise BadInput(f"--workers {args.workers}: give 1 or more")
     from vpbsd.inference.segment import segment  # torch takes seconds, and --help needs none
 
     segment(

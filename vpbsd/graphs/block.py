@@ -9,6 +9,7 @@ from itertools import pairwise, product
 import numpy as np
 from numpy.typing import NDArray
 
+from vpbsd.data.boxes import inside
 from vpbsd.data.volumes import Shape, Slices, Spacing, triple
 from vpbsd.graphs.neighbours import CENTRE, OFFSETS
 from vpbsd.graphs.thinning import OPEN, PRESENT, Cut, Levels, Thinning
@@ -126,10 +127,10 @@ def levels(
 def _with_halo(read: Read, shape: Shape, spacing_um: Spacing, core: Slices, halo: int) -> Skeleton:
     frame = _around(core, halo, shape)
     wider = _around(frame, HOLE, shape)  # so that a hole that reaches the frame is seen whole
-    mask = fill_holes(read(wider))[_within(frame, wider)]
+    mask = fill_holes(read(wider))[inside(frame, wider)]
     cut = tuple((f.start > 0, f.stop < n) for f, n in zip(frame, shape, strict=True))
     distance, times = levels(np.ascontiguousarray(mask), spacing_um, cut)
-    inner = _within(core, frame)
+    inner = inside(core, frame)
     vessel = int(np.count_nonzero(mask[inner]))
     thinning = Thinning(times, triple(f.start for f in frame), cut)
     thinning.run()
@@ -173,10 +174,4 @@ def _around(box: Slices, margin: int, shape: Shape) -> Slices:
     return triple(
         slice(max(b.start - margin, 0), min(b.stop + margin, n))
         for b, n in zip(box, shape, strict=True)
-    )
-
-
-def _within(box: Slices, frame: Slices) -> Slices:
-    return triple(
-        slice(b.start - f.start, b.stop - f.start) for b, f in zip(box, frame, strict=True)
     )

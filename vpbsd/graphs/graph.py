@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vpbsd.data.boxes import blocks
 from vpbsd.data.volumes import Slices, Spacing, Volume, triple
 from vpbsd.errors import BadInput
 from vpbsd.graphs.block import HOLE, WIDEST, skeletonise
@@ -135,15 +135,6 @@ def voxel_size(volume: MaskVolume, given: Spacing | None) -> Spacing:
     if not all(0 < side < float("inf") for side in spacing):
         raise BadInput(f"voxel size {spacing} is not positive: give micrometres")
     return triple(float(side) for side in spacing)
-
-
-def blocks(shape: tuple[int, int, int], side: int) -> list[Slices]:
-    """Lists the blocks of a volume."""
-    starts = product(*(range(0, n, side) for n in shape))
-    return [
-        triple(slice(a, min(a + side, n)) for a, n in zip(start, shape, strict=True))
-        for start in starts
-    ]
 
 
 def _blocks_computed(

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from vpbsd.data.volumes import Shape, Slices, Spacing, triple
+from vpbsd.evaluation.overlays import round_length
 from vpbsd.graphs.tables import Columns, batches
 
 WIDE = 512
 """Voxels of the window along y and x at most: its middle is the volume's."""
 DEEP_UM = 100.0
 """Depth of the slab at most."""
-NICE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 def window(shape: Shape, spacing_um: Spacing) -> Slices:
@@ -117,7 +117,7 @@ def _add_scale_bar(axis: Axes, extent: list[float]) -> None:
     """Draws a bar of a round length, a fifth of the width at most, below on the left."""
     left, right, bottom, top = extent
     width = right - left
-    length = max((n for n in NICE if n <= width / 5), default=width / 5)
+    length = round_length(width / 5)
     x, y = left + 0.04 * width, bottom - 0.04 * (bottom - top)
     axis.text(
         x + length / 2,

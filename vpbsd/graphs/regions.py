@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vpbsd.data.boxes import blocks
 from vpbsd.data.volumes import Slices, Spacing
 from vpbsd.errors import BadInput
 from vpbsd.graphs.atlas import Atlas, read_names
-from vpbsd.graphs.graph import SIDE, blocks, check_installed, graph, unreadable, voxel_size
+from vpbsd.graphs.graph import SIDE, check_installed, graph, unreadable, voxel_size
 from vpbsd.graphs.region_plot import draw_regions
 from vpbsd.graphs.source import MaskVolume, opened_mask
 from vpbsd.graphs.summary import quantiles

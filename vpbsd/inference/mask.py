@@ -17,11 +17,11 @@ from skimage.measure import block_reduce
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from vpbsd.config import Grid
+from vpbsd.data.boxes import blocks
 from vpbsd.data.volume_writer import multiscale
 from vpbsd.data.volumes import AXES, CHUNK, Slices, VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.inference.decision import entropy, foreground, label_of
-from vpbsd.inference.sliding_window import blocks
 
 Stored = zarr.Array[Any]
 SMALLEST = 256  # longest side in voxels that needs no coarser level

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vpbsd.config import Data, Grid, Precision
+from vpbsd.data.boxes import blocks
 from vpbsd.data.folds import Part
 from vpbsd.data.lattice import padded
 from vpbsd.data.volumes import open_volume
@@ -38,23 +39,6 @@ def window_starts(n: int, patch: int, stride: int | None = None) -> list[int]:
     if n <= patch:
         return [0]
     return [*range(0, n - patch, stride or patch // 2), n - patch]
-
-
-def blocks(shape: Grid, side: int) -> list[Slices]:
-    """Cuts a volume in blocks of at most `side` voxels per axis, in order.
-
-    >>> [x for z, y, x in blocks((4, 4, 6), 4)]
-    [slice(0, 4, None), slice(4, 6, None)]
-    """
-    firsts = [range(0, n, side) for n in shape]
-    return [
-        (
-            slice(z, min(z + side, shape[0])),
-            slice(y, min(y + side, shape[1])),
-            slice(x, min(x + side, shape[2])),
-        )
-        for z, y, x in product(*firsts)
-    ]
 
 
 def predict(

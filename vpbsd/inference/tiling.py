@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vpbsd.config import Grid
+from vpbsd.data.boxes import blocks, inside
 from vpbsd.data.lattice import padded
 from vpbsd.inference.folded import REACH_CONTEXT, REACH_DEEP, REACH_FINE, FoldedUNet
-from vpbsd.inference.sliding_window import Read, Slices, blocks
+from vpbsd.inference.sliding_window import Read, Slices
 from vpbsd.networks.output import DEEPEST
 
 HALF = DEEPEST // 2
@@ -132,7 +133,7 @@ class TiledNetwork:
         """Computes the context (channels, cells) of one of the tiles."""
         window = self._window(tile, REACH_CONTEXT)
         found = self.network.context(self._image(window))
-        return _numpy(found[0][self.cells(_inside(tile, window))])
+        return _numpy(found[0][self.cells(inside(tile, window))])
 
     @torch.inference_mode()
     def deep(self, box: Slices, context: Any) -> NDArray[np.float32]:  # noqa: ANN401 (an array)
@@ -145,10 +146,10 @@ class TiledNetwork:
             if self._full(tile):
                 values = np.asarray(context[self.cells(part)])
             else:
-                values = self._context_of_nothing(tile)[self.cells(_inside(part, tile))]
-            seen[self.cells(_inside(part, wide))] = values
+                values = self._context_of_nothing(tile)[self.cells(inside(part, tile))]
+            seen[self.cells(inside(part, wide))] = values
         found = self.network.deep(torch.from_numpy(seen)[None].to(self._device))
-        return _numpy(found[0][self.cells(_inside(box, wide))])
+        return _numpy(found[0][self.cells(inside(box, wide))])
 
     @torch.inference_mode()
     def logits(self, block: Slices, deep: Any) -> NDArray[np.float32]:  # noqa: ANN401 (an array)
@@ -156,7 +157,7 @@ class TiledNetwork:
         window = self._window(block, REACH_FINE)
         below = torch.from_numpy(np.asarray(deep[self.cells(window)]))[None].to(self._device)
         found = self.network.fine(self._image(window), below)[0, 0]
-        return _numpy(found[_inside(block, window)])
+        return _numpy(found[inside(block, window)])
 
     @property
     def _device(self) -> torch.device:
@@ -175,7 +176,7 @@ class TiledNetwork:
             sides = [w.stop - w.start for w in window]
             image = torch.full((1, 1, *sides), self._level, device=self._device)
             found = self.network.context(image)[0]
-            self._nothing[key] = _numpy(found[self.cells(_inside(tile, window))])
+            self._nothing[key] = _numpy(found[self.cells(inside(tile, window))])
         return self._nothing[key]
 
     def _image(self, window: Slices) -> Tensor:
@@ -227,12 +228,6 @@ def _grown(box: Slices, by: int, limits: Grid) -> Slices:
         )
         for b, n in zip(box, limits, strict=True)
     )
-    return z, y, x
-
-
-def _inside(box: Slices, frame: Slices) -> Slices:
-    """Gives a box in the coordinates of a frame around it."""
-    z, y, x = (slice(b.start - f.start, b.stop - f.start) for b, f in zip(box, frame, strict=True))
     return z, y, x
 
 
