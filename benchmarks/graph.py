@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from skimage.morphology import skeletonize
 
+from vpbsd.data.boxes import blocks
 from vpbsd.data.phantom import phantom
 from vpbsd.graphs.block import skeletonise
-from vpbsd.graphs.graph import MIN_LENGTH_UM, blocks
+from vpbsd.graphs.graph import MIN_LENGTH_UM
 from vpbsd.graphs.lines import Lines
 from vpbsd.graphs.network import assemble, joined
 from vpbsd.graphs.pieces import trace

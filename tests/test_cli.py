@@ -238,3 +238,14 @@ def test_check_refuses_what_a_sweep_would_refuse(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["vpbsd", "check", str(folder), "--folds", "7"])
     with pytest.raises(BadInput, match="7 folds need as many groups"):
         program.main()
+
+
+@pytest.mark.parametrize("command", ["segment", "graph", "regions"])
+@pytest.mark.parametrize("given", ["0", "-1", "two"])
+def test_a_number_of_processes_is_1_or_more(command, given, monkeypatch, capsys):
+    words = {"segment": ["m", "v", "o"], "graph": ["m", "o"], "regions": ["m", "a", "o"]}[command]
+    monkeypatch.setattr(sys, "argv", ["vpbsd", command, *words, f"--workers={given}"])
+    with pytest.raises(SystemExit) as ended:
+        program.script()
+    assert ended.value.code == 2
+    assert f"{given} is no number of processes: give 1 or more" in capsys.readouterr().err

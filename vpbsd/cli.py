@@ -154,6 +154,6 @@ def add_workers(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _workers(text: str) -> int:
-    if int(text) < 1:
-        raise BadInput(f"--workers {text}: give 1 or more")
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number of processes: give 1 or more")
     return int(text)
