@@ -24,8 +24,9 @@ def test_what_is_no_model_is_refused(volumes, tmp_path):
 
 
 def test_what_is_no_volume_is_refused(model, tmp_path):
-    with pytest.raises(BadInput, match="is not a whole volume"):
-        segment(model, tmp_path / "nothing", tmp_path / "out")
+    (tmp_path / "begun.ome.zarr").mkdir()
+    with pytest.raises(BadInput, match="begun"):
+        segment(model, tmp_path / "begun.ome.zarr", tmp_path / "out")
 
 
 def _folder(out, volumes, model):
@@ -122,3 +123,9 @@ def test_a_harmed_chunk_is_named(harm, model, volumes, tmp_path):
     words = "is lost" if harm == "lost" else "is damaged"
     with pytest.raises(BadInput, match=f"{chunk} {words}.*import volume v1 again"):
         segment(model, copy, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["missing.tif", "missing.ome.zarr"])
+def test_what_is_not_there_is_said_so(name, model, tmp_path):
+    with pytest.raises(BadInput, match=rf"there is no .*{name}: give the path"):
+        segment(model, tmp_path / name, tmp_path / "out")

@@ -38,7 +38,9 @@ def imported(path: Path, out: Path, ask: str | None = None) -> Iterator[VolumeIn
     Raises:
         BadInput: It is nothing that could be imported, or states no voxel size but must.
     """
-    if path.name.endswith(SUFFIX) and is_ours(path) or not path.exists():
+    if not path.exists():
+        raise BadInput(f"there is no {path}: give the path of a volume or a file")
+    if path.name.endswith(SUFFIX) and is_ours(path):
         yield read_info(path)
         return
     held = open_source(path, Choice())
