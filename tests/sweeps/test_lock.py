@@ -110,16 +110,21 @@ def test_a_clock_that_is_wrong_frees_nothing(store, monkeypatch, ahead):
 
 
 DRIVER = """
-import sys, time
+import signal, sys, time
 from vpbsd.cli import run_main
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 
+def lost_once(kill, lost=[]):
+    return lambda *args: kill(*args) if lost else lost.append(args)
+
 def main():
     store = Store(sys.argv[1])
+    if sys.argv[2] == "waits, and misses a signal":
+        signal.pthread_kill = lost_once(signal.pthread_kill)
     with study_lock("s", store):
         print("in", flush=True)
-        while sys.argv[2] == "waits":
+        while sys.argv[2].startswith("waits"):
             time.sleep(60)
         while True:
             store.studies.append_line("s/journal", {"by": "first"})
@@ -142,7 +147,7 @@ def first_driver(store, how):
     return process
 
 
-@pytest.mark.parametrize("how", ["writes", "waits"])
+@pytest.mark.parametrize("how", ["writes", "waits", "waits, and misses a signal"])
 def test_a_driver_that_was_suspended_stops_when_another_has_taken_over(store, how):
     first = first_driver(store, how)
     try:

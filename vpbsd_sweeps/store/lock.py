@@ -33,7 +33,11 @@ def study_lock(study: str, store: Store) -> Iterator[Hold]:
     """
     hold = Hold(_lease(study, store), _take(study, store))
     try:
-        with store.studies.guarded(study, hold.check), hold.beating(_interrupter()):
+        with (
+            store.studies.guarded(study, hold.check),
+            _interruptible() as interrupt,
+            hold.beating(interrupt),
+        ):
             yield hold
     except KeyboardInterrupt:
         if hold.lost:
@@ -92,15 +96,28 @@ def _newest(study: str, store: Store) -> Term | None:
     return replace(term, machine=machine()) if term.host == platform.node() else term
 
 
-def _interrupter() -> Callable[[], None]:
-    """Makes what interrupts the main thread, if that is where the lock is held, as Ctrl-C does."""
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Yields what interrupts the main thread as Ctrl-C does, if that is where the lock is held.
+
+    It does so by SIGURG, which a process ignores unless it listens: one that comes late is harmless.
+    """
     if threading.current_thread() is not threading.main_thread():
-        return lambda: None  # whoever drives from a thread of its own finds out when it writes
+        yield lambda: None  # whoever drives from a thread of its own finds out when it writes
+        return
+    main, heard = threading.main_thread().ident or 0, threading.Event()
+
+    def hear(number: int, frame: object) -> None:
+        heard.set()
+        raise KeyboardInterrupt
 
     def interrupt() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored in the background
-            if callable(signal.getsignal(number)):
-                signal.pthread_kill(threading.main_thread().ident or 0, number)
-                return
+        while not heard.wait(0.1):  # a signal on the verge of a wait is heard only after the wait
+            signal.pthread_kill(main, signal.SIGURG)
 
-    return interrupt
+    before = signal.signal(signal.SIGURG, hear)
+    try:
+        yield interrupt
+    finally:
+        heard.set()
+        signal.signal(signal.SIGURG, before)
