@@ -143,6 +143,24 @@ def test_a_term_whose_file_is_not_whole_yet_is_somebodys(store):
     assert (term.number, term.is_over) == (3, False)
 
 
+def test_a_term_that_is_tidied_away_during_a_look_is_not_the_newest(store, monkeypatch):
+    """A driver may be suspended between the two requests, and another take over meanwhile."""
+    lease = lease_in(store)
+    first = lease.take(None)
+    read, later = FileStore.read, []
+
+    def suspended(self, name):
+        if not later:
+            later.append(None)
+            later[0] = lease.take(first)
+        return read(self, name)
+
+    monkeypatch.setattr(FileStore, "read", suspended)
+    assert lease.look() == later[0]
+    with pytest.raises(LeaseLost, match=f"taken over by process {os.getpid()} on"):
+        lease.check(first)
+
+
 def test_only_a_process_of_this_machine_is_known_to_be_dead(monkeypatch):
     dead = Term(1, pid=2**22 + 1, machine=lease.machine())
     assert dead.is_over

@@ -95,11 +95,11 @@ class Lease:
 
     def look(self) -> Term | None:
         """Reads the newest term; None where nobody ever held the lease."""
-        numbers = self._numbers()
-        if not numbers:
-            return None
-        text = self._files.read(self._place(numbers[-1]))
-        return Term.read(numbers[-1], text or b"")
+        while numbers := self._numbers():
+            text = self._files.read(self._place(numbers[-1]))
+            if text is not None:  # else another was taken in between, and this one tidied away
+                return Term.read(numbers[-1], text)
+        return None
 
     def take(self, before: Term | None, owner: str = "") -> Term | None:
         """Begins the next term.
@@ -136,7 +136,7 @@ class Lease:
         """
         now = self.look()
         if now is None or (now.number, now.id) != (term.number, term.id):
-            by = f" by process {now.pid} on {now.host}" if now else ""
+            by = f" by process {now.pid} on {now.host}" if now and now.pid else ""
             raise LeaseLost(
                 f"{self.title} was taken over{by}, because this process was silent for "
                 f"{stale():g} seconds: it has stopped here and goes on there"
