@@ -32,6 +32,7 @@ from vpbsd_sweeps.execution.jobs import JobChain, job_of
 from vpbsd_sweeps.execution.trials import run_trials
 from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.costs import guess_memory
 from vpbsd_sweeps.study.inventory import look_up
 from vpbsd_sweeps.study.void import voided_by
 
@@ -77,13 +78,11 @@ def train(name: str, ends: list[Stage], store: Store) -> None:
     print(f"{name}: {len(stock.missing)} of {len(unique)} stages to run", file=sys.stderr)
     if not stock.missing:
         return
-    slices, at_once = capacity.offered()
-    chains = [
-        JobChain(str(rank), tuple(map(job_of, end.lineage())), rank)
-        for rank, end in enumerate(ends)
-    ]
-    with SweepDisplay(stock, at_once) as display:
-        ran = run_trials(chains, store, slices, at_once + AHEAD, display.show)
+    slices = capacity.offered(guess_memory(stock.missing))
+    fit = capacity.fit(slices)
+    chains = [JobChain(str(n), tuple(map(job_of, end.lineage()))) for n, end in enumerate(ends)]
+    with SweepDisplay(stock, fit) as display:
+        ran = run_trials(chains, store, slices, fit["student"] + AHEAD, display.show)
     stopped = [f"{trial}: {how} {why}" for trial, (how, why) in ran.items() if how != "finished"]
     if stopped:
         raise SystemExit("\n".join(stopped[:5]))

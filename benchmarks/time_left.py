@@ -22,7 +22,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -30,14 +30,16 @@ from pathlib import Path
 import numpy as np
 
 from vpbsd_sweeps.execution.events import StageState, StageStatus
-from vpbsd_sweeps.execution.slices import ON_CORES
 from vpbsd_sweeps.monitor.time_left import Task, TimeLeft
+from vpbsd_sweeps.study.inventory import FAMILIES
 
 RECORDED = Path(__file__).with_name("stage_times.csv")
 GRID = Path(__file__).with_name("grid_phantom.csv")
 TEACHER = ("pretrain.network.codebook.size", "pretrain.alpha", "pretrain.skip_drop")
 
 MOMENTS, WITHIN = 30, 0.3
+ONE_TEACHER = {"pre-training": 1, "fine-tuning": 1}
+"""As the recorded studies ran: their teachers were trained one after the other."""
 LOOK = 0.5  # seconds before a stage ends that a display sees it last
 PAUSES = (0.0, 3.0)
 """Seconds between stages of a layout: a worker starts, results are fetched and stored."""
@@ -121,33 +123,34 @@ def laid_out(rows: Sequence[dict[str, str]], at_once: int, pause: float) -> list
     """Schedules the recorded seconds, each after a pause, what can begin first first."""
     real = {r["key"]: float(r["seconds"]) for r in rows}
     ends: dict[str, float] = {}
-    lanes: dict[str, float] = {}
     free = [0.0] * at_once
     left = tasks_of(rows)
     while left:
 
         def start(task: Task) -> float:
             above = max((ends[up] for up in task.upstream if up in real), default=0.0)
-            return max(min(free), above, lanes.get(ON_CORES[task.family].lane or "", 0.0))
+            return max(min(free), above)
 
         can = [task for task in left if all(up in ends for up in task.upstream if up in real)]
         task = min(can, key=start)
         slot, began = free.index(min(free)), start(task) + pause
         ends[task.key] = free[slot] = began + real[task.key]
-        lane = ON_CORES[task.family].lane
-        if lane:
-            lanes[lane] = ends[task.key]
         left.remove(task)
     return [Ran(t, ends[t.key] - real[t.key], ends[t.key]) for t in tasks_of(rows)]
 
 
-def errors(ran: Sequence[Ran], at_once: int) -> tuple[list[float], list[float]]:
+def fit(slices: int) -> dict[str, int]:
+    """Family -> how many stages of it fit side by side."""
+    return dict.fromkeys(FAMILIES, slices)
+
+
+def errors(ran: Sequence[Ran], fit: Mapping[str, int]) -> tuple[list[float], list[float]]:
     """Asks at moments from a third of a run on, and what is left in proportion to guesses.
 
     Returns:
         (estimate - truth) / truth at each moment, of both.
     """
-    left, end = TimeLeft([r.task for r in ran], at_once), max(r.ended for r in ran)
+    left, end = TimeLeft([r.task for r in ran], fit), max(r.ended for r in ran)
     found, plain = [], []
     moments = set(np.linspace(end / 3, 0.95 * end, MOMENTS).tolist())
     looks = {max(0.0, r.ended - LOOK) for r in ran} | {r.ended for r in ran}  # as a display sees
@@ -183,14 +186,14 @@ def main() -> None:
     )
     every, by_guess = list[float](), list[float]()
     for study, slices, rows in [*read(), ("grid", 0, grid())]:
-        replays = [("as it ran", as_it_ran(rows), slices)] if slices else []
+        replays = [("as it ran", as_it_ran(rows), fit(slices) | ONE_TEACHER)] if slices else []
         replays += [
-            (f"{n} slices, pause {pause:g} s", laid_out(rows, n, pause), n)
+            (f"{n} slices, pause {pause:g} s", laid_out(rows, n, pause), fit(n))
             for n in (1, 2, 4)
             for pause in PAUSES
         ]
-        for name, ran, at_once in replays:
-            found, plain = errors(ran, at_once)
+        for name, ran, places in replays:
+            found, plain = errors(ran, places)
             every, by_guess = every + found, by_guess + plain
             size, took = np.abs(found), max(r.ended for r in ran)
             print(

@@ -18,16 +18,33 @@ def test_gpus_that_may_come_count():
     """The shipped cluster begins with its head alone; eight nodes of 16 cores, 1 GPU may come."""
     there = described(CLUSTER, [HEAD])
     assert there == [HEAD, Node(16, 1, 8)]
-    assert capacity.slices(there) is ON_GPUS
+    assert capacity.slices(there, {"fine-tuning": 1e3}) is ON_GPUS
     assert side_by_side(ON_GPUS["student"], there) == 32
     assert side_by_side(ON_GPUS["fine-tuning"], there) == 8
     check(ON_GPUS, there)
 
 
 def test_cores_alone():
-    assert capacity.slices([HEAD]) is ON_CORES
+    assert capacity.slices([HEAD], {"fine-tuning": 3.0}) is ON_CORES, "its memory is not known"
     assert side_by_side(Slice(), [HEAD, Node(2, 0)]) == 6
     assert side_by_side(Slice(8), [HEAD]) == 1, "at least one"
+
+
+def test_cores_share_the_memory_of_their_node():
+    """Teachers of 6 GB on nodes that give 16 and 10: two and one; students of 2: four and four."""
+    there = [Node(4, 0, memory=16.0), Node(4, 0, memory=10.0)]
+    found = capacity.slices(there, {"fine-tuning": 6.0, "student": 2.0})
+    assert side_by_side(found["fine-tuning"], there) == 3
+    assert side_by_side(found["student"], there) == 8
+    assert found["timing"].memory == 0
+
+
+def test_what_no_node_has_memory_for_is_tried_alone_on_the_largest():
+    there = [Node(4, 0, memory=16.0), Node(4, 0, memory=10.0)]
+    found = capacity.slices(there, {"fine-tuning": 40.0})
+    assert found["fine-tuning"] == Slice(memory=16.0)
+    check(found, there)
+    assert side_by_side(found["fine-tuning"], there) == 1
 
 
 def test_a_slice_that_would_wait_for_ever_is_refused():
@@ -41,6 +58,7 @@ def test_processes_that_train_together_must_all_find_a_gpu():
     pair = Slice(2, 1.0, ranks=2)
     check({"pre-training": pair}, [Node(4, 1), Node(4, 1)])
     check({"pre-training": pair}, [Node(4, 2)])
+    assert side_by_side(pair, [Node(8, 3)]) == 1, "the third GPU alone trains nothing"
     with pytest.raises(BadInput, match="asks for 2 times 2 cores and 1 GPUs"):
         check({"pre-training": pair}, [Node(4, 1), Node(1, 1)])
 

@@ -8,13 +8,14 @@ import ray
 from ray.exceptions import RayTaskError
 
 from tests.sweeps.toys import Toy
+from vpbsd_sweeps.execution import capacity
 from vpbsd_sweeps.execution.jobs import JobChain, job_of
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.execution.tasks import StageTask, run_stage
 from vpbsd_sweeps.execution.trials import run_trials
 from vpbsd_sweeps.store.results import Store
 
-SLICES = {"pre-training": Slice(lane="teacher"), "student": Slice()}
+SLICES = {"pre-training": Slice(), "student": Slice()}
 
 pytestmark = pytest.mark.usefixtures("two_cores")
 
@@ -30,9 +31,9 @@ def order(toy):
     return JobChain(toy.label, tuple(job_of(stage) for stage in toy.lineage()))
 
 
-def fly(toys, store, at_once=3):  # each is a process that imports Tune
+def fly(toys, store, at_once=3, slices=SLICES):  # each is a process that imports Tune
     seen = []
-    outcomes = run_trials([order(t) for t in toys], store, SLICES, at_once, seen.append)
+    outcomes = run_trials([order(t) for t in toys], store, slices, at_once, seen.append)
     return outcomes, seen
 
 
@@ -97,10 +98,12 @@ def test_a_stage_on_a_node_that_sees_another_store_is_refused(tmp_path, diary):
     assert diary.read_text() == ""
 
 
-def test_stages_of_one_lane_never_run_side_by_side(tmp_path, diary):
+def test_stages_that_memory_has_no_room_for_never_run_side_by_side(tmp_path, diary):
     store = Store(str(tmp_path / "store"))
     toys = [Toy(f"t{i}", diary, family="pre-training", seconds=0.4) for i in range(3)]
-    _, views = fly(toys, store)
+    most = 0.6 * max(node.memory for node in capacity.nodes())
+    outcomes, views = fly(toys, store, slices={"pre-training": Slice(memory=most)})
+    assert set(outcomes.values()) == {("finished", "")}
     assert max(sum(v.state == "running" for v in seen) for seen in views) == 1
 
 

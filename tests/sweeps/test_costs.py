@@ -15,6 +15,7 @@ from vpbsd_sweeps.study.costs import (
     VOXELS,
     guess,
     guess_bytes,
+    guess_memory,
 )
 
 
@@ -54,3 +55,21 @@ def test_networks_that_are_trained_beside_a_student_are_counted(volumes, cheap):
     size = math.prod(s.data.patch) / VOXELS
     assert guess(vnet) == pytest.approx(patches * VNET_STEP * size)
     assert guess_bytes(vnet) > 100 * guess_bytes(unetr)
+
+
+def test_memory_by_hand(volumes, cheap):
+    """A step of a Swin of 12 and of the student, whose two kinds of patches both count."""
+    s = settings()
+    fold = make_folds(volumes, s.protocol)[0]
+    found = guess_memory(deliverable(s, "vpbsd", fold, 0).lineage())
+    patch, feature = math.prod(s.data.patch), s.pretrain.network.feature_size
+    swin = 16 * 62.2e6 * (feature / 48) ** 2
+    batch = s.finetune.batch * patch
+    assert found["fine-tuning"] == pytest.approx(1 + (swin + batch * 160 * feature) / 2**30)
+    light = 16 * 0.12e6 + 2 * s.student.optim.batch * patch * 300
+    assert found["student"] == pytest.approx(1 + light / 2**30)
+    assert found["targets"] == 1, "nothing is kept for a gradient"
+    both = guess_memory([deliverable(s, arm, fold, 0) for arm in ("light_unet", "mcsc")])
+    assert both["student"] > found["student"] + swin / 2**30, (
+        "the largest; it has a Swin beside it"
+    )

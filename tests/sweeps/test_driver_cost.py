@@ -39,7 +39,7 @@ def test_costs_are_estimated_once_however_often_a_display_looks(plan, monkeypatc
     asked = Counter()
     guess = inventory.guess
     monkeypatch.setattr(inventory, "guess", lambda s: (asked.update([s.key]), guess(s))[1])
-    display = SweepDisplay(plan.inventory, 2)
+    display = SweepDisplay(plan.inventory, dict.fromkeys(inventory.FAMILIES, 2))
     for _ in range(3):
         display.show([])
     assert set(asked.values()) == {1}

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 from ray.exceptions import RayTaskError
 
-from vpbsd_sweeps.execution import scheduled_stage, scheduler
+from vpbsd_sweeps.execution import scheduler
 from vpbsd_sweeps.execution.jobs import Job, Waiter
-from vpbsd_sweeps.execution.scheduled_stage import ScheduledStage, SerialQueue
+from vpbsd_sweeps.execution.scheduled_stage import ScheduledStage
 from vpbsd_sweeps.execution.scheduler import StageScheduler
 from vpbsd_sweeps.execution.slices import Slice, SliceTooSmall
 from vpbsd_sweeps.store.results import Absent
@@ -51,42 +51,6 @@ def run(monkeypatch, slices, causes):
     return had, stage
 
 
-def queue(*ranks, drop=None):
-    """The order in which stages of these ranks get their turn; one of them may give up."""
-    order = []
-
-    async def ride(line, rank):
-        stage = ScheduledStage(job(str(rank), "fine-tuning"), "session")
-        stage.waiting.add(Waiter("session", "trial", rank))
-        async with line.turn(stage):
-            order.append(rank)
-            await asyncio.sleep(0.01)
-
-    async def main():
-        line = SerialQueue()
-        rides = {rank: asyncio.create_task(ride(line, rank)) for rank in ranks}
-        if drop is not None:
-            await asyncio.sleep(0)
-            rides[drop].cancel()
-        await asyncio.wait_for(asyncio.gather(*rides.values(), return_exceptions=True), 20)
-
-    asyncio.run(main())
-    return order
-
-
-def test_the_most_urgent_stage_of_a_queue_comes_first(monkeypatch):
-    monkeypatch.setattr(scheduled_stage, "SETTLE", 0.05)
-    assert queue(2, 0, 1) == [0, 1, 2]
-    assert queue(2, 0, 1, drop=0) == [1, 2], "one that gives up holds nobody up"
-
-
-def test_a_stage_is_as_urgent_as_the_most_urgent_trial_that_waits_for_it():
-    stage = ScheduledStage(job("k"), "session")
-    assert stage.rank == 0
-    stage.waiting |= {Waiter("session", "late", 7), Waiter("session", "early", 2)}
-    assert stage.rank == 2
-
-
 def test_out_of_memory_is_tried_once_more_in_twice_the_slice(monkeypatch):
     quarter, half = Slice(1, 0.25), Slice(1, 0.5)
     oom = SliceTooSmall("CUDA out of memory", 0.4)
@@ -106,9 +70,8 @@ def test_another_drivers_slices_are_used_from_then_on(monkeypatch):
 
     async def main():
         chief = StageScheduler("url", {"student": Slice(1, 0.25)})
-        chief.use({"student": Slice(1, 1.0, ranks=4), "targets": Slice(lane="new")})
-        async with chief._turn(ScheduledStage(job("k", "targets"), "session")):
-            return chief._slices["student"]
+        chief.use({"student": Slice(1, 1.0, ranks=4)})
+        return chief._slices["student"]
 
     assert asyncio.run(main()) == Slice(1, 1.0, ranks=4)
 

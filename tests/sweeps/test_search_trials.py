@@ -13,7 +13,7 @@ from vpbsd_sweeps.tuning.journal import Journal
 from vpbsd_sweeps.tuning.searcher import Searcher, missing, rebuilt
 from vpbsd_sweeps.tuning.trial import run_trial
 
-SLICES = {"fine-tuning": Slice(lane="teacher"), "student": Slice(), "evaluation": Slice()}
+SLICES = {"fine-tuning": Slice(), "student": Slice(), "evaluation": Slice()}
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from vpbsd_sweeps.monitor import terminal
 from vpbsd_sweeps.monitor.accounting import Tally
 from vpbsd_sweeps.monitor.sweep_display import SweepDisplay
 from vpbsd_sweeps.store.results import Store
-from vpbsd_sweeps.study.inventory import Inventory
+from vpbsd_sweeps.study.inventory import FAMILIES, Inventory
 
 PRE, STUDENT, OTHER, SCORED, WORSE = (letter * 64 for letter in "abcde")
 
@@ -149,7 +149,9 @@ def test_a_plain_line_holds_all_of_it_and_comes_when_something_is_new(commit, mo
     inventory = Inventory("s", stages, absent | {SCORED: "stored"}, {})
     monkeypatch.setattr(Inventory, "costs", lambda self: {s.key: 60.0 for s in self.stages})
     monkeypatch.setattr(terminal, "PLAIN_EVERY", 0.0)
-    display = SweepDisplay(inventory, 2, Tally(outline(SCORED), commit.store))
+    display = SweepDisplay(
+        inventory, dict.fromkeys(FAMILIES, 2), Tally(outline(SCORED), commit.store)
+    )
     seen = [
         status(STUDENT, StageState.RUNNING, 0.25),
         status(OTHER, StageState.QUEUED),

@@ -41,12 +41,11 @@ def train(
     print(f"{len(inventory.stages)} stages, {stored} of them stored")
     if not inventory.missing:
         return
-    session = join(store, cpus)
+    session = join(store, cpus, inventory.missing)
     if gpus is not None:
         session = _limited(session, inventory, gpus)
     chains = [JobChain(str(s.seed), tuple(map(job_of, s.lineage()))) for s in lasts]
-    session = replace(session, at_once=min(session.at_once, len(lasts)))
-    display = SweepDisplay(inventory, session.at_once, slices=session.slices)
+    display = SweepDisplay(inventory, session.fit)
     for reason in failures(session.run(chains, display)).values():
         raise BadInput(f"final training stopped: {reason}")
 
@@ -57,7 +56,8 @@ def _limited(session: Session, inventory: Inventory, gpus: int) -> Session:
     _refuse_too_many(gpus, sum(node.gpus * node.count for node in nodes))
     slices = _spanning(session.slices, inventory, gpus)
     capacity.check(slices, nodes)
-    return replace(session, slices=slices, at_once=min(session.at_once, gpus))
+    fit = {family: min(n, gpus) for family, n in capacity.fit(slices).items()}
+    return replace(session, slices=slices, fit=fit)
 
 
 def _spanning(slices: Mapping[str, Slice], inventory: Inventory, gpus: int) -> dict[str, Slice]:

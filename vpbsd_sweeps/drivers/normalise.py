@@ -53,12 +53,9 @@ def _run(selection: Selection, store: Store, cpus: int | None) -> dict[str, str]
     missing = {stage.key for stage in inventory.missing}
     last = {trial.stage.key: trial for trial in selection.trials if trial.stage.key in missing}
     chains = [
-        JobChain(trial.id, tuple(map(job_of, trial.stage.lineage())), rank)
-        for rank, trial in enumerate(last.values())
+        JobChain(trial.id, tuple(map(job_of, trial.stage.lineage()))) for trial in last.values()
     ]
     if not chains:
         return {}
-    session = join(store, cpus)
-    return failures(
-        session.run(chains, SweepDisplay(inventory, session.at_once, slices=session.slices))
-    )
+    session = join(store, cpus, inventory.missing)
+    return failures(session.run(chains, SweepDisplay(inventory, session.fit)))

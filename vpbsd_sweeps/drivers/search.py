@@ -88,7 +88,8 @@ def _run(
     trials: int,
     cpus: int | None,
 ) -> None:
-    session = join(store, cpus)
+    like = next(search.trials({}))  # a trial of its settings: most are of that size
+    session = join(store, cpus, like.stage.lineage())
     print(f"{session.at_once} trials side by side on {cluster.resources()}", file=sys.stderr)
     display = SearchDisplay(search, journal, store, trials)
     asked = Searcher(search, journal, sampler, trials)

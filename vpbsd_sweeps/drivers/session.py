@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from vpbsd.pipeline.stages import Stage
 from vpbsd_sweeps.execution import capacity, cluster
 from vpbsd_sweeps.execution.jobs import JobChain
 from vpbsd_sweeps.execution.search_trials import AskAndTell, Program, Rule, run_search
@@ -16,6 +17,7 @@ from vpbsd_sweeps.monitor.terminal import Terminal
 from vpbsd_sweeps.patience import insisting
 from vpbsd_sweeps.store.lease import Hold
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.costs import guess_memory
 from vpbsd_sweeps.tracking.retry import RetryingTracker
 
 
@@ -26,12 +28,17 @@ class Session:
     Attributes:
         store: Where stages are looked up and committed.
         slices: Family -> what a stage of it gets.
-        at_once: How many students fit side by side.
+        fit: Family -> how many stages of it fit side by side.
     """
 
     store: Store
     slices: dict[str, Slice]
-    at_once: int
+    fit: dict[str, int]
+
+    @property
+    def at_once(self) -> int:
+        """How many students fit side by side."""
+        return self.fit["student"]
 
     def run(
         self, chains: list[JobChain], display: Terminal, more: int = 0
@@ -62,14 +69,20 @@ class Session:
             run_search(search, program, rule, self.store, self.slices, self.at_once, display.show)
 
 
-def join(store: Store, cpus: int | None) -> Session:
+def join(store: Store, cpus: int | None, stages: Iterable[Stage]) -> Session:
     """Joins the cluster, or starts a local Ray with so many cores.
+
+    Args:
+        store: Where stages are looked up and committed.
+        cpus: Cores of a local Ray; None: all.
+        stages: What may be run.
 
     Raises:
         BadInput: It does not answer, or it can never run some stage.
     """
     cluster.connect(cpus)
-    return Session(store, *capacity.offered())
+    slices = capacity.offered(guess_memory(stages))
+    return Session(store, slices, capacity.fit(slices))
 
 
 def failures(outcomes: Mapping[str, tuple[str, str]]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from vpbsd_sweeps.store.lease import Hold
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.growth import IDENTITY
+from vpbsd_sweeps.study.order import spread
 from vpbsd_sweeps.study.places import stage_places
 from vpbsd_sweeps.study.plan import OUTLINE, Plan, make_plan, outline, placed
 from vpbsd_sweeps.tracking.retry import RetryingTracker
@@ -110,13 +111,13 @@ def _run(plan: Plan, store: Store, cpus: int | None) -> dict[str, str]:
     chains = _chains(plan)
     if not chains:
         return {}
-    session = join(store, cpus)
+    session = join(store, cpus, plan.inventory.missing)
     print(
         f"{len(chains)} trials on {cluster.resources()}, {session.at_once} stages side by side",
         file=sys.stderr,
     )
     tally = Tally(outline(plan), store)
-    display = SweepDisplay(plan.inventory, session.at_once, tally, slices=session.slices)
+    display = SweepDisplay(plan.inventory, session.fit, tally)
     outcomes = session.run(chains, display, MORE_TRIALS)
     tally.take(stage.key for stage in plan.inventory.stages)
     print(f"trained in {hours(display.elapsed)}: {tally.hours()}", file=sys.stderr)
@@ -132,14 +133,7 @@ def _chains(plan: Plan) -> list[JobChain]:
         stage.key: replace(job_of(stage), label=placed(stage.label, places.get(stage.key)))
         for stage in plan.inventory.stages
     }
-    # what needs no teacher fills the other core, then fold by fold
-    trials.sort(key=lambda t: any(s.family == "fine-tuning" for s in t.stage.lineage()))
-    chains = [
-        JobChain(t.id, tuple(jobs[stage.key] for stage in t.stage.lineage()), rank)
-        for rank, t in enumerate(trials)
-    ]
+    named = [(t.id, t.stage) for t in spread(trials)]
     beside = [stage for stage in plan.study.beside if stage.key in missing]
-    return chains + [
-        JobChain(f"{last.label} {last.key[:6]}", tuple(jobs[s.key] for s in last.lineage()), rank)
-        for rank, last in enumerate(beside, len(chains))
-    ]
+    named += [(f"{last.label} {last.key[:6]}", last) for last in beside]
+    return [JobChain(name, tuple(jobs[s.key] for s in last.lineage())) for name, last in named]

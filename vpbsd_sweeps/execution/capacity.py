@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import ray
 import yaml
 
 from vpbsd.errors import BadInput
+from vpbsd_sweeps.execution.memory import GB
 from vpbsd_sweeps.execution.slices import ON_CORES, ON_GPUS, Slice
 
 AUTOSCALER = Path("~/ray_bootstrap_config.yaml")
@@ -19,29 +21,42 @@ AUTOSCALER = Path("~/ray_bootstrap_config.yaml")
 
 @dataclass(frozen=True)
 class Node:
-    """Cores and GPUs of one node, and how many of its kind there may be."""
+    """Cores and GPUs of one node, how many of its kind there may be, and its memory.
+
+    That is in GB (2^30 bytes), as far as stages may have it; infinite where it is not known.
+    """
 
     cpus: float
     gpus: float
     count: int = 1
+    memory: float = math.inf
 
 
-def offered() -> tuple[dict[str, Slice], int]:
-    """Chooses slices for the cluster at hand, and counts how many students fit side by side.
+def offered(needs: Mapping[str, float]) -> dict[str, Slice]:
+    """Chooses slices for the cluster at hand.
+
+    Args:
+        needs: Family -> GB (2^30 bytes) that a stage of it takes without a GPU.
 
     Raises:
         BadInput: A slice would wait for ever.
     """
     there = nodes()
-    pieces = slices(there)
+    pieces = slices(there, needs)
     check(pieces, there)
-    return pieces, side_by_side(pieces["student"], there)
+    return pieces
+
+
+def fit(pieces: Mapping[str, Slice]) -> dict[str, int]:
+    """Counts, for each family, how many stages the cluster at hand holds side by side."""
+    there = nodes()
+    return {family: side_by_side(piece, there) for family, piece in pieces.items()}
 
 
 def nodes() -> list[Node]:
     """Lists nodes that are there and kinds that may come, each of these at its most."""
     file = AUTOSCALER.expanduser()
-    live = [Node(*_both(n["Resources"])) for n in ray.nodes() if n["Alive"]]
+    live = [_node(n["Resources"]) for n in ray.nodes() if n["Alive"]]
     return described(yaml.safe_load(file.read_text()), live) if file.exists() else live
 
 
@@ -49,7 +64,7 @@ def described(cluster: Mapping[str, Any], live: list[Node]) -> list[Node]:
     """Adds the nodes of a cluster description to those that are there, each kind at its most."""
     most = int(cluster.get("max_workers", 0))
     kinds = [
-        Node(*_both(kind.get("resources", {})), min(int(kind.get("max_workers", most)), most))
+        _node(kind.get("resources", {}), min(int(kind.get("max_workers", most)), most))
         for name, kind in cluster["available_node_types"].items()
         if name != cluster["head_node_type"]
     ]
@@ -58,14 +73,29 @@ def described(cluster: Mapping[str, Any], live: list[Node]) -> list[Node]:
     return [*others, *(kind for kind in kinds if kind.count)]
 
 
-def slices(there: list[Node]) -> dict[str, Slice]:
-    """Chooses slices: shares of a GPU where there is or may be one, else a core each."""
-    return ON_GPUS if any(node.gpus >= 1 for node in there) else ON_CORES
+def slices(there: list[Node], needs: Mapping[str, float]) -> dict[str, Slice]:
+    """Chooses slices: shares of a GPU where there is or may be one, else a core and its memory.
+
+    One that no node has memory for is tried on all that the largest has: needs are guessed.
+
+    Args:
+        there: The nodes.
+        needs: Family -> GB (2^30 bytes) that a stage of it takes without a GPU.
+    """
+    if any(node.gpus >= 1 for node in there):
+        return ON_GPUS
+    largest = max(node.memory for node in there)
+    if not all(math.isfinite(node.memory) for node in there):
+        return ON_CORES  # Ray starts no node for memory that its description does not name
+    return {
+        family: replace(piece, memory=min(needs.get(family, 0.0), largest))
+        for family, piece in ON_CORES.items()
+    }
 
 
 def side_by_side(piece: Slice, there: list[Node]) -> int:
     """Counts the stages of this slice that fit on all nodes at a time, at least one."""
-    return max(1, sum(node.count * _fits(piece, node) for node in there))
+    return max(1, sum(node.count * _fits(piece, node) for node in there) // piece.ranks)
 
 
 def check(pieces: Mapping[str, Slice], there: list[Node]) -> None:
@@ -86,9 +116,12 @@ def check(pieces: Mapping[str, Slice], there: list[Node]) -> None:
 
 
 def _fits(piece: Slice, node: Node) -> int:
-    by_core = int(node.cpus // piece.cpus)
-    return min(by_core, int(node.gpus / piece.gpus)) if piece.gpus else by_core
+    most = [node.cpus / piece.cpus]
+    most += [node.gpus / piece.gpus] if piece.gpus else []
+    most += [node.memory / piece.memory] if piece.memory else []
+    return int(min(most))
 
 
-def _both(resources: Mapping[str, float]) -> tuple[float, float]:
-    return float(resources.get("CPU", 0)), float(resources.get("GPU", 0))
+def _node(resources: Mapping[str, float], count: int = 1) -> Node:
+    cpus, gpus = (float(resources.get(name, 0)) for name in ("CPU", "GPU"))
+    return Node(cpus, gpus, count, float(resources.get("memory", math.inf)) / GB)

@@ -96,15 +96,10 @@ class Job:
 
 @dataclass(frozen=True)
 class JobChain:
-    """A trial: the jobs it needs, in the order they can be run; the last one is its result.
-
-    Attributes:
-        rank: Its place among the trials; the lower is the more urgent.
-    """
+    """A trial: the jobs it needs, in the order they can be run; the last one is its result."""
 
     trial: str
     jobs: tuple[Job, ...]
-    rank: int = 0
 
 
 class Waiter(NamedTuple):
@@ -113,12 +108,10 @@ class Waiter(NamedTuple):
     Attributes:
         session: Of the driver; two drivers may have trials of one name.
         trial: Its name within the session.
-        rank: Its place among the trials; the lower is the more urgent.
     """
 
     session: str
     trial: str
-    rank: int = 0
 
 
 def job_of(stage: Runnable) -> Job:

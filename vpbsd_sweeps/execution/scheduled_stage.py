@@ -1,19 +1,15 @@
-"""A stage on its way and who waits for it; and a queue for stages that run one after the other."""
+"""A stage on its way, and who waits for it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from vpbsd_sweeps.execution.events import StageState, StageStatus
 from vpbsd_sweeps.execution.jobs import Job, Waiter
 from vpbsd_sweeps.messages import last_line
-
-SETTLE = 0.5  # seconds in which trials that followed the same stage join a queue
 
 
 @dataclass
@@ -36,11 +32,6 @@ class ScheduledStage:
         """Takes a new state and wakes whoever follows."""
         self.state, self.reason = state, reason
         self.wake()
-
-    @property
-    def rank(self) -> int:
-        """Place of the most urgent trial that waits for it."""
-        return min((waiter.rank for waiter in self.waiting), default=0)
 
     def is_stale(self, session: str) -> bool:
         """Tells whether it must be looked up, and perhaps run, again for a trial of a session.
@@ -77,37 +68,3 @@ class ScheduledStage:
             seconds=time.time() - self.began if self.began else 0.0,
             reason=self.reason,
         )
-
-
-class SerialQueue:
-    """Lets stages through one after the other, the most urgent of those that wait first."""
-
-    def __init__(self) -> None:
-        self._busy = False
-        self._queue: list[ScheduledStage] = []
-        self._changed = asyncio.Condition()
-
-    @asynccontextmanager
-    async def turn(self, stage: ScheduledStage) -> AsyncIterator[None]:
-        """Waits for this stage's turn and holds the queue while the block runs."""
-        self._queue.append(stage)
-        try:
-            await asyncio.sleep(SETTLE)
-            async with self._changed:
-                await self._changed.wait_for(lambda: not self._busy and self._first() is stage)
-                self._busy = True
-        finally:
-            self._queue.remove(stage)
-            await self._wake()  # one that gave up may have been the first
-        try:
-            yield
-        finally:
-            self._busy = False
-            await self._wake()
-
-    async def _wake(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
-
-    def _first(self) -> ScheduledStage:
-        return min(self._queue, key=lambda stage: stage.rank)

@@ -10,8 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -21,7 +20,7 @@ from ray.exceptions import RayTaskError, TaskCancelledError
 
 from vpbsd_sweeps.execution.events import StageState, StageStatus, StageUpdate
 from vpbsd_sweeps.execution.jobs import Job, Waiter
-from vpbsd_sweeps.execution.scheduled_stage import ScheduledStage, SerialQueue
+from vpbsd_sweeps.execution.scheduled_stage import ScheduledStage
 from vpbsd_sweeps.execution.slices import Slice, SliceTooSmall
 from vpbsd_sweeps.execution.stage_leases import wait_for_others
 from vpbsd_sweeps.execution.tasks import StageTask, submit
@@ -45,7 +44,6 @@ class StageScheduler:
         self._url, self._store, self._owner = store_url, Store(store_url), uuid4().hex
         self._slices: dict[str, Slice] = {}
         self._stages: dict[str, ScheduledStage] = {}
-        self._queues: dict[str, SerialQueue] = {}
         self._ended: defaultdict[str, dict[str, StageStatus]] = defaultdict(dict)
         self._heard: dict[str, float] = {}
         self._watchdog: asyncio.Task[None] | None = None
@@ -54,15 +52,9 @@ class StageScheduler:
     def use(self, slices: dict[str, Slice]) -> None:
         """Takes slices for stages that begin from now on: another driver may want others."""
         self._slices |= slices
-        for piece in slices.values():
-            if piece.lane is not None:
-                self._queues.setdefault(piece.lane, SerialQueue())
 
     async def request(self, job: Job, waiter: Waiter) -> None:
-        """Notes that a trial waits for a stage from now on; the first one sets it going.
-
-        Where stages run one after the other, that of the lowest rank comes first.
-        """
+        """Notes that a trial waits for a stage from now on; the first one sets it going."""
         self._heard[waiter.session] = time.monotonic()
         self._watchdog = self._watchdog or asyncio.create_task(self._forget_the_silent())
         stage = self._stages.get(job.key)
@@ -162,8 +154,7 @@ class StageScheduler:
         try:
             while elsewhere and not await self._is_stored(job.key):
                 lapsed = await wait_for_others(self._store, job, self._owner, show)
-                async with self._turn(stage):
-                    elsewhere = await self._attempt(stage, lapsed)
+                elsewhere = await self._attempt(stage, lapsed)
         except RayTaskError as error:
             self._end_failed(stage, error.cause)
         except TaskCancelledError:
@@ -202,15 +193,6 @@ class StageScheduler:
         """Has a damaged or vanished input made anew; anything else fails the trials."""
         gone = isinstance(cause, (Damaged, Absent))
         stage.become(StageState.AGAIN if gone else StageState.FAILED, last_line(cause))
-
-    @asynccontextmanager
-    async def _turn(self, stage: ScheduledStage) -> AsyncIterator[None]:
-        queue = self._slices[stage.job.family].lane
-        if queue is None:
-            yield
-            return
-        async with self._queues[queue].turn(stage):
-            yield
 
 
 def scheduler_name(url: str) -> str:

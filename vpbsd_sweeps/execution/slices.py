@@ -13,13 +13,13 @@ class Slice:
     Attributes:
         cpus: Whole cores, and threads, of each process.
         gpus: Share of one GPU, or 0; memory is capped to it.
-        lane: Stages that share a lane run one after the other; None: as many as fit.
+        memory: Of the node, in GB (2^30 bytes), that each process has to itself; 0: not counted.
         ranks: Processes that train one stage together, each with such a slice.
     """
 
     cpus: int = 1
     gpus: float = 0.0
-    lane: str | None = None
+    memory: float = 0.0
     ranks: int = 1
 
     def larger(self, share: float = 0.0) -> Slice | None:
@@ -29,7 +29,7 @@ class Slice:
             share: That would do, as far as is known.
 
         >>> Slice(1, 0.25).larger()
-        Slice(cpus=1, gpus=0.5, lane=None, ranks=1)
+        Slice(cpus=1, gpus=0.5, memory=0.0, ranks=1)
         """
         gpus = min(1.0, max(2 * self.gpus, share))
         return replace(self, gpus=gpus) if 0 < self.gpus < 1 else None
@@ -84,14 +84,5 @@ ON_GPUS = {
 }
 """A teacher takes a whole GPU; four students share one."""
 
-_TEACHER = Slice(1, 0.0, lane="teacher")
-ON_CORES = {
-    "pre-training": _TEACHER,
-    "fine-tuning": _TEACHER,
-    "targets": Slice(),
-    "student": Slice(),
-    "evaluation": Slice(),
-    "timing": Slice(),
-    "examination": Slice(),
-}
-"""One core each, and one teacher at a time: it alone takes a gigabyte or two."""
+ON_CORES = dict.fromkeys(ON_GPUS, Slice())
+"""One core each."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import ray
 
 from vpbsd_sweeps.execution.jobs import SYSTEM_RETRIES, Job
+from vpbsd_sweeps.execution.memory import GB
 from vpbsd_sweeps.execution.slices import Slice
 from vpbsd_sweeps.execution.stage_leases import holding, stage_lease
 from vpbsd_sweeps.store.lease import Term
@@ -44,6 +45,8 @@ def submit(task: StageTask) -> Any:  # noqa: ANN401 (an object reference)
     alone = piece.ranks == 1  # else the processes hold what they need, and their task nothing
     cpus, gpus = (piece.cpus, piece.gpus) if alone else (0, 0)
     options = {"num_cpus": cpus, "num_gpus": gpus, "name": task.job.label}
+    if alone and piece.memory:
+        options["memory"] = int(piece.memory * GB)
     return run_stage.options(**options).remote(task)
 
 

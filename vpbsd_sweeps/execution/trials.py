@@ -28,7 +28,7 @@ def coordinate(config: dict[str, Any], chains: dict[str, Any], url: str, session
     """Trains a trial, as Tune calls it: follows its stages in order and holds nothing."""
     chain: JobChain = ray.get(chains[config["trial"]])  # no other trial's
     scheduler = ray.get_actor(scheduler_name(url), NAMESPACE)
-    waiter, done = Waiter(session, chain.trial, chain.rank), 0
+    waiter, done = Waiter(session, chain.trial), 0
     while done < len(chain.jobs):
         job = chain.jobs[done]
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from rich.table import Table
 
 from vpbsd_sweeps.execution.events import StageState, StageStatus
-from vpbsd_sweeps.execution.slices import ON_CORES, Slice
 from vpbsd_sweeps.monitor.accounting import Tally
 from vpbsd_sweeps.monitor.terminal import Terminal, at_work, running
 from vpbsd_sweeps.monitor.time_left import Task, TimeLeft
@@ -23,22 +22,17 @@ class SweepDisplay(Terminal):
 
     Args:
         inventory: The stages, as they were when it began.
-        at_once: Students that fit side by side, for the time left.
+        fit: Family -> how many stages of it fit side by side, for the time left.
         tally: Of the study, if it is one.
-        slices: Family -> what a stage of it gets.
     """
 
     def __init__(
-        self,
-        inventory: Inventory,
-        at_once: int,
-        tally: Tally | None = None,
-        slices: Mapping[str, Slice] = ON_CORES,
+        self, inventory: Inventory, fit: Mapping[str, int], tally: Tally | None = None
     ) -> None:
         super().__init__()
         self.inventory, self.tally = inventory, tally
         self._missing = {stage.key: stage for stage in inventory.missing}
-        self._left = TimeLeft(_tasks(inventory), at_once, slices)
+        self._left = TimeLeft(_tasks(inventory), fit)
         self._take(stage.key for stage in inventory.stages if stage.key not in self._missing)
 
     def show(self, stages: list[StageStatus]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 
 from vpbsd_sweeps.execution.events import StageState, StageStatus
-from vpbsd_sweeps.execution.slices import ON_CORES, Slice
 
 ENOUGH = 0.1
 """Share of a running stage that must be done before its own pace says more than its family's."""
@@ -44,15 +44,11 @@ class TimeLeft:
 
     Args:
         tasks: Of the run, upstream first.
-        at_once: Students that fit side by side.
-        slices: Family -> what a stage of it gets.
+        fit: Family -> how many stages of it fit side by side.
     """
 
-    def __init__(
-        self, tasks: Iterable[Task], at_once: int, slices: Mapping[str, Slice] = ON_CORES
-    ) -> None:
-        self._tasks = tuple(tasks)
-        self._at_once, self._slices = max(1, at_once), slices
+    def __init__(self, tasks: Iterable[Task], fit: Mapping[str, int]) -> None:
+        self._tasks, self._fit = tuple(tasks), fit
         self._took: dict[str, float] = {}
         self._ran: dict[str, float] = {}
         self._failed = set[str]()
@@ -87,10 +83,10 @@ class TimeLeft:
                 ran = running[task.key].seconds
                 done.append(replace(task, seconds=ran))
             left.append(replace(task, seconds=max(seconds - ran, 0.02 * seconds)))
-        busy = makespan(done, self._at_once, self._slices)
+        busy = makespan(done, self._fit)
         low, high = PACES
         pace = min(max(elapsed / busy, low), high) if busy > 0 else 1.0
-        return pace * makespan(left, self._at_once, self._slices)
+        return pace * makespan(left, self._fit)
 
     def _expected(self, running: Mapping[str, StageStatus]) -> dict[str, float]:
         """Estimates the seconds of every task that has not ended, by its own or its family's."""
@@ -115,17 +111,18 @@ class TimeLeft:
         }
 
 
-def makespan(tasks: Sequence[Task], at_once: int, slices: Mapping[str, Slice] = ON_CORES) -> float:
+def makespan(tasks: Sequence[Task], fit: Mapping[str, int]) -> float:
     """Computes when the last of some tasks ends, if each begins as soon as it can, in order.
 
     Args:
         tasks: Upstream first; what they wait for and is not among them is done.
-        at_once: Students that fit side by side.
-        slices: Family -> what a stage of it gets.
+        fit: Family -> how many stages of it fit side by side.
 
-    >>> makespan([Task("a", "student", 2.0), Task("b", "student", 3.0)], 1)
+    >>> makespan([Task("a", "student", 2.0), Task("b", "student", 3.0)], {"student": 1})
     5.0
     """
+    whole = math.lcm(*fit.values())
+    sizes = [whole // fit[task.family] for task in tasks]
     keys = {task.key: i for i, task in enumerate(tasks)}
     waits = [{keys[up] for up in task.upstream if up in keys} for task in tasks]
     after: dict[int, list[int]] = defaultdict(list)
@@ -134,40 +131,25 @@ def makespan(tasks: Sequence[Task], at_once: int, slices: Mapping[str, Slice] = 
             after[up].append(i)
     ready = [i for i, above in enumerate(waits) if not above]
     running: list[tuple[float, int]] = []
-    lanes, free, now = set[str](), at_once, 0.0
+    free, now = whole, 0.0
     while ready or running:
         held = []
         while ready and free > 0:
             i = heappop(ready)
-            lane, size = _lane(tasks[i], slices), _size(tasks[i], slices, at_once)
-            if lane in lanes or size > free:
+            if sizes[i] > free:
                 held.append(i)
                 continue
-            lanes |= {lane} if lane else set()
-            free -= size
+            free -= sizes[i]
             heappush(running, (now + tasks[i].seconds, i))
         for i in held:
             heappush(ready, i)
         now, ended = heappop(running)
-        free += _size(tasks[ended], slices, at_once)
-        lanes.discard(_lane(tasks[ended], slices) or "")
+        free += sizes[ended]
         for i in after[ended]:
             waits[i].discard(ended)
             if not waits[i]:
                 heappush(ready, i)
     return now
-
-
-def _lane(task: Task, slices: Mapping[str, Slice]) -> str | None:
-    return slices[task.family].lane
-
-
-def _size(task: Task, slices: Mapping[str, Slice], at_once: int) -> int:
-    """Counts the slices of a student that a task takes."""
-    own, student = slices[task.family], slices["student"]
-    if student.gpus:
-        return min(at_once, max(1, round(own.ranks * own.gpus / student.gpus)))
-    return min(at_once, max(1, round(own.cpus / student.cpus)))
 
 
 def _alike(task: Task) -> tuple[tuple[str, ...], ...]:

@@ -100,7 +100,8 @@ def _newest(study: str, store: Store) -> Term | None:
 def _interruptible() -> Iterator[Callable[[], None]]:
     """Yields what interrupts the main thread as Ctrl-C does, if that is where the lock is held.
 
-    It does so by SIGURG, which a process ignores unless it listens: one that comes late is harmless.
+    It does so by SIGURG, which a process ignores unless it listens: one that comes late does no
+    harm.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None  # whoever drives from a thread of its own finds out when it writes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from vpbsd.config import Network, SwinNet, UnetrNet, VNet
 from vpbsd.data.lattice import cells
@@ -43,6 +44,12 @@ TEACHER_PARAMETERS, STUDENT_PARAMETERS, VNET_PARAMETERS = 62.2e6, 0.12e6, 45.6e6
 """Of Swin UNETR at feature size 48, of the Light UNet, and of V-Net."""
 PICTURE = 70e3
 """Bytes of an overlay."""
+PROCESS = 1.0
+"""GB (2^30 bytes) of a process with its libraries and patches."""
+TRAINED = 16
+"""Bytes of a weight that is trained: it, its gradient, and two moments."""
+SWIN_VOXEL, LIGHT_VOXEL, UNETR_VOXEL, VNET_VOXEL = 160, 300, 1000, 1300
+"""Bytes kept for the gradient per voxel of a batch, of Swin per feature; measured in fp32."""
 
 
 def guess(stage: Stage) -> float:
@@ -132,6 +139,39 @@ def guess_bytes(stage: Stage) -> float:
         "features16": 8 * width / 16**3,
     }
     return count_patches(stage) * math.prod(config.data.patch) * a_voxel[config.says]
+
+
+def guess_memory(stages: Iterable[Stage]) -> dict[str, float]:
+    """Guesses, family by family, how much memory the largest of some stages takes at its peak.
+
+    Returns:
+        Family -> GB (2^30 bytes) of a process that has no GPU.
+    """
+    most: dict[str, float] = {}
+    for stage in stages:
+        most[stage.family] = max(most.get(stage.family, 0.0), _memory(stage))
+    return most
+
+
+def _memory(stage: Stage) -> float:
+    config = stage.config
+    if not isinstance(config, Train):
+        return PROCESS
+    method = config.method
+    networks = [method.network]
+    networks += [method.transformer] if isinstance(method, WithTransformer) else []
+    networks += [method.network] if isinstance(method, CpsConfig) else []
+    voxels = math.prod(config.data.patch) * config.optim.batch * len(stage.parts)
+    kept = sum(TRAINED * _parameters(n) + voxels * _kept(n) for n in networks)
+    return PROCESS + kept / 2**30
+
+
+def _kept(network: Network) -> float:
+    if isinstance(network, SwinNet):
+        return SWIN_VOXEL * network.feature_size
+    if isinstance(network, UnetrNet):
+        return UNETR_VOXEL
+    return VNET_VOXEL if isinstance(network, VNet) else LIGHT_VOXEL
 
 
 def _parameters(network: Network) -> float:
