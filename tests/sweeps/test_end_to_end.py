@@ -263,6 +263,7 @@ def test_a_plan_counts_requested_unique_and_stored(study, volumes):
     assert 0.7 < guessed / stored < 1.4
 
 
+@pytest.mark.slow
 def test_a_study_that_was_moved_goes_on_where_it_is_now(
     study, folder, tmp_path, capsys, monkeypatch
 ):

@@ -92,22 +92,18 @@ def test_more_arms_and_seeds_add_trials_and_keep_those_there_are(place):
     assert table.endswith(list(standing("s", store))[-1]), "the verdict"
 
 
-def test_what_a_study_trained_before_it_grew_stays_its_own_work(place):
+def test_a_study_that_grew_keeps_its_work_and_the_first_command_asks_for_nothing_new(place):
     store, uri, room = place
     finish(replace(FIRST, arms=("kd",)), store, uri, room)
     outline = store.studies.read_json("s/outline.json")
-    assert {stage["before"] for stage in outline["stages"]} == {False}
-
-
-def test_the_first_command_again_asks_for_nothing_new(place):
-    store, uri, room = place
-    finish(replace(FIRST, arms=("kd",)), store, uri, room)
+    assert {stage["before"] for stage in outline["stages"]} == {False}, "all of it is its own"
     again = make_plan(FIRST, store)
     assert again.study.arms == ("teacher", "light_unet", "kd")
     assert not any(line.startswith("grows") for line in again.lines())
     assert again.inventory.missing == []
 
 
+@pytest.mark.slow
 def test_two_that_grew_a_study_at_once_both_find_their_trials(place):
     """The second planned before the first one had recorded its arm."""
     store, uri, room = place

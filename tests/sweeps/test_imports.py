@@ -52,6 +52,7 @@ def test_a_plan_of_the_default_study_loads_none_of_the_heavy_ones(command, folde
     assert loaded(code, folder, cwd=tmp_path) == []
 
 
+@pytest.mark.slow  # test_house.py reads the imports of each file; this follows them
 def test_the_science_runs_without_ray_optuna_and_mlflow():
     code = (
         "import pkgutil, importlib, sys, vpbsd\n"

@@ -193,7 +193,11 @@ def run(main, *words):
 
 
 @pytest.mark.parametrize(
-    ("name", "study"), [("ours", "ours-labelsall"), ("ours-labels1", "ours-labels1")]
+    ("name", "study"),
+    [
+        ("ours", "ours-labelsall"),
+        pytest.param("ours-labels1", "ours-labels1", marks=pytest.mark.slow),
+    ],
 )
 def test_a_report_shows_it(home, tmp_path, found, capsys, name, study):
     out = tmp_path / "report"
@@ -211,17 +215,6 @@ def test_a_report_shows_it(home, tmp_path, found, capsys, name, study):
     )
     assert float(row["dsc"]) == pytest.approx(0.695 - 0.1 + 0.02 + 0.03)
     assert {r["labelled_groups"] for r in rows} == {"1", "2", "4"}
-
-
-def test_other_studies_reports_have_no_such_section(tmp_path):
-    small_study(tmp_path)
-    out = tmp_path / "report"
-    assert (
-        run(report.main, "small", "--tracking", f"sqlite:///{tmp_path}/mlflow.db", "--out", out)
-        == 0
-    )
-    assert "Label efficiency" not in (out / "report.html").read_text()
-    assert not (out / "labels.md").exists()
 
 
 @pytest.mark.slow

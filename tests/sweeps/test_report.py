@@ -117,6 +117,11 @@ def test_the_same_runs_give_the_same_bytes(home):
         assert path.read_bytes() == (home / "second" / name).read_bytes(), name
 
 
+def test_a_study_of_one_number_of_labels_has_no_section_on_label_efficiency(home):
+    assert "Label efficiency" not in (home / "first" / "report.html").read_text()
+    assert not (home / "first" / "labels.md").exists()
+
+
 def test_the_page_asks_for_nothing_outside_itself(home):
     text = (home / "first" / "report.html").read_text()
     assert not re.search(r"https?://|@import|<script|<link", text)

@@ -30,6 +30,7 @@ def test_a_study_has_one_stage_per_threshold_and_fold(volumes, tiny, cheap, tmp_
     assert any(line.split()[:2] == ["evaluation", "12"] for line in lines)
 
 
+@pytest.mark.slow
 def test_a_threshold_is_logged_like_any_trial(volumes, tiny, cheap, tmp_path):
     """It has no network: no curve, no teacher, but metrics, its threshold and pictures."""
     study = Study("s", tiny, volumes, ("threshold", "otsu"))
