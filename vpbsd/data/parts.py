@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from vpbsd.data.volumes import VolumeInfo
+from vpbsd.data.volumes import Slices, VolumeInfo
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
@@ -21,6 +21,12 @@ class Part(NamedTuple):
         """Voxels per axis (z, y, x)."""
         (a, b), (c, d), (e, f) = self.box
         return b - a, d - c, f - e
+
+    @property
+    def slices(self) -> Slices:
+        """Where it lies in its volume."""
+        (a, b), (c, d), (e, f) = self.box
+        return slice(a, b), slice(c, d), slice(e, f)
 
     @property
     def identity(self) -> str:

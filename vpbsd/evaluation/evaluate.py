@@ -58,7 +58,8 @@ def measure_part(part: Part, prediction: NDArray[np.generic]) -> tuple[Row, dict
         Where there are more classes than one the metrics are their mean, each has its own beside
         (``dsc_anterior``), and pictures of its own.
     """
-    raw, truth = read_raw(part), _label(part)
+    volume = open_volume(part.volume)
+    raw, truth = volume.image_block(part.slices), volume.label_block(part.slices)
     classes, shown = part.volume.classes, display_range(raw, truth > 0)
     rows: list[dict[str, float]] = []
     pictures: dict[str, Picture] = {}
@@ -88,18 +89,12 @@ def _means(rows: list[dict[str, float]]) -> dict[str, float]:
 
 def read_raw(part: Part) -> NDArray[np.generic]:
     """Reads the intensities of a part (z, y, x), as stored."""
-    (a, b), (c, d), (e, f) = part.box
-    return open_volume(part.volume).image_block((slice(a, b), slice(c, d), slice(e, f)))
+    return open_volume(part.volume).image_block(part.slices)
 
 
 def read_truth(part: Part) -> NDArray[np.bool_]:
     """Reads the label of a part (z, y, x): true where it is not background."""
-    return _label(part) > 0
-
-
-def _label(part: Part) -> NDArray[np.uint8]:
-    (a, b), (c, d), (e, f) = part.box
-    return open_volume(part.volume).label_block((slice(a, b), slice(c, d), slice(e, f)))
+    return open_volume(part.volume).label_block(part.slices) > 0
 
 
 Row = dict[str, float | str]

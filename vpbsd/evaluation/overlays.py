@@ -77,9 +77,9 @@ def overlay(scene: Scene, title: str) -> Picture:
     axes = figure.subplots(3, 3, height_ratios=heights, squeeze=False)
     for row, (name, plane) in zip(axes, zip("zyx", planes, strict=True), strict=True):
         _draw_verdicts(row, plane)
-        row[0].set_title(f"{name} plane {plane.first}", fontsize=9)
-    axes[0, 1].set_title(LEGEND, fontsize=8)
-    axes[0, 2].set_title(ERRORS, fontsize=8)
+        _entitle(row[0], f"{name} plane {plane.first}")
+    _entitle(axes[0, 1], LEGEND, 8)
+    _entitle(axes[0, 2], ERRORS, 8)
     return drawn(figure)
 
 
@@ -102,7 +102,7 @@ def projections(scene: Scene, title: str) -> Picture:
     _show(axes[0, 1], slab.truth.astype(np.float32), slab)
     titles = ("image", "label", LEGEND, ERRORS)
     for at, name in zip(axes.flat, titles, strict=True):
-        at.set_title(name, fontsize=9)
+        _entitle(at, name)
     return drawn(figure)
 
 
@@ -231,6 +231,10 @@ def _show(at: Axes, panel: NDArray[np.generic], view: _View) -> None:
     aspect = view.pixel[0] / view.pixel[1]
     at.imshow(panel, cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="nearest")
     at.set_axis_off()
+
+
+def _entitle(at: Axes, title: str, size: int = 9) -> None:
+    at.set_title(title, fontsize=size, y=1)  # at no stated height hidden ticks are measured for it
 
 
 def _draw_bar(at: Axes, view: _View) -> None:

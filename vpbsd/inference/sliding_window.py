@@ -136,21 +136,17 @@ def predict_part(
 
 
 def reader(part: Part, data: Data) -> Read:
-    """Makes a function that reads the normalised image of a part, in the part's own coordinates.
+    """Reads a part, and makes a function of its normalised image, in the part's own coordinates.
+
+    Windows overlap: what each reads from the volume is decoded up to eight times.
 
     Args:
-        part: A part of a volume on this node.
+        part: A part of a volume on this node; kept in its stored type.
         data: How the network was trained to see.
     """
     volume = open_volume(part.volume)
-    scale = volume.scale(data)
-    firsts = [a for a, _ in part.box]
-
-    def read(box: Slices) -> NDArray[np.float32]:
-        z, y, x = (slice(b.start + a, b.stop + a) for b, a in zip(box, firsts, strict=True))
-        return scale(volume.image_block((z, y, x)))
-
-    return read
+    scale, raw = volume.scale(data), volume.image_block(part.slices)
+    return lambda box: scale(raw[box])
 
 
 def _windows_touching(
