@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: a line that answers at once, then an end in good order.
 
-Python makes Ctrl-C an exception where the program happens to be: the answer would come only when all
-has been put in order, and what is raised within a callback of the interpreter is lost.
+Python makes Ctrl-C an exception where the program happens to be: the answer would come only when
+all has been put in order, and what is raised within a callback of the interpreter is lost.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _shields: list[int] = []  # how many signals had been heard when each began
 def listen() -> None:
     """Has Ctrl-C and SIGTERM, as schedulers and `kill` send it, answered and end the program.
 
-    To be called again after anything that sets handlers of its own, as Ray does. An ignored Ctrl-C,
-    as in the background of a shell script, stays ignored; that of a notebook stays the notebook's.
+    To be called again after anything that sets handlers of its own, as Ray does. An ignored
+    Ctrl-C, as in the background of a shell script, stays ignored; a notebook keeps its own.
     """
     signal.signal(signal.SIGTERM, _hear)
     if _programs and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:

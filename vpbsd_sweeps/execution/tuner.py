@@ -20,8 +20,8 @@ def run_tuned(
     """Runs trials under Tune to their end, each as a coordinator on any node of the cluster.
 
     Tune's own records lie in a folder that ends with the driver; a lost trial is tried again.
-    Tune would answer Ctrl-C by waiting, for minutes if need be, until every coordinator has ended: it
-    is told not to listen, so that Ctrl-C is the exception that it is everywhere else.
+    Tune would answer Ctrl-C by waiting, for minutes if need be, until every coordinator has ended:
+    it is told not to listen, so that Ctrl-C is the exception that it is everywhere else.
 
     Args:
         coordinate: What Tune calls in each of them.
