@@ -17,7 +17,6 @@ from typing import NoReturn
 
 from vpbsd.cli import invocation, run_main
 from vpbsd.errors import BadInput
-from vpbsd.overrides import nearest
 
 GROUP = "vpbsd.commands"
 OWN = tuple(
@@ -49,6 +48,8 @@ def main() -> int:
         print(version("vpbsd"))
         return 0
     if name not in commands:
+        from vpbsd.overrides import nearest  # no other command needs pydantic so early
+
         raise BadInput(f"there is no command '{name}'{nearest(name, list(commands))}")
     del sys.argv[1]
     return commands[name].load()() or 0

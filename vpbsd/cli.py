@@ -13,11 +13,12 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
+from vpbsd import interruption
 from vpbsd.errors import BadInput
-from vpbsd.overrides import nearest
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,6 +28,8 @@ class Parser(argparse.ArgumentParser):
         """Ends the program with code 2."""
         unknown = message.removeprefix("unrecognized arguments: ").split()
         if message.startswith("unrecognized") and unknown[0].startswith("--"):
+            from vpbsd.overrides import nearest  # Ctrl-C is answered before pydantic is imported
+
             known = [o for action in self._actions for o in action.option_strings if o[:2] == "--"]
             message = f"there is no option {unknown[0]}{nearest(unknown[0], known)}"
         self.exit(2, f"error: {message}\n")
@@ -83,25 +86,6 @@ def _short(path: Path) -> str:
     return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
-_ended: list[int] = []
-
-
-def handle_sigterm() -> None:
-    """Makes SIGTERM, as schedulers and `kill` send it, end the program in good order, as Ctrl-C.
-
-    To be called again after anything that sets a handler of its own, as Ray does.
-    """
-
-    def end(number: int, _: object) -> None:
-        _ended.append(number)
-        if callable(signal.getsignal(signal.SIGINT)):  # Tune's, while trials run
-            signal.raise_signal(signal.SIGINT)
-        else:  # ignored, as in the background of a shell script
-            raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, end)
-
-
 def _unread() -> bool:
     """Tells whether nobody reads standard output any more; if so, it leads nowhere from now on."""
     poll = select.poll()
@@ -112,16 +96,20 @@ def _unread() -> bool:
     return True
 
 
+def run_command(module: str) -> NoReturn:
+    """Runs `main` of a module as a program; Ctrl-C is answered while it is imported, too."""
+    run_main(lambda: import_module(module).main())
+
+
 def run_main(program: Callable[[], int | None]) -> NoReturn:
     """Runs a program; bad input becomes `error: ...` and exit code 2, Ctrl-C 130, SIGTERM 143.
 
     Where nobody reads its output any more, as in ``vpbsd list data | head -1``, it ends quietly.
     """
-    _ended.clear()
-    handle_sigterm()
     try:
-        code = program() or 0
-        sys.stdout.flush()
+        with interruption.answered():
+            code = program() or 0
+            sys.stdout.flush()
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2
@@ -130,10 +118,7 @@ def run_main(program: Callable[[], int | None]) -> NoReturn:
             raise
         code = 128 + signal.SIGPIPE
     except KeyboardInterrupt:
-        how, code = ("terminated", 143) if _ended else ("interrupted", 130)
-        print(f"{how}: the same command goes on from here", file=sys.stderr)
-    finally:  # Ray takes seconds to leave; what has ended well is not to look killed meanwhile
-        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        code = interruption.exit_code()
     sys.exit(code)
 
 

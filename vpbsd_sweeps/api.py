@@ -13,6 +13,7 @@ from vpbsd.pipeline.classes import with_classes
 from vpbsd.published import settings_from
 from vpbsd_sweeps.cli.options import RUNS, default_store, default_tracking
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.names import study_named
 from vpbsd_sweeps.study.plan import Plan, make_plan
 from vpbsd_sweeps.study.study import Study, check_arms
 
@@ -60,13 +61,14 @@ def make_study(  # noqa: PLR0913 (the words of the command line)
         protocol: A published one, as `--protocol` takes it; between preset and changes.
 
     Raises:
-        BadInput: No such arm, preset, protocol, path or folder, or a value out of range.
+        BadInput: No such arm, preset, protocol, path or folder, a value out of range, or a name
+            that no study can have.
     """
     settings = settings_from(preset, protocol, changes)
     volumes = list_volumes(data or phantom_folder(Path(RUNS), phantom, small=preset == "smoke"))
     settings = with_classes(settings, volumes)
     check_intensity(volumes, settings.data)
-    return Study(name, settings, volumes, check_arms(list(arms)), tuple(seeds))
+    return Study(study_named(name), settings, volumes, check_arms(list(arms)), tuple(seeds))
 
 
 def plan_study(study: Study, store: str | None = None) -> Plan:

@@ -8,7 +8,11 @@ from dataclasses import replace
 
 from vpbsd.errors import BadInput
 from vpbsd.overrides import nearest
+from vpbsd.pipeline.arms import EXTERNAL
+from vpbsd_sweeps.monitor.status import last_verdict
+from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.external import ExternalMasks, given_masks
+from vpbsd_sweeps.study.plan import Plan
 from vpbsd_sweeps.study.study import Study
 
 
@@ -56,6 +60,26 @@ def with_arms(study: Study, masks: Sequence[ExternalMasks]) -> Study:
     """Returns a study with masks of other tools as its last arms."""
     arms = dict.fromkeys([*study.arms, *(one.arm for one in masks)])
     return replace(study, arms=tuple(arms), external=tuple(masks))
+
+
+def left_alone(args: argparse.Namespace, plan: Plan, store: Store) -> list[str]:
+    """Names the trials without a result that --external does not mean to train.
+
+    Those are trials that failed before the study ended, where the command adds nothing but masks.
+
+    Args:
+        args: The command line.
+        plan: Of what the study grows to.
+        store: Of its results.
+    """
+    known = plan.known
+    if not args.external or known is None or last_verdict(plan.study.name, store) is None:
+        return []
+    trained = [arm for arm in plan.study.arms if not arm.startswith(EXTERNAL)]
+    before = [arm for arm in known["arms"] if not arm.startswith(EXTERNAL)]
+    if trained != before or list(plan.study.seeds) != known["seeds"]:
+        return []
+    return [trial.id for trial in plan.without_result()]
 
 
 def _folders(words: Sequence[str]) -> dict[str, str]:

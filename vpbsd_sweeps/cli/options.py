@@ -17,6 +17,7 @@ from vpbsd.published import PROTOCOLS, published, settings_from
 from vpbsd.settings import Settings
 from vpbsd_sweeps.messages import without_secrets
 from vpbsd_sweeps.reporting.columns import COLUMNS, PRIMARY
+from vpbsd_sweeps.study.names import study_named
 
 RUNS = "runs"
 
@@ -170,15 +171,30 @@ def _smokes(args: argparse.Namespace) -> bool:
 
 
 def study_name(args: argparse.Namespace, kind: str) -> str:
-    """Returns the name given, or one of what is run: kind, preset, data and split."""
-    if args.study:
+    """Returns the name given, or one of what is run: kind, preset, data and split.
+
+    Raises:
+        BadInput: The folder of the data has a name that no study can have.
+    """
+    if args.study is not None:
         return str(args.study)
     generated = "phantom" if args.phantom == "plain" else f"phantom-{args.phantom}"
     data = Path(args.data).resolve().name if args.data else generated
     split = "-space" if args.split == "space" else ""
     chosen = "-auto" if getattr(args, "normalise", "none") == "auto" else ""
     protocol = f"-{args.protocol}" if args.protocol else ""
-    return f"{kind}-{args.preset}-{data}{protocol}{split}{chosen}"
+    try:
+        return study_named(f"{kind}-{args.preset}-{data}{protocol}{split}{chosen}")
+    except BadInput as error:  # the folder of the data has a name that no study can have
+        raise BadInput(f"{error}; pass --study NAME") from None
+
+
+def study_argument(text: str) -> str:
+    """Reads the name of a study, as the `type` of an argument."""
+    try:
+        return study_named(text)
+    except BadInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_primary(parser: argparse.ArgumentParser) -> None:

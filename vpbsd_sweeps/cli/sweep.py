@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from shlex import quote
 
@@ -15,7 +15,7 @@ from vpbsd.pipeline.arms import ARMS, GROUPS, THRESHOLDS
 from vpbsd.pipeline.classes import with_classes
 from vpbsd.pipeline.crossings import MATRIX, STUDENTS
 from vpbsd.settings import Settings
-from vpbsd_sweeps.cli.external import add_external, with_external
+from vpbsd_sweeps.cli.external import add_external, left_alone, with_external
 from vpbsd_sweeps.cli.normalise import add_normalise, asks_choice, chosen
 from vpbsd_sweeps.cli.options import (
     add_places,
@@ -25,6 +25,7 @@ from vpbsd_sweeps.cli.options import (
     given_places,
     seeds_of,
     settings_of,
+    study_argument,
     study_name,
     volumes_of,
 )
@@ -33,6 +34,7 @@ from vpbsd_sweeps.execution.address import cluster_address
 from vpbsd_sweeps.messages import without_secrets
 from vpbsd_sweeps.reporting.columns import IN_UM, check_primary
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.external import not_trained
 from vpbsd_sweeps.study.label_studies import (
     LabelPlan,
     counts_of,
@@ -71,7 +73,9 @@ def arguments(
         help="label efficiency: one study per number of training groups that keep their labels, "
         "NAME-labels1 and so on, then DSC against labels (default: one study with all labels)",
     )
-    parser.add_argument("--study", metavar="NAME", help="default: made of preset and data")
+    parser.add_argument(
+        "--study", type=study_argument, metavar="NAME", help="default: made of preset and data"
+    )
     parser.add_argument("--plan", action="store_true", help="print what would be run, and stop")
     parser.add_argument(
         "--max-gpu-hours", type=float, metavar="H", help="refuse to start above this estimate"
@@ -122,11 +126,12 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
         study, normalisation = _normalised(study, store, args)
     undecided = chooses and not normalisation
     plan = preview(study, store) if undecided else make_plan(study, store)
-    if not _goes_on(plan, args):
+    left = left_alone(args, plan, store)
+    if not _goes_on(plan, args, left):
         return 0
     from vpbsd_sweeps.drivers.sweep import drive
 
-    tables, complete = drive(plan, store, args.tracking, args.cpus, normalisation)
+    tables, complete = drive(plan, store, args.tracking, args.cpus, normalisation, trains=not left)
     print()
     show(tables)
     print(f"results  {store.url}")
@@ -162,21 +167,28 @@ def _possible(arms: tuple[str, ...], settings: Settings) -> tuple[str, ...]:
     return tuple(arm for arm in arms if arm not in THRESHOLDS)
 
 
-def _goes_on(plan: Plan | LabelPlan, args: argparse.Namespace) -> bool:
-    """Prints a plan; tells whether it is to be run, and refuses one that takes too much."""
+def _goes_on(plan: Plan | LabelPlan, args: argparse.Namespace, left: Sequence[str] = ()) -> bool:
+    """Prints a plan; tells whether it is to be run, and refuses one that takes too much.
+
+    Trials that are left alone take nothing, and are named.
+    """
     print("\n".join(plan.lines()), flush=True)
-    if not args.plan:
+    if left:
+        print(not_trained(left, "the same command without --external trains what is missing"))
+    elif not args.plan:
         plan.check_budget(args.max_gpu_hours)
     return not args.plan
 
 
 def _sweep_labels(plan: LabelPlan, args: argparse.Namespace, store: Store) -> int:
     """Does the same for one study per number of labelled groups, and prints one page of all."""
-    if not _goes_on(plan, args):
+    left = {one.study.name: left_alone(args, one, store) for one in plan.plans}
+    if not _goes_on(plan, args, [f"{n}: {trial}" for n, some in left.items() for trial in some]):
         return 0
     from vpbsd_sweeps.drivers.labels import drive_labels
 
-    page, complete = drive_labels(plan.study, store, args.tracking, cpus=args.cpus)
+    alone = {name for name, trials in left.items() if trials}
+    page, complete = drive_labels(plan.study, store, args.tracking, args.cpus, alone)
     names = [study.name for study in plan.study.studies]
     tracked = without_secrets(args.tracking)
     print()

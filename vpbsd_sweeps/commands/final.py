@@ -28,7 +28,7 @@ from vpbsd.pipeline.recipes import deliverable
 from vpbsd.pipeline.stage_config import Evaluate
 from vpbsd.pipeline.stages import Stage
 from vpbsd.settings import Settings
-from vpbsd_sweeps.cli.options import RUNS, add_places, seeds_of, volumes_of
+from vpbsd_sweeps.cli.options import RUNS, add_places, seeds_of, study_argument, volumes_of
 from vpbsd_sweeps.store.lock import study_lock
 from vpbsd_sweeps.store.results import Store
 from vpbsd_sweeps.study.identity import data_fingerprint
@@ -37,7 +37,9 @@ from vpbsd_sweeps.study.identity import data_fingerprint
 def arguments() -> argparse.Namespace:
     """Reads the command line."""
     parser = command_parser("final", __doc__)
-    parser.add_argument("--study", required=True, metavar="NAME", help="a finished study")
+    parser.add_argument(
+        "--study", type=study_argument, required=True, metavar="NAME", help="a finished study"
+    )
     parser.add_argument(
         "--arm", metavar="ARM", help="deliver this arm's student, not that of the best arm"
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 from vpbsd.cli import command_parser
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.cli.external import add_external, with_external
-from vpbsd_sweeps.cli.options import RUNS, add_places, add_primary, volumes_of
+from vpbsd_sweeps.cli.options import RUNS, add_places, add_primary, study_argument, volumes_of
 from vpbsd_sweeps.cli.output import show
 from vpbsd_sweeps.reporting import csv_export, figures, label_figure, label_tables, tables
 from vpbsd_sweeps.reporting.analysis import StudyAnalysis, analyse
@@ -40,7 +40,7 @@ from vpbsd_sweeps.tracking.tracker import open_tracker, study_names
 def arguments() -> argparse.Namespace:
     """Reads the command line."""
     parser = command_parser("report", __doc__)
-    parser.add_argument("study", help="name of the study")
+    parser.add_argument("study", type=study_argument, help="name of the study")
     add_places(parser)
     add_primary(parser)
     add_external(parser)
@@ -84,7 +84,8 @@ def _score(records: StudyRecords, args: argparse.Namespace) -> None:
     from vpbsd_sweeps.drivers.external import score_masks, study_of  # Ray, which no report needs
 
     study = study_of(records.study, records.identity, volumes_of(args))
-    score_masks(with_external(study, args), Store(args.store), args.tracking)
+    finished = {trial.name for trial in records.trials if trial.status == "FINISHED"}
+    score_masks(with_external(study, args), Store(args.store), args.tracking, finished)
 
 
 def _reported(name: str, together: Iterable[str], tracking: str) -> str:

@@ -26,6 +26,7 @@ from vpbsd_sweeps.cli.options import (
     browse,
     seeds_of,
     settings_of,
+    study_argument,
     study_name,
     volumes_of,
 )
@@ -85,12 +86,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", default="0", metavar="0,1", help="student seeds (default 0)")
     parser.add_argument(
         "--warm-from",
+        type=study_argument,
         action="append",
         default=[],
         metavar="STUDY",
         help="learn from the finished trials of another search; may be repeated",
     )
-    parser.add_argument("--study", metavar="NAME", help="default: made of preset and data")
+    parser.add_argument(
+        "--study", type=study_argument, metavar="NAME", help="default: made of preset and data"
+    )
     parser.add_argument("--plan", action="store_true", help="print what would be run, and stop")
     parser.add_argument("--cpus", type=int, metavar="N", help="cores of a local Ray")
     return parser.parse_args()

@@ -11,7 +11,7 @@ import argparse
 import time
 
 from vpbsd.cli import command_parser
-from vpbsd_sweeps.cli.options import add_places
+from vpbsd_sweeps.cli.options import add_places, study_argument
 from vpbsd_sweeps.monitor.status import standing
 from vpbsd_sweeps.store.lock import holder
 from vpbsd_sweeps.store.results import Store
@@ -22,7 +22,9 @@ EVERY = 10.0  # seconds
 def arguments() -> argparse.Namespace:
     """Reads the command line."""
     parser = command_parser("status", __doc__)
-    parser.add_argument("study", nargs="?", help="name of the study; none lists them")
+    parser.add_argument(
+        "study", type=study_argument, nargs="?", help="name of the study; none lists them"
+    )
     parser.add_argument(
         "--follow", action="store_true", help="again every ten seconds, until it ends"
     )

@@ -8,6 +8,7 @@ vpbsd ui --tracking sqlite:////data/runs/mlflow.db --port 5001
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from vpbsd.cli import command_parser
 from vpbsd.errors import BadInput
-from vpbsd_sweeps.cli.options import add_tracking
+from vpbsd_sweeps.cli.options import add_tracking, study_argument
 from vpbsd_sweeps.tracking.sqlite import prepare
 
 HOST = "127.0.0.1"
@@ -25,7 +26,9 @@ HOST = "127.0.0.1"
 def arguments() -> argparse.Namespace:
     """Reads the command line."""
     parser = command_parser("ui", __doc__)
-    parser.add_argument("study", nargs="?", metavar="STUDY", help="whose trials to open")
+    parser.add_argument(
+        "study", type=study_argument, nargs="?", metavar="STUDY", help="whose trials to open"
+    )
     add_tracking(parser)
     parser.add_argument("--port", type=int, default=5000, metavar="N", help="(default 5000)")
     return parser.parse_args()
@@ -44,6 +47,7 @@ def main() -> int:
     page = _page(tracking, args.study)
     print(f"http://{HOST}:{args.port}{page}   (Ctrl-C ends it)", flush=True)
     words = ["--backend-store-uri", tracking, "--host", HOST, "--port", str(args.port)]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # its end is nothing to go on from
     with suppress(KeyboardInterrupt):
         return subprocess.run([sys.executable, "-m", "mlflow", "ui", *words]).returncode
     return 0

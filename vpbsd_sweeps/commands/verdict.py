@@ -13,7 +13,7 @@ import traceback
 
 from vpbsd.cli import command_parser
 from vpbsd.errors import BadInput
-from vpbsd_sweeps.cli.options import add_primary, add_tracking
+from vpbsd_sweeps.cli.options import add_primary, add_tracking, study_argument
 from vpbsd_sweeps.reporting.analysis import analyse
 from vpbsd_sweeps.reporting.checks import choose_baseline, require_finished
 from vpbsd_sweeps.reporting.records import load_records
@@ -27,7 +27,7 @@ CODES = {Outcome.BETTER: 0, Outcome.CANNOT_TELL: 1, Outcome.WORSE: 3, Outcome.VO
 def arguments() -> argparse.Namespace:
     """Reads the command line."""
     parser = command_parser("verdict", __doc__)
-    parser.add_argument("study", help="name of the study")
+    parser.add_argument("study", type=study_argument, help="name of the study")
     add_tracking(parser)
     parser.add_argument(
         "--baseline", metavar="ARM", help="compare with this arm (default light_unet, else first)"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.errors import BadInput
 from vpbsd.pipeline.arms import EXTERNAL
-from vpbsd.pipeline.stage_config import External
 from vpbsd.settings import Settings
 from vpbsd_sweeps.drivers.sweep import drive
 from vpbsd_sweeps.store.results import Store
+from vpbsd_sweeps.study.external import not_trained
 from vpbsd_sweeps.study.identity import data_fingerprint
 from vpbsd_sweeps.study.plan import make_plan
 from vpbsd_sweeps.study.study import Study
@@ -39,18 +40,32 @@ def study_of(name: str, identity: Mapping[str, Any], volumes: tuple[VolumeInfo, 
     )
 
 
-def score_masks(study: Study, store: Store, tracking: str) -> None:
+def score_masks(study: Study, store: Store, tracking: str, finished: Collection[str]) -> None:
     """Scores what is not scored yet of a study's masks of other tools, and logs it as its arms.
 
+    Trials that have no result keep none, and are named: nothing is trained here.
+
+    Args:
+        study: With the masks.
+        store: That it was run with.
+        tracking: URI of MLflow.
+        finished: Names of the trials that have a result in MLflow.
+
     Raises:
-        BadInput: Something else of the study is not stored: nothing is trained here.
+        BadInput: A result of these is not stored, so that this is not the study's store.
     """
     plan = make_plan(study, store)
-    others = [s for s in plan.inventory.missing if not isinstance(s.config, External)]
-    if others:
+    left = [trial.id for trial in plan.without_result()]
+    lost = [trial for trial in left if trial in finished]
+    if lost:
         raise BadInput(
-            f"a report scores masks and trains nothing, but {len(others)} stages of study "
-            f"'{study.name}' are not stored in {store.url} ({others[0].label}): pass the --store "
+            f"a report scores masks and trains nothing, but results of {len(lost)} trials of "
+            f"study '{study.name}' are not stored in {store.url} ({lost[0]}): pass the --store "
             "that it was run with, or give --external to the command that ran it"
         )
-    drive(plan, store, tracking)
+    if left:
+        print(
+            not_trained(left, "the command that ran the study trains what is missing"),
+            file=sys.stderr,
+        )
+    drive(plan, store, tracking, trains=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,9 +20,20 @@ from vpbsd_sweeps.tracking.tracker import Tracker, open_tracker
 
 
 def drive_labels(
-    studies: LabelStudies, store: Store, tracking: str, cpus: int | None = None
+    studies: LabelStudies,
+    store: Store,
+    tracking: str,
+    cpus: int | None = None,
+    untrained: Collection[str] = (),
 ) -> tuple[str, bool]:
     """Brings all studies to their end, one after another: none trains what an earlier one has.
+
+    Args:
+        studies: With other numbers of labelled groups.
+        store: Where stages are looked up and committed.
+        tracking: URI of MLflow.
+        cpus: Cores of a local Ray; None: all.
+        untrained: Names of studies of which only masks of other tools are scored.
 
     Returns:
         The page as Markdown, and whether every trial has a result.
@@ -32,7 +44,8 @@ def drive_labels(
     complete = True
     for study in studies.studies:
         print(f"study {study.name}", file=sys.stderr, flush=True)
-        _, done = drive(make_plan(study, store), store, tracking, cpus)
+        trains = study.name not in untrained
+        _, done = drive(make_plan(study, store), store, tracking, cpus, trains=trains)
         complete = complete and done
     trackers = [open_tracker(tracking, study.name) for study in studies.studies]
     found = RetryingTracker(trackers[-1]).retry(lambda: _conclude(trackers, studies))

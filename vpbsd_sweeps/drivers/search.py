@@ -96,4 +96,4 @@ def _run(
     rule = Rule(search.scheduler, search.rungs)
     session.search(asked, partial(run_trial, search), rule, display)
     if missing(journal, trials):
-        raise KeyboardInterrupt  # Tune answers Ctrl-C by stopping in good order
+        raise KeyboardInterrupt  # Tune was told to stop, by SIGUSR1

@@ -89,7 +89,7 @@ def failures(outcomes: Mapping[str, tuple[str, str]]) -> dict[str, str]:
     """Returns the reason of each trial that failed.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C or SIGTERM ended some of them.
+        KeyboardInterrupt: Tune was told to stop before some of them ended.
 
     >>> failures({"a": ("finished", ""), "b": ("failed", "the loss is not finite")})
     {'b': 'the loss is not finite'}

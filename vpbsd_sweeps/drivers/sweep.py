@@ -27,6 +27,7 @@ from vpbsd_sweeps.study.growth import IDENTITY
 from vpbsd_sweeps.study.order import spread
 from vpbsd_sweeps.study.places import stage_places
 from vpbsd_sweeps.study.plan import OUTLINE, Plan, make_plan, outline, placed
+from vpbsd_sweeps.study.study import Trial
 from vpbsd_sweeps.tracking.retry import RetryingTracker
 from vpbsd_sweeps.tracking.sqlite import artifacts_beside
 from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
@@ -37,7 +38,13 @@ MORE_TRIALS = 6  # alive than slices: students of one fold, while the next teach
 
 
 def drive(
-    plan: Plan, store: Store, tracking: str, cpus: int | None = None, normalisation: str = ""
+    plan: Plan,
+    store: Store,
+    tracking: str,
+    cpus: int | None = None,
+    normalisation: str = "",
+    *,
+    trains: bool = True,
 ) -> tuple[str, bool]:
     """Brings a study to its end.
 
@@ -47,6 +54,7 @@ def drive(
         tracking: URI of MLflow.
         cpus: Cores of a local Ray; None: all.
         normalisation: What was chosen per fold, for the records.
+        trains: Whether trials without a result are run; else only masks of other tools are scored.
 
     Returns:
         The table as Markdown, and whether every trial has a result.
@@ -55,26 +63,35 @@ def drive(
         BadInput: The store cannot be written, or the name belongs to another study.
     """
     store.files.check_writable()
-    with study_lock(plan.study.name, store) as lock, insisting():
-        return _drive(plan, store, tracking, cpus, normalisation, lock)
+    name = plan.study.name
+    with study_lock(name, store) as lock, insisting():
+        if store.studies.read_json(f"{name}/{IDENTITY}") != plan.known:
+            plan = make_plan(plan.study, store)  # another driver began or grew it meanwhile
+        return _drive(plan, store, tracking, cpus, normalisation, lock, trains=trains)
 
 
 def _drive(
-    plan: Plan, store: Store, tracking: str, cpus: int | None, normalisation: str, lock: Hold
+    plan: Plan,
+    store: Store,
+    tracking: str,
+    cpus: int | None,
+    normalisation: str,
+    lock: Hold,
+    *,
+    trains: bool,
 ) -> tuple[str, bool]:
     name = plan.study.name
     tracker = Tracker(tracking, name, artifacts_beside(tracking))
-    if store.studies.read_json(f"{name}/{IDENTITY}") != plan.known:
-        plan = make_plan(plan.study, store)  # another driver began or grew it meanwhile
     if canonical(plan.known) != canonical(plan.study.identity):
         _record(plan, store)
     logger = SweepLogger(plan.study, store, tracker, plan, normalisation)
     retrying = RetryingTracker(tracker)
     with logged(retrying, logger, lock):
-        failed = _run(plan, store, cpus)
+        failed = _run(plan if trains else plan.without_training(), store, cpus)
     for trial, reason in failed.items():
         print(f"trial {trial} failed: {reason}", file=sys.stderr)
-    return retrying.retry(lambda: _conclude(logger, failed, store)), not failed
+    left = [] if trains else plan.without_result()
+    return retrying.retry(lambda: _conclude(logger, failed, left, store)), not (failed or left)
 
 
 def _record(plan: Plan, store: Store) -> None:
@@ -88,9 +105,10 @@ def _record(plan: Plan, store: Store) -> None:
     store.studies.write_json(f"{name}/{IDENTITY}", plan.study.identity)
 
 
-def _conclude(logger: SweepLogger, failed: dict[str, str], store: Store) -> str:
+def _conclude(logger: SweepLogger, failed: dict[str, str], left: list[Trial], store: Store) -> str:
     """Logs how all of it ended, and notes the verdict; returns the tables, read from MLflow."""
     logger.catch_up()
+    logger.leave(left)
     for trial, reason in failed.items():
         logger.fail(trial, reason)
     records = load_records(logger.tracker, logger.study.name)
@@ -102,7 +120,7 @@ def _conclude(logger: SweepLogger, failed: dict[str, str], store: Store) -> str:
     scores = {row.arm: row.mean(PRIMARY) for row in analysis.valid}
     ended = max((trial.ended for trial in records.trials), default=0) / 1000
     logger.describe(answer.sentence, markdown(main_table(analysis)), scores, ended)
-    logger.conclude(texts, complete=not failed)
+    logger.conclude(texts, complete=not (failed or left))
     return tables
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from vpbsd.interruption import stopping
 from vpbsd_sweeps.execution.events import OnRow, StageState, StageStatus, StageUpdate
 from vpbsd_sweeps.execution.jobs import Job, Waiter
 from vpbsd_sweeps.messages import last_line
@@ -17,6 +18,8 @@ from vpbsd_sweeps.periodic import periodically
 
 LOOK_EVERY = 1.5  # seconds between looks at all stages
 REBUILD = 2.0  # seconds that Ray is given to start a lost scheduler again
+DISMISS = 5.0  # seconds that the scheduler is given to hear that its driver leaves
+STOPPED = "stages at work are stopped and keep their checkpoints"
 Scheduler = Any
 """A handle of the `StageScheduler` actor; Ray gives handles no type."""
 
@@ -56,12 +59,16 @@ def follow(
         raise
 
 
+@contextmanager
 def watching(
     scheduler: Scheduler,
     session: str,
     watch: Callable[[list[StageStatus]], None],
-) -> AbstractContextManager[None]:
-    """Shows `watch` all stages of a session every second or two, while the block runs."""
+) -> Iterator[None]:
+    """Shows `watch` all stages of a session every second or two, while the block runs.
+
+    Where Ctrl-C ends the block, the scheduler stops what only this session waits for.
+    """
     ended: dict[str, StageStatus] = {}
 
     def look() -> None:
@@ -71,4 +78,10 @@ def watching(
             ended.update((key, stage) for key, stage in now.items() if stage.state.is_final)
             watch(list((ended | now).values()))
 
-    return periodically(look, LOOK_EVERY)
+    try:
+        with stopping(STOPPED), periodically(look, LOOK_EVERY):
+            yield
+    except KeyboardInterrupt:
+        with suppress(RayError):  # else it finds out by the silence
+            ray.get(scheduler.dismiss.remote(session), timeout=DISMISS)
+        raise

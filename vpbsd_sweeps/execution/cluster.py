@@ -9,8 +9,8 @@ import ray
 from ray.exceptions import AuthenticationError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from vpbsd.cli import handle_sigterm
 from vpbsd.errors import BadInput
+from vpbsd.interruption import listen
 from vpbsd_sweeps.execution.address import cluster_address
 from vpbsd_sweeps.execution.scheduler import StageScheduler, scheduler_name
 from vpbsd_sweeps.execution.slices import Slice
@@ -62,7 +62,7 @@ def connect(cpus: int | None = None, *, local: bool = False) -> None:
                 f"a local Ray did not start ({last_line(error)}): the machine may be too busy or "
                 "out of memory; give the same command again when it is not"
             ) from error
-    handle_sigterm()  # Ray has set a handler of its own
+    listen()  # Ray has set a handler of its own
 
 
 def resources() -> str:

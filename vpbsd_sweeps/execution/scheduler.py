@@ -33,6 +33,10 @@ SILENCE = 180.0  # seconds after which a driver that asks nothing is taken for d
 PATIENCE = 20.0  # seconds until a trial that waits is told that nothing is new
 
 
+class Dismissed(RuntimeError):
+    """A trial asks for a stage though its driver was interrupted."""
+
+
 class StageScheduler:
     """Submits, owns and remembers stage tasks. Rebuilt from the store, it loses nothing.
 
@@ -46,6 +50,7 @@ class StageScheduler:
         self._stages: dict[str, ScheduledStage] = {}
         self._ended: defaultdict[str, dict[str, StageStatus]] = defaultdict(dict)
         self._heard: dict[str, float] = {}
+        self._dismissed: set[str] = set()
         self._watchdog: asyncio.Task[None] | None = None
         self.use(slices)
 
@@ -54,7 +59,13 @@ class StageScheduler:
         self._slices |= slices
 
     async def request(self, job: Job, waiter: Waiter) -> None:
-        """Notes that a trial waits for a stage from now on; the first one sets it going."""
+        """Notes that a trial waits for a stage from now on; the first one sets it going.
+
+        Raises:
+            Dismissed: Its driver was interrupted.
+        """
+        if waiter.session in self._dismissed:
+            raise Dismissed("its driver was interrupted")
         self._heard[waiter.session] = time.monotonic()
         self._watchdog = self._watchdog or asyncio.create_task(self._forget_the_silent())
         stage = self._stages.get(job.key)
@@ -94,6 +105,11 @@ class StageScheduler:
         for stage in list(self._stages.values()):
             self._drop(stage, {waiter})
 
+    async def dismiss(self, session: str) -> None:
+        """Notes that a driver was interrupted: its trials wait for nothing, and ask in vain."""
+        self._dismissed.add(session)
+        self._release_all({session})
+
     async def report(self, key: str, first: int, rows: list[dict[str, Any]], share: float) -> None:
         """Takes rows of a running stage, from number `first` on.
 
@@ -128,8 +144,11 @@ class StageScheduler:
             for session in silent:
                 del self._heard[session]
                 self._ended.pop(session, None)
-            for stage in list(self._stages.values()):
-                self._drop(stage, {w for w in stage.waiting if w.session in silent})
+            self._release_all(silent)
+
+    def _release_all(self, sessions: set[str]) -> None:
+        for stage in list(self._stages.values()):
+            self._drop(stage, {w for w in stage.waiting if w.session in sessions})
 
     def _drop(self, stage: ScheduledStage, waiters: set[Waiter]) -> None:
         """Lets go of a stage that nobody waits for any more; its checkpoint stays."""

@@ -141,7 +141,7 @@ def run_search(
     at_once: int,
     watch: Callable[[list[StageStatus]], None],
 ) -> None:
-    """Runs trials under Tune until the search wants no other, or Ctrl-C ends it in good order.
+    """Runs trials under Tune until the search wants no other.
 
     Args:
         search: Asked for trials, and told how they ended.

@@ -52,7 +52,7 @@ def run_trials(
 ) -> dict[str, tuple[str, str]]:
     """Runs all trials of a study under Tune and returns (outcome, reason) of each.
 
-    An outcome is finished, failed or interrupted: Tune answers Ctrl-C by stopping in good order.
+    An outcome is finished, failed or, where Tune was told to stop (by SIGUSR1), interrupted.
 
     Args:
         chains: The trials.
@@ -60,6 +60,9 @@ def run_trials(
         slices: Per family.
         at_once: Most trials alive at a time.
         watch: Called every second or two with all stages, from a thread of its own.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; what no other driver waits for is stopped.
     """
     session = os.urandom(8).hex()
     scheduler = get_scheduler(store, slices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -19,12 +20,15 @@ def run_tuned(
     """Runs trials under Tune to their end, each as a coordinator on any node of the cluster.
 
     Tune's own records lie in a folder that ends with the driver; a lost trial is tried again.
+    Tune would answer Ctrl-C by waiting, for minutes if need be, until every coordinator has ended:
+    it is told not to listen, so that Ctrl-C is the exception that it is everywhere else.
 
     Args:
         coordinate: What Tune calls in each of them.
         space: What each of them is given.
         config: Of `tune.TuneConfig`.
     """
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     with tempfile.TemporaryDirectory() as room:
         return tune.Tuner(
             tune.with_resources(coordinate, {"memory": COORDINATOR_BYTES}),

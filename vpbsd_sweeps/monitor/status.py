@@ -45,13 +45,22 @@ def standing(name: str, store: Store) -> Iterator[str]:
     if outline is not None:
         yield f"study {name}: {who}"
         yield from _stages(outline, store)
-        found = None if driver else store.studies.read_json(f"{name}/{VERDICT}")
-        if found is not None and found["trials"] == len(outline["trials"]):  # it may have grown
+        found = None if driver else last_verdict(name, store)
+        if found is not None:
             yield found["sentence"]
     else:
         yield f"search {name}: {who}"
         note = store.studies.read_json(f"{name}/{STANDING}") if driver else None
         yield from _trials(journal) if note is None else _noted(note)
+
+
+def last_verdict(name: str, store: Store) -> dict[str, Any] | None:
+    """Reads the verdict of a study whose driver came to its end, on all trials that it has."""
+    outline = store.studies.read_json(f"{name}/{OUTLINE}")
+    found = store.studies.read_json(f"{name}/{VERDICT}")
+    if outline is None or found is None or found["trials"] != len(outline["trials"]):
+        return None  # it may have grown since
+    return found
 
 
 def _stages(outline: Mapping[str, Any], store: Store) -> Iterator[str]:

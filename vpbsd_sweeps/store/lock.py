@@ -14,6 +14,7 @@ from shlex import quote
 
 from vpbsd.cli import invocation
 from vpbsd.errors import BadInput
+from vpbsd.interruption import shielded
 from vpbsd_sweeps.store.lease import Hold, Lease, Silence, Term, beat_every, machine, stale
 from vpbsd_sweeps.store.results import Store
 
@@ -44,7 +45,8 @@ def study_lock(study: str, store: Store) -> Iterator[Hold]:
             raise hold.lost from None
         raise
     finally:
-        hold.lease.end(hold.term)
+        with shielded():  # from a second Ctrl-C: the next driver would wait for a minute
+            hold.lease.end(hold.term)
 
 
 def holder(study: str, store: Store) -> Term | None:

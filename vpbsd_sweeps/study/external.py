@@ -68,6 +68,20 @@ def given_masks(
     )
 
 
+def not_trained(trials: Sequence[str], remedy: str) -> str:
+    """Says of a study whose masks alone are scored which trials have no result.
+
+    Args:
+        trials: Their names.
+        remedy: What would train them.
+
+    >>> not_trained(["kd-fold0-seed0"], "another command trains it")
+    '1 trial has no result, and only masks are scored (kd-fold0-seed0): another command trains it'
+    """
+    count = f"{len(trials)} trials have" if len(trials) > 1 else "1 trial has"
+    return f"{count} no result, and only masks are scored ({', '.join(trials)}): {remedy}"
+
+
 def with_known(
     given: Sequence[ExternalMasks],
     known: Mapping[str, Mapping[str, Any]],

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 
+from vpbsd.pipeline.stage_config import External
 from vpbsd.pipeline.stages import Family, Stage
 from vpbsd_sweeps.store.results import State, Store
 from vpbsd_sweeps.store.survey import inspect_all
@@ -49,6 +50,11 @@ class Inventory:
     def missing(self) -> list[Stage]:
         """Stages to run: not stored, or stored damaged."""
         return [stage for stage in self.stages if self.states[stage.key] != "stored"]
+
+    def without_training(self) -> Inventory:
+        """Leaves out what is to be run, but for the scoring of masks of other tools."""
+        run = {s.key for s in self.missing if not isinstance(s.config, External)}
+        return replace(self, stages=tuple(s for s in self.stages if s.key not in run))
 
     @property
     def basis(self) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from vpbsd.data.remarks import remarks
 from vpbsd.errors import BadInput
+from vpbsd.pipeline.stage_config import External
 from vpbsd.pipeline.stages import Family, Stage
 from vpbsd_sweeps.execution.slices import ON_GPUS
 from vpbsd_sweeps.store.results import State, Store
@@ -130,6 +131,15 @@ class Plan(Work):
 
     study: Study
     known: Mapping[str, Any] | None = None
+
+    def without_result(self) -> list[Trial]:
+        """Returns the trials, but for masks of other tools, whose end is not stored."""
+        missing = {s.key for s in self.inventory.missing if not isinstance(s.config, External)}
+        return [trial for trial in self.study.trials if trial.stage.key in missing]
+
+    def without_training(self) -> Plan:
+        """Plans the scoring of masks of other tools alone."""
+        return replace(self, inventory=self.inventory.without_training())
 
     def lines(self) -> Iterator[str]:
         """Yields the plan as people and scripts read it."""

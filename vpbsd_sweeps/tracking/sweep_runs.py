@@ -6,7 +6,7 @@ Everything comes from the study and the store, so a run can be brought up to dat
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vpbsd.pipeline.crossings import arm_title
@@ -70,6 +70,11 @@ class SweepLogger:
         run_id = self._open_trial(trial)
         self.tracker.set_tags(run_id, {tag.REASON: reason, tag.VOID: reason})
         self.tracker.end(f"trial:{trial.id}", "FAILED")
+
+    def leave(self, trials: Sequence[Trial]) -> None:
+        """Shows trials that nobody runs now as killed; those that had failed stay so."""
+        for trial in trials:
+            self.tracker.kill(f"trial:{trial.id}")
 
     def interrupt(self) -> None:
         """Shows what an interrupted driver leaves as killed, until one goes on with it."""

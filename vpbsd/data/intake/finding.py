@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from vpbsd.data.intake.slices import slice_files
 from vpbsd.data.intake.stack import reading
 from vpbsd.data.volumes import SUFFIX
 from vpbsd.errors import BadInput
+from vpbsd.spelling import one_spelling, unprintable
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,18 @@ class Found:
 
 def real(path: Path) -> str:
     """Follows all links of a path, once; other spellings of accents count as the same."""
-    return unicodedata.normalize("NFC", os.path.realpath(path))
+    return one_spelling(os.path.realpath(path))
+
+
+def on_disk(path: Path) -> Path:
+    """Finds a path whose accents its file system writes in another way than who named it."""
+    if path.exists() or path.parent == path:
+        return path
+    folder = on_disk(path.parent)
+    if not folder.is_dir():
+        return path
+    name = one_spelling(path.name)
+    return next((p for p in folder.iterdir() if one_spelling(p.name) == name), path)
 
 
 def absolute(path: str | Path) -> Path:
@@ -84,7 +95,7 @@ def find(sources: Iterable[str | Path], dest: Path) -> list[Found]:
 
 def _check_name(path: Path) -> None:
     """Refuses names that hold line breaks and the like, or bytes that are no UTF-8."""
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in path.name):
+    if unprintable(path.name):
         raise BadInput(
             f"{str(path)!a} has a character in its name that cannot be printed: rename it"
         )
@@ -118,11 +129,11 @@ class _Walk:
         refuse_lost(inside)
         slices = slice_files(path)
         if slices:
-            yield Found(path, _clean(path.name))
+            yield Found(path, one_spelling(path.name))
         files = [p for p in inside if p.is_file() and format_of(p) and p not in slices]
         found = [one for p in files for one in self._file(p)]
         if len(found) == 1 and len(files) > 1:  # the whole folder is one series
-            found = [Found(found[0].path, _clean(path.name), path)]
+            found = [Found(found[0].path, one_spelling(path.name), path)]
         yield from found
         for folder in (p for p in inside if p.is_dir()):
             if not (folder.name.endswith(SUFFIX) and real(folder.parent) == self._dest):
@@ -133,7 +144,7 @@ class _Walk:
             return
         names = _series(path)
         self._members.update(real(path.parent / name) for name in names)
-        yield Found(path, _clean(_common(names) or stem(path)))
+        yield Found(path, one_spelling(_common(names) or stem(path)))
 
 
 def _series(path: Path) -> tuple[str, ...]:
@@ -153,8 +164,3 @@ def _common(names: tuple[str, ...]) -> str:
     """
     shared = os.path.commonprefix([stem(Path(name)) for name in names]).rstrip("0123456789")
     return shared.rstrip("zZ").rstrip("_-. ") if names else ""
-
-
-def _clean(name: str) -> str:
-    """Writes accents in one way; two spellings of one name are one name."""
-    return unicodedata.normalize("NFC", name)

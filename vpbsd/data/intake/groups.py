@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vpbsd.errors import BadInput
+from vpbsd.spelling import likeness
 
 SEPARATOR = r"[_\-. ]"
 CHANNELS = r"(?:c|ch|chan|channel|t)[_\-]?\d{1,2}|\d{3}nm"
@@ -76,7 +77,7 @@ def doubts(groups: Sequence[str], stated: bool) -> Iterator[str]:
     unique = sorted(set(groups))
     spelled = defaultdict(list)
     for group in unique:
-        spelled[re.sub(SEPARATOR, "", group).casefold()].append(group)
+        spelled[likeness(group)].append(group)
     for same in spelled.values():
         if len(same) > 1:
             yield f"the groups {', '.join(same)} differ in spelling only: are they one animal?"

@@ -24,6 +24,7 @@ from vpbsd.data.volume_checks import VolumeMetadata, check_metadata
 from vpbsd.data.volume_writer import write_volume
 from vpbsd.data.volumes import VESSEL, Spacing, VolumeInfo, list_volumes, triple, volume_path
 from vpbsd.errors import BadInput
+from vpbsd.spelling import one_spelling, unprintable
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,7 @@ def import_volumes(  # noqa: PLR0913 - the words that users state of their data
         BadInput: Naming the file and the remedy. Nothing is written if a header tells it.
     """
     dest, rows = Path(dest), {} if table is None else read_table(Path(table))
-    if group is not None and not group.strip():
-        raise BadInput("--group is empty: name the animal or acquisition, or leave it out")
-    if group is not None and rules.group_from is not None:
-        raise BadInput("--group and --group-from both state the group: give one of them")
+    _check_stated(group, channel, rules)
     _check_classes(rules.classes, label_above)
     pairs = pair(find(sources, dest), rows)
     if table is not None:
@@ -116,6 +114,16 @@ def import_volumes(  # noqa: PLR0913 - the words that users state of their data
     return infos
 
 
+def _check_stated(group: str | None, channel: str | None, rules: Rules) -> None:
+    if group is not None and not group.strip():
+        raise BadInput("--group is empty: name the animal or acquisition, or leave it out")
+    for option, word in (("--group", group), ("--channel", channel)):
+        if word is not None and unprintable(word):
+            raise BadInput(f"{option} {ascii(word)} has a character that cannot be printed")
+    if group is not None and rules.group_from is not None:
+        raise BadInput("--group and --group-from both state the group: give one of them")
+
+
 def _sources(one: Pair, row: Stated, default: Stated, rules: Rules) -> Iterator[Source]:
     held = open_source(one.image.path, rules.choice)
     for opened in held:
@@ -133,7 +141,7 @@ def _sources(one: Pair, row: Stated, default: Stated, rules: Rules) -> Iterator[
             shape=triple(opened.image.shape),
             dtype=opened.image.dtype.name,
             spacing_um=_spacing(name, opened.image, row.spacing or default.spacing),
-            group=stated or group_of_name(one.channel_of or one.image.name),
+            group=one_spelling(stated or group_of_name(one.channel_of or one.image.name)),
             channel=row.channel or default.channel,
             classes=rules.classes,
             grid=stated_grid(opened.image),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 from vpbsd.errors import BadInput
+from vpbsd.spelling import one_spelling
 
 FORMATS = (
     *(".npz", ".nii.gz", ".nii", ".ome.tiff", ".ome.tif", ".tiff", ".tif"),
@@ -53,7 +53,7 @@ def stem(path: Path) -> str:
     """
     suffixes = ZARRS if path.is_dir() else (format_of(path),)
     found = next((s for s in suffixes if s and path.name.lower().endswith(s)), "")
-    return unicodedata.normalize("NFC", path.name[: len(path.name) - len(found)])
+    return one_spelling(path.name[: len(path.name) - len(found)])
 
 
 def natural(path: Path) -> list[tuple[int, str]]:

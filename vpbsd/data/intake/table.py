@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vpbsd.data.intake.finding import Found, absolute, real
+from vpbsd.data.intake.finding import Found, absolute, on_disk, real
 from vpbsd.data.intake.stack import reading
 from vpbsd.data.volumes import Spacing
 from vpbsd.errors import BadInput
+from vpbsd.spelling import unprintable
 
 COLUMNS = ("file", "group", "spacing", "channel", "label")
 
@@ -73,10 +73,10 @@ def read_table(path: Path) -> dict[str, Stated]:
                     f"table {path}, line {reader.line_num} has not as many cells as there are "
                     "columns: put a cell that holds a comma in quotes"
                 )
-            if any(unicodedata.category(c) == "Cc" for cell in row.values() for c in cell):
+            if any(unprintable(cell) for cell in row.values()):
                 raise BadInput(f"table {path}, line {reader.line_num}: a cell holds a line break")
             cell = {k: (row.get(k) or "").strip() or None for k in COLUMNS}
-            place = absolute(path.parent / (cell["file"] or ""))
+            place = on_disk(absolute(path.parent / (cell["file"] or "")))
             key = real(place)
             if not cell["file"] or not place.exists() or key in rows:
                 problem = "is there twice" if key in rows else "does not exist"
@@ -85,7 +85,7 @@ def read_table(path: Path) -> dict[str, Stated]:
                 cell["group"],
                 parse_spacing(cell["spacing"]) if cell["spacing"] else None,
                 cell["channel"],
-                absolute(path.parent / cell["label"]) if cell["label"] else None,
+                on_disk(absolute(path.parent / cell["label"])) if cell["label"] else None,
             )
     return rows
 
