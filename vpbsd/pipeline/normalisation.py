@@ -27,10 +27,15 @@ Overrides = Mapping[str, object]
 
 
 def _candidate(
-    percentile: float = 95.0, intensity: str = "percentile", norm: str = "group", path: int = 0
+    percentile: float = 95.0,
+    intensity: str = "percentile",
+    norm: str = "group",
+    path: int = 0,
+    exposure: int = 0,
 ) -> Overrides:
     """Makes overrides of every setting that a choice decides on: none is left to the preset."""
     return {
+        "augment_exposure": bool(exposure),
         "data.clip_percentile": percentile,
         "data.intensity": intensity,
         "student.network.norm": norm,

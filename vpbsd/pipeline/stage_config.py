@@ -21,6 +21,7 @@ class Train(Section):
     data: Data
     sampling: Sampling | None
     augment: bool
+    augment_exposure: Annotated[bool, Later()] = False
     optim: Optim
     precision: Precision
 

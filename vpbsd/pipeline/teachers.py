@@ -58,6 +58,7 @@ def train_config(
         data=s.data,
         sampling=sampling,
         augment=s.augment,
+        augment_exposure=s.augment_exposure,
         optim=optim,
         precision=s.precision,
     )
