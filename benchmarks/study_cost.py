@@ -92,6 +92,12 @@ class Side:
         self.clock: dict[str, float] = defaultdict(float)
         self.processor: dict[str, float] = defaultdict(float)
 
+    def __str__(self) -> str:
+        """Says what it took so far."""
+        clock, processor = (sum(s.values()) for s in (self.clock, self.processor))
+        name = "alone" if self.online else "shared"
+        return f"{name} {clock:.0f} s ({processor:.0f} s of processor time)"
+
     def rows(self, last: Stage) -> Rows:
         """Runs what a trial still needs; returns the rows of its last stage, without times."""
         if self.online:
@@ -142,16 +148,21 @@ def main() -> None:
     trials = [trial for trial in study.trials if trial.fold < given.folds]
     equal = True
     with TemporaryDirectory() as folder:
+        say(f"{len(trials)} trials, and one that warms up")
         Side(Path(folder, "warm"), online=False).rows(trials[0].stage)
         alone = Side(Path(folder, "alone"), online=True)
         shared = Side(Path(folder, "shared"), online=False)
         for number, trial in enumerate(trials, start=1):
             found = [side.rows(trial.stage) for side in (alone, shared)[:: (-1) ** number]]
             equal &= found[0] == found[1]
-            a, b = (sum(side.clock.values()) for side in (alone, shared))
-            where = f"{number} of {len(trials)} trials, {trial.arm} of fold {trial.fold}"
-            print(f"{where}: alone {a:.0f} s, shared {b:.0f} s", file=sys.stderr, flush=True)
+            say(
+                f"{number} of {len(trials)} trials, {trial.arm} of fold {trial.fold}: {alone}, {shared}"
+            )
     report(alone, shared, f"Table 3, {given.folds} folds, {len(trials)} trials", equal)
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def report(alone: Side, shared: Side, name: str, equal: bool) -> None:
