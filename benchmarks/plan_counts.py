@@ -13,6 +13,7 @@ import argparse
 import math
 from collections.abc import Iterable
 
+from tests.facts import animal
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.pipeline.arms import GROUPS
 from vpbsd.pipeline.stage_config import Targets, Train
@@ -36,18 +37,7 @@ PAPER_TABLES = ("table3", "alignment", "table1", "extras")
 def volumes(labelled: int, unlabelled: int) -> tuple[VolumeInfo, ...]:
     """Volumes of the paper's size, each of an animal of its own; nobody has to write them."""
     return tuple(
-        VolumeInfo(
-            name=f"v{number}",
-            path=f"/nowhere/v{number}.ome.zarr",
-            group=f"animal{number}",
-            channel=None,
-            shape=SHAPE,
-            dtype="uint16",
-            spacing_um=(3.0, 1.625, 1.625),
-            labelled=number < labelled,
-            label_voxels=1000 if number < labelled else None,
-            fingerprint=f"{number:064x}",
-        )
+        animal(number, SHAPE, labelled=number < labelled)
         for number in range(labelled + unlabelled)
     )
 

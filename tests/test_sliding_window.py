@@ -14,7 +14,7 @@ from vpbsd.config import Data, LightNet
 from vpbsd.data.boxes import blocks
 from vpbsd.data.folds import Part, whole_volume
 from vpbsd.data.intensity import normalise
-from vpbsd.data.volumes import open_volume
+from vpbsd.data.volumes import Volume, open_volume
 from vpbsd.inference.sliding_window import predict, predict_part, reader, window_starts
 from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.networks.build import build_network
@@ -138,6 +138,25 @@ def test_a_region_is_predicted_as_if_it_were_alone(volumes):
     image = normalise(volume.image_block(np.s_[2:20, 10:60, 0:66]), *volume.limits(95.0))
     answer = predict_part(toys.uneven(), part, Data(patch=PATCH), "fp32")
     np.testing.assert_array_equal(answer, predicted(toys.uneven(), image))
+
+
+@pytest.mark.parametrize("kind", ["percentile", "local"])
+def test_a_part_is_read_once_for_all_its_windows(kind, volumes, monkeypatch):
+    """And each window is scaled on its own, as `local` compares a voxel with its window."""
+    part, data = Part(volumes[1], ((0, 40), (1, 60), (0, 66))), Data(patch=PATCH, intensity=kind)
+    volume, read = open_volume(part.volume), []
+    scale = volume.scale(data)
+
+    def alone(box):
+        return scale(
+            volume.image_block((box[0], slice(box[1].start + 1, box[1].stop + 1), box[2]))
+        )
+
+    ((_, wanted),) = predict(toys.uneven(), alone, part.shape, PATCH)
+    block = Volume.image_block
+    monkeypatch.setattr(Volume, "image_block", lambda v, box: read.append(box) or block(v, box))
+    np.testing.assert_array_equal(predict_part(toys.uneven(), part, data, "fp32"), wanted)
+    assert read == [np.s_[0:40, 1:60, 0:66]]
 
 
 def test_a_reader_counts_from_its_part(volumes):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.facts import animal
 from vpbsd.data.volumes import VolumeInfo
 from vpbsd.pipeline.arms import ARMS
 from vpbsd.section import digest
@@ -23,19 +24,8 @@ SHAPE = (100, 128, 160)
 
 
 def info(number: int, *, labelled: bool) -> VolumeInfo:
-    """A volume that nobody has to write: keys know nothing but its fingerprint and its shape."""
-    return VolumeInfo(
-        name=f"v{number}",
-        path=f"/nowhere/v{number}.ome.zarr",
-        group=f"animal{number}",
-        channel=None,
-        shape=SHAPE,
-        dtype="uint16",
-        spacing_um=(3.0, 1.625, 1.625),
-        labelled=labelled,
-        label_voxels=1000 if labelled else None,
-        fingerprint=f"{number:064x}",
-    )
+    """Makes up a volume; keys know nothing but its fingerprint and its shape."""
+    return animal(number, SHAPE, labelled=labelled)
 
 
 def keys(preset: str) -> dict[str, dict[str, str]]:

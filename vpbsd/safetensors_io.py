@@ -9,6 +9,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from vpbsd.drafts import draft_of
+
 
 def save_weights(path: Path, network: nn.Module) -> None:
     """Writes a network's state, parameters and buffers by name."""
@@ -41,12 +43,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
         tensors: Name -> tensor, on any device.
         metadata: Name -> text.
     """
-    partial = path.with_name(path.name + ".partial")
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    save_file(_unshared(plain), partial, metadata)
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
-    partial.replace(path)
+    with draft_of(path) as draft:
+        save_file(_unshared(plain), draft, metadata)
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
 
 
 def _unshared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

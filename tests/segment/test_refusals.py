@@ -3,7 +3,9 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from tests.segment.conftest import content
@@ -99,6 +101,21 @@ def test_another_voxel_size_is_refused(model, volumes, tmp_path):
     with pytest.raises(BadInput, match=words):
         segment(other, coarse.path, tmp_path / "out2")
     assert not (tmp_path / "out2").exists()
+
+
+def test_a_file_of_another_voxel_size_is_refused_before_it_is_converted(
+    model, volumes, tmp_path, monkeypatch
+):
+    other = tmp_path / "model"
+    shutil.copytree(model, other)
+    write_settings(other, DATA, volumes)
+    image = np.zeros((32, 64, 64), np.uint16)
+    about = {"axes": "ZYX", "spacing": 6.0, "unit": "um"}
+    tifffile.imwrite(tmp_path / "v.tif", image, imagej=True, resolution=(1, 1), metadata=about)
+    monkeypatch.setattr("vpbsd.inference.source.write_volume", None)
+    with pytest.raises(BadInput, match=r"volume v.tif has voxels of 6 x 1 x 1 um"):
+        segment(other, tmp_path / "v.tif", tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "v.tif"]
 
 
 def test_a_place_that_cannot_be_written_is_one_line(model, volumes, tmp_path):

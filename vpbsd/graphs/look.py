@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from vpbsd.data.volumes import Shape, Slices, Spacing, triple
+from vpbsd.drafts import draft_of
 from vpbsd.evaluation.overlays import round_length
 from vpbsd.graphs.tables import Columns, batches
 
@@ -75,9 +76,8 @@ def draw_look(
     _add_scale_bar(plain, extent)
     over.set_xlim(extent[0], extent[1])
     over.set_ylim(extent[2], extent[3])
-    draft = out / ".partial.graph.png"
-    figure.savefig(draft, dpi=110, format="png")
-    draft.rename(out / "graph.png")
+    with draft_of(out / "graph.png") as draft:
+        figure.savefig(draft, dpi=110, format="png")
 
 
 def _draw_nodes(axis: Axes, nodes: Columns, box: Slices, spacing_um: Spacing) -> None:

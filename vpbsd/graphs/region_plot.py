@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from vpbsd.drafts import draft_of
 from vpbsd.graphs.tables import Columns
 
 MOST = 40
@@ -54,6 +55,5 @@ def draw_regions(table: Columns, path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(at, [str(name) for name in np.asarray(table["name"])[rows]])
     axes[0].invert_yaxis()
-    draft = path.with_name(f".partial.{path.name}")
-    figure.savefig(draft, dpi=120, format="png")
-    draft.rename(path)
+    with draft_of(path) as draft:
+        figure.savefig(draft, dpi=120, format="png")

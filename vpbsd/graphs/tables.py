@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vpbsd.drafts import draft_of
 from vpbsd.graphs.lines import Line, Lines
 from vpbsd.graphs.network import RING, Network
 from vpbsd.graphs.pruning import Pruned
@@ -87,20 +88,17 @@ def write_parquet(path: FilePath, columns: Columns) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    draft = path.with_name(f".partial.{path.name}")
-    pq.write_table(pa.table(dict(columns)), draft)
-    draft.rename(path)
+    with draft_of(path) as draft:
+        pq.write_table(pa.table(dict(columns)), draft)
 
 
 def write_csv(path: FilePath, columns: Columns) -> None:
     """Writes a table as text that appears once it is whole; cells without a number are empty."""
-    draft = path.with_name(f".partial.{path.name}")
-    with draft.open("w", newline="", encoding="utf-8") as file:
+    with draft_of(path) as draft, draft.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         for row in zip(*(column.tolist() for column in columns.values()), strict=True):
             writer.writerow(["" if value != value else value for value in row])
-    draft.rename(path)
 
 
 def read_parquet(path: FilePath) -> Columns:
@@ -130,13 +128,12 @@ def _points_written(path: FilePath, lines: Iterable[Line]) -> Columns:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    draft = path.with_name(f".partial.{path.name}")
     schema = pa.schema(
         [("segment", pa.int64()), *((f"{a}_um", pa.float32()) for a in "zyx")]
         + [("radius_um", pa.float32())]
     )
     rows: list[tuple[float, ...]] = []
-    with pq.ParquetWriter(draft, schema) as writer:
+    with draft_of(path) as draft, pq.ParquetWriter(draft, schema) as writer:
 
         def write(some: list[Line], first: int) -> None:
             table = _points(some, first, schema)
@@ -153,7 +150,6 @@ def _points_written(path: FilePath, lines: Iterable[Line]) -> Columns:
                 first, some = first + len(some), []
         if some:
             write(some, first)
-    draft.rename(path)
     columns = np.array(rows, np.float64).reshape(-1, len(_SEGMENT)).T
     return {n: c.astype(t) for (n, t), c in zip(_SEGMENT.items(), columns, strict=True)}
 

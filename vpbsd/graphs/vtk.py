@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vpbsd.drafts import draft_of
 from vpbsd.graphs.tables import Columns, batches
 
 MOST_POINTS = 10_000_000
@@ -43,9 +44,10 @@ def write_vtu(out: Path, segments: Columns) -> Path | None:
             "mean_radius_um": [np.asarray(segments["radius_um"])[of]],
         },
     )
-    draft = out / ".partial.graph.vtu"
-    mesh.write(draft)
-    return draft.rename(out / "graph.vtu")
+    path = out / "graph.vtu"
+    with draft_of(path) as draft:
+        mesh.write(draft)
+    return path
 
 
 def _count(segments: Columns) -> int:

@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from vpbsd.data.volumes import Slices
+from vpbsd.drafts import draft_of
 from vpbsd.errors import BadInput
 from vpbsd.graphs.block import Skeleton
 from vpbsd.graphs.pieces import Pieces
@@ -75,11 +76,10 @@ class Workplace:
 
 def save_block(place: Path, skeleton: Skeleton, pieces: Pieces) -> None:
     """Writes what was found in a block; it appears once it is whole."""
-    draft = place.with_name(f".partial.{place.name}")
     found = {field.name: getattr(pieces, field.name) for field in fields(Pieces)}
     counts = [skeleton.vessel, skeleton.left_out, skeleton.in_doubt]
-    np.savez(draft, counts=counts, **found)
-    draft.rename(place)
+    with draft_of(place) as draft:
+        np.savez(draft, counts=counts, **found)
 
 
 def load_blocks(places: list[Path]) -> list[tuple[Pieces, list[int]]]:
@@ -114,6 +114,5 @@ def _read(path: Path) -> Any:  # noqa: ANN401 (JSON)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    draft = path.with_name(f".partial.{path.name}")
-    draft.write_text(json.dumps(content, indent=1), "utf-8")
-    draft.rename(path)
+    with draft_of(path) as draft:
+        draft.write_text(json.dumps(content, indent=1), "utf-8")

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from vpbsd.drafts import draft_of
 from vpbsd.errors import BadInput
 from vpbsd.inference.folded import FoldedUNet
 from vpbsd.inference.model import SETTINGS, load_model
@@ -65,9 +66,9 @@ def export_onnx(model: str | Path, out: str | Path) -> None:
     except ImportError as error:
         raise BadInput("ONNX is not installed: pip install 'vpbsd[onnx]'") from error
     student = load_model(model, "cpu")  # where the example is
-    draft = out.with_name(f".partial.{out.name}")
     sides = dict(zip((2, 3, 4), "zyx", strict=True))
-    with warnings.catch_warnings():  # its successor wants one more package, and fixes the sides
+    with draft_of(out) as draft, warnings.catch_warnings():
+        # its successor wants one more package, and fixes the sides
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         torch.onnx.export(
@@ -80,9 +81,8 @@ def export_onnx(model: str | Path, out: str | Path) -> None:
             dynamic_axes={INPUT: sides, OUTPUT: sides},
             dynamo=False,
         )
-    made = onnx.load(draft)
-    entry = made.metadata_props.add()
-    entry.key, entry.value = "segment.json", Path(model, SETTINGS).read_text()
-    onnx.checker.check_model(made)
-    onnx.save(made, draft)
-    draft.rename(out)
+        made = onnx.load(draft)
+        entry = made.metadata_props.add()
+        entry.key, entry.value = "segment.json", Path(model, SETTINGS).read_text()
+        onnx.checker.check_model(made)
+        onnx.save(made, draft)

@@ -19,7 +19,7 @@ from vpbsd.inference.mask import LAYERS, MaskFile, alone, is_mask_of
 from vpbsd.inference.model import SegmentationModel, alike, check_spacing, identity, load_model
 from vpbsd.inference.progress import Progress
 from vpbsd.inference.resampling import ResampledImage, resampled_info, write_back
-from vpbsd.inference.source import NIFTI, TIFF, export, imported
+from vpbsd.inference.source import NIFTI, TIFF, export, imported, stated_voxel_size
 from vpbsd.inference.tiling import Tiling
 from vpbsd.inference.whole import Statistics, WholeVolume
 from vpbsd.inference.work import Spread, Work, here
@@ -76,9 +76,9 @@ def segment(  # noqa: PLR0913 (each is an option of the command)
         raise BadInput(
             f"--{layers[0]} of several classes is not kept with --resample: leave one of them out"
         )
+    other = other_voxel_size(student.data.spacing_um, Path(volume), resample=resample)
     try:
         with alone(out), imported(Path(volume), out) as info:
-            other = other_voxel_size(student.data.spacing_um, info, resample=resample)
             what = {"fingerprint": info.fingerprint, "statistics": statistics, "layers": layers}
             source = identity(model) | what | {"numerics": NUMERICS}
             file = MaskFile(mask, info, source, TILING.side, layers)
@@ -135,28 +135,29 @@ def _cells(info: VolumeInfo, image: ChunkReader | ResampledImage) -> Cells:
     return measure_volume(image.image_block, image.shape)
 
 
-def other_voxel_size(
-    wanted: Spacing | None, info: VolumeInfo, *, resample: bool
-) -> Spacing | None:
+def other_voxel_size(wanted: Spacing | None, volume: Path, *, resample: bool) -> Spacing | None:
     """Finds the voxel size that a volume is to be resampled to; None where there is no need.
+
+    It reads headers: what has to be imported first is refused before that.
 
     Raises:
         BadInput: Sizes differ by more than a fiftieth on some axis, and it is not to be resampled;
             or it is, and one of them is not known.
     """
-    if wanted is None or info.spacing_um is None:
+    given, name = stated_voxel_size(volume), f"volume {volume.name.removesuffix(SUFFIX)}"
+    if wanted is None or given is None:
         if resample:
-            whose = "the model's training volumes" if wanted is None else f"volume {info.name}"
+            whose = "the model's training volumes" if wanted is None else name
             raise BadInput(
                 f"--resample: the voxel size of {whose} is not known: import with --spacing, or "
                 "leave the option out"
             )
         return None
-    if alike(wanted, info.spacing_um):
+    if alike(wanted, given):
         return None
     if not resample:
         remedy = "pass --resample to segment it at that size"
-        check_spacing(wanted, info.spacing_um, f"volume {info.name}", remedy)
+        check_spacing(wanted, given, name, remedy)
     return wanted
 
 

@@ -15,10 +15,11 @@ import zarr
 from numpy.typing import NDArray
 
 from vpbsd.data.intake.formats import open_source
-from vpbsd.data.intake.stack import Choice, slabs
+from vpbsd.data.intake.stack import Choice, Stack, slabs
 from vpbsd.data.volume_checks import VolumeMetadata, check_metadata
 from vpbsd.data.volume_writer import write_volume
-from vpbsd.data.volumes import CHUNK, SUFFIX, VolumeInfo, is_ours, read_info, triple
+from vpbsd.data.volumes import CHUNK, SUFFIX, Spacing, VolumeInfo, is_ours, read_info, triple
+from vpbsd.drafts import draft_of
 from vpbsd.errors import BadInput
 
 TIFF, NIFTI = (".tif", ".tiff"), (".nii.gz", ".nii")
@@ -38,15 +39,11 @@ def imported(path: Path, out: Path, ask: str | None = None) -> Iterator[VolumeIn
     Raises:
         BadInput: It is nothing that could be imported, or states no voxel size but must.
     """
-    if not path.exists():
-        raise BadInput(f"there is no {path}: give the path of a volume or a file")
-    if path.name.endswith(SUFFIX) and is_ours(path):
-        yield read_info(path)
+    image = _found(path)
+    if isinstance(image, VolumeInfo):
+        yield image
         return
-    held = open_source(path, Choice())
-    if len(held) != 1:
-        raise BadInput(f"{path} holds {len(held)} volumes: give one of them")
-    image, place = held[0].image, out.with_name(f".{out.name}.input")
+    place = out.with_name(f".{out.name}.input")
     metadata = VolumeMetadata(triple(image.shape), image.dtype.name, image.spacing_um, path.name)
     check_metadata(path.name, metadata)
     if ask and image.spacing_um is None:
@@ -55,6 +52,26 @@ def imported(path: Path, out: Path, ask: str | None = None) -> Iterator[VolumeIn
         yield write_volume(place, path.name, slabs(image), metadata, replace=True)
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def stated_voxel_size(path: Path) -> Spacing | None:
+    """Reads the voxel size that an input states, from its headers alone; see `imported`.
+
+    Raises:
+        BadInput: It is nothing that could be imported.
+    """
+    return _found(path).spacing_um
+
+
+def _found(path: Path) -> VolumeInfo | Stack:
+    if not path.exists():
+        raise BadInput(f"there is no {path}: give the path of a volume or a file")
+    if path.name.endswith(SUFFIX) and is_ours(path):
+        return read_info(path)
+    held = open_source(path, Choice())
+    if len(held) != 1:
+        raise BadInput(f"{path} holds {len(held)} volumes: give one of them")
+    return held[0].image
 
 
 def export(mask: Path, out: Path, info: VolumeInfo) -> None:
@@ -66,16 +83,17 @@ def export(mask: Path, out: Path, info: VolumeInfo) -> None:
         info: What was segmented; its voxel size is written, too.
     """
     array = zarr.open_array(mask / "0", mode="r")
-    draft = out.with_name(f".partial.{out.name}")
-    if out.name.endswith(TIFF):
-        _write_tiff(draft, array, info)
-    else:
-        image = nib.Nifti1Image(np.asarray(array[:]).T, None)  # of its place nothing is known
-        if info.spacing_um is not None:
-            image.header.set_zooms([side / 1000 for side in info.spacing_um[::-1]])
-            image.header.set_xyzt_units("mm")
-        nib.save(image, draft)
-    draft.rename(out)
+    write = _write_tiff if out.name.endswith(TIFF) else _write_nifti
+    with draft_of(out) as draft:
+        write(draft, array, info)
+
+
+def _write_nifti(path: Path, array: zarr.Array[Any], info: VolumeInfo) -> None:
+    image = nib.Nifti1Image(np.asarray(array[:]).T, None)  # of its place nothing is known
+    if info.spacing_um is not None:
+        image.header.set_zooms([side / 1000 for side in info.spacing_um[::-1]])
+        image.header.set_xyzt_units("mm")
+    nib.save(image, path)
 
 
 def _write_tiff(path: Path, array: zarr.Array[Any], info: VolumeInfo) -> None:

@@ -74,7 +74,7 @@ class External(Section):
     numerics: ClassVar[int] = 1
     kind: Literal["external"] = "external"
     data: Data
-    """What the pictures show; the masks are in the key by their content, as parts."""
+    """A plan counts patches of this size; no number depends on it, but it is in stored keys."""
 
 
 class Timing(Section):
