@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from typing import NamedTuple
 from urllib.request import Request, urlopen
 
@@ -47,6 +48,15 @@ class Done(NamedTuple):
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)  # what several threads add up depends on how many there are
+
+
+@pytest.fixture(autouse=True)
+def _signals():
+    """Gives Ctrl-C back to pytest after programs that were run in its process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """Turns and retries of the scheduler, without a cluster."""
 
 import asyncio
+from contextlib import suppress
 from types import SimpleNamespace
 
+import pytest
 from ray.exceptions import RayTaskError
 
 from vpbsd_sweeps.execution import scheduler
@@ -109,3 +111,26 @@ def test_news_that_come_after_the_end_change_nothing(monkeypatch):
         return await chief.updates("k", WAITER, 0)
 
     assert asyncio.run(main()).state == "stored"
+
+
+def test_what_an_interrupted_driver_waited_for_is_stopped_and_not_begun_again(monkeypatch):
+    """What another driver waits for, too, goes on."""
+    monkeypatch.setattr(scheduler, "Store", lambda url: None)
+
+    async def main():
+        chief = StageScheduler("url", {})
+        monkeypatch.setattr(chief, "_run", lambda stage: asyncio.sleep(3600))
+        await chief.request(job("alone"), WAITER)
+        await chief.request(job("shared"), WAITER)
+        await chief.request(job("shared"), Waiter("elsewhere", "trial"))
+        alone = chief._stages["alone"].task
+        await chief.dismiss("session")
+        assert set(chief._stages) == {"shared"}
+        with suppress(asyncio.CancelledError):
+            await alone
+        assert alone.cancelled()
+        with pytest.raises(scheduler.Dismissed):
+            await chief.request(job("alone"), OTHER)
+        assert set(chief._stages) == {"shared"}
+
+    asyncio.run(main())

@@ -10,11 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from vpbsd.cli import command_parser
 from vpbsd.commands.listing import line
 from vpbsd.data.exposure import exposure
 from vpbsd.data.folds import Fold, Part, make_folds
 from vpbsd.data.intake.groups import doubts
+from vpbsd.data.intensity import countable
 from vpbsd.data.remarks import remarks
 from vpbsd.data.thumbnails import MOST, draw_thumbnails
 from vpbsd.data.volumes import VolumeInfo, check_intensity, list_volumes
@@ -54,10 +57,16 @@ def check(volumes: tuple[VolumeInfo, ...], settings: Settings) -> Iterator[str]:
     """
     yield from map(line, volumes)
     for group, count in sorted(Counter(v.group for v in volumes).items()):
-        yield f"group {group}: {count} volumes"
+        yield f"group {group}: {count} volume{'s' * (count > 1)}"
     yield from (f"note: {text}" for text in doubts([v.group for v in volumes], stated=False))
     for volume in volumes:
         yield from exposure(volume)
+    uncounted = sorted({v.dtype for v in volumes if not countable(np.dtype(v.dtype))})
+    if uncounted:
+        yield (
+            f"note: intensities of type {', '.join(uncounted)} are not counted, so nothing is "
+            "said of volumes that are saturated or dark"
+        )
     check_intensity(volumes, settings.data)
     folds = make_folds(volumes, settings.protocol)
     yield from remarks(volumes, folds, settings.data.patch)

@@ -1,4 +1,4 @@
-"""List the volumes of a data folder: group, size, voxel size, label.
+"""List the volumes of a data folder: group, stain, size, voxel size, label.
 
 vpbsd list data
 """
@@ -27,4 +27,5 @@ def line(info: VolumeInfo) -> str:
     if info.label_voxels is not None:
         share = 100 * info.label_voxels / prod(info.shape)
         label = f"label ({info.label_voxels} {' and '.join(info.classes)} voxels, {share:.1f} %)"
-    return f"{info.name}  group {info.group}  {size}  {spacing}  {label}"
+    stain = f"  {info.channel}" if info.channel else ""
+    return f"{info.name}  group {info.group}{stain}  {size}  {spacing}  {label}"

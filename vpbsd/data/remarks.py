@@ -8,12 +8,16 @@ from math import prod
 import numpy as np
 
 from vpbsd.data.fold_checks import place
-from vpbsd.data.intake.groups import same_voxels
 from vpbsd.data.parts import Fold
+from vpbsd.data.same_tissue import same_tissue
 from vpbsd.data.volumes import VolumeInfo, label_profile
 
 BARE = 0.25
 """Share of a side without any class, at one of its ends, that asks whether it was annotated."""
+BARE_DEPTH = 0.5
+"""The same along z, where tissue often ends before the stack does."""
+SPARSE = 0.5
+"""Share of slices with a label, between the first and the last, that asks the same."""
 SHOWN = 4
 """Lines of one kind that are shown; more are counted."""
 FEW_GROUPS = 6
@@ -34,8 +38,8 @@ def remarks(
         yield "note: the volumes have different voxel sizes, and a sweep does not resample them"
     for found in (_thin(volumes, patch), _full(volumes), _empty(volumes), _bare(volumes)):
         yield from _few(list(found))
-    for names in same_voxels((v.name, v.group, v.content) for v in volumes):
-        yield f"note: {' and '.join(names)} hold the same voxels under different groups"
+    yield from _few([f"note: {line}" for line in same_tissue(volumes)])
+    yield from _stains(volumes)
     hidden = any(not p.volume.labelled for fold in folds for p in fold.unlabelled)
     if all(v.labelled for v in volumes) and not hidden:
         yield "note: no volume is without label: pre-training and L_semi read training images only"
@@ -77,21 +81,35 @@ def _empty(volumes: Sequence[VolumeInfo]) -> Iterator[str]:
             yield f"note: the label of {volume.name} is empty: annotated as empty, or not at all?"
 
 
+def _stains(volumes: Sequence[VolumeInfo]) -> Iterator[str]:
+    stains = sorted({v.channel or "not stated" for v in volumes})
+    if len(stains) > 1:
+        yield (
+            f"note: the volumes are of {len(stains)} stains ({', '.join(stains)}): a network sees "
+            "one at a time and is trained on all of them"
+        )
+
+
 def _bare(volumes: Sequence[VolumeInfo]) -> Iterator[str]:
     for volume in volumes:
         if volume.label_voxels:
-            for axis in (1, 2):
-                yield from _bare_ends(volume, axis)
+            for axis in range(3):
+                yield from _bare_planes(volume, axis)
 
 
-def _bare_ends(volume: VolumeInfo, axis: int) -> Iterator[str]:
-    """Yields a line where a label keeps to a part of a volume."""
+def _bare_planes(volume: VolumeInfo, axis: int) -> Iterator[str]:
+    """Yields a line where a label keeps to a part of a volume, or to some of its slices."""
     profile = label_profile(volume, axis)
     if profile is None:
         return
     found = np.flatnonzero(profile)
     first, last, n = int(found[0]), int(found[-1]) + 1, len(profile)
-    if max(first, n - last) >= BARE * n:
+    if axis == 0 and len(found) <= (last - first) * SPARSE:
+        yield (
+            f"note: of the slices {first} to {last} of {volume.name} {len(found)} have a label: "
+            "if only those are annotated, the others count as background all the same"
+        )
+    if max(first, n - last) >= (BARE if axis else BARE_DEPTH) * n:
         yield (
             f"note: the label of {volume.name} lies between {'zyx'[axis]} {first} and {last} of "
             f"{n}: if the rest is not annotated, crop it, for it counts as background"

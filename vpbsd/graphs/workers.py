@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TypeVar
 
 from vpbsd.errors import BadInput
-from vpbsd.inference.machine import begin_worker
+from vpbsd.inference.machine import begin_worker, start_worker
 
 Task = TypeVar("Task")
 MEMORY = 3 << 29
@@ -49,7 +49,7 @@ def _spread(do: Callable[[Task], None], tasks: Sequence[Task], workers: int) -> 
         for _ in range(min(workers, len(tasks))):
             mine, theirs = SPAWN.Pipe()
             process = SPAWN.Process(target=_serve, args=(theirs, do), daemon=True)
-            process.start()
+            start_worker(process)
             started.append(process)
             theirs.close()  # else nobody would notice that the process has ended
             give(mine)

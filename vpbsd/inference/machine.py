@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import signal
 import threading
+from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 
 import psutil
 
@@ -20,9 +22,21 @@ def room(memory: int) -> int:
     return max(1, min(len(os.sched_getaffinity(0)), fit))
 
 
+def start_worker(process: BaseProcess) -> None:
+    """Starts a process that leaves Ctrl-C, which a terminal sends to all, to this one.
+
+    From its first moment on: before it could say so itself, it imports for seconds.
+    """
+    resource_tracker.ensure_running()  # its start, which comes with the first one, unblocks it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def begin_worker() -> None:
-    """Leaves Ctrl-C, which reaches all, to the parent, and ends this worker with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ends this worker with its parent."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from vpbsd.errors import BadInput
-from vpbsd.inference.machine import begin_worker, room
+from vpbsd.inference.machine import begin_worker, room, start_worker
 from vpbsd.inference.whole import Piece
 from vpbsd.inference.work import Run, Spread, Work, here
 
@@ -106,7 +106,7 @@ def processes(work: Work, devices: Sequence[str]) -> Iterator[Run]:
 def _started(work: Work, device: str, threads: int) -> _Worker:
     mine, theirs = SPAWN.Pipe()
     process = SPAWN.Process(target=_serve, args=(theirs, work, device, threads), daemon=True)
-    process.start()
+    start_worker(process)
     theirs.close()  # else nobody would notice that the process has ended
     return _Worker(process, mine, device)
 
