@@ -55,8 +55,8 @@ CANDIDATES: Mapping[str, Overrides] = {
     "match batch varied": _candidate(intensity="match", norm="batch", exposure=1),
     "local group": _candidate(99.5, intensity="local"),
 }
-"""What is tried, by name: intensity, the student's norm, its intensity path, whether exposures vary
-in training. An earlier one takes a tie, so the paper's comes first."""
+"""What is tried, by name: intensity, the student's norm, its intensity path, and whether exposures
+vary in training. An earlier one takes a tie, so the paper's comes first."""
 
 CHOSEN = frozenset(_candidate())
 """Settings that a choice decides on."""
