@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tests.sweeps.faults import CODES, FAULTS, World
 from tests.sweeps.real_sweep import BEGUN, PATIENCE, command, table
-from vpbsd.cli import handle_sigterm
+from vpbsd import interruption
 from vpbsd.data.phantom import SPACING_UM, phantom
 from vpbsd.data.volume_checks import VolumeMetadata
 from vpbsd.data.volume_writer import write_volume
@@ -184,7 +184,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(FAULTS), metavar="KIND")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="that outages last")
     args = parser.parse_args()
-    handle_sigterm()  # else its servers would outlive it
+    interruption.listen()  # else its servers would outlive it
     with tempfile.TemporaryDirectory(prefix="ch", dir="/tmp") as room:  # short, for Ray's sockets
         rehearse(Path(room), args.faults, args.seed, args.only, args.seconds)
 
