@@ -155,9 +155,8 @@ def main() -> None:
         for number, trial in enumerate(trials, start=1):
             found = [side.rows(trial.stage) for side in (alone, shared)[:: (-1) ** number]]
             equal &= found[0] == found[1]
-            say(
-                f"{number} of {len(trials)} trials, {trial.arm} of fold {trial.fold}: {alone}, {shared}"
-            )
+            where = f"{number} of {len(trials)} trials, {trial.arm} of fold {trial.fold}"
+            say(f"{where}: {alone}, {shared}")
     report(alone, shared, f"Table 3, {given.folds} folds, {len(trials)} trials", equal)
 
 
