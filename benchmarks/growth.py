@@ -1,13 +1,16 @@
 """How cost grows with trials, volume size, codebook size and folds: exponents, and a figure.
 
-    python -m benchmarks.growth --figure growth.png
+    python -m benchmarks.growth                  # the figure is runs/growth.png
 
-Exponents are slopes in double logarithm over the larger half of the sizes; 1 is proportional.
+Exponents are slopes in double logarithm over the larger half of the sizes, dashed in the figure; 1
+is proportional. Volumes grow in the plane: their windows, which overlap by half, do so somewhat
+faster than their voxels until they are many.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,8 +43,9 @@ def planning(seeds: int) -> float:
     return seconds(plan)
 
 
-def segmenting(side: int) -> float:
-    """Seconds to predict a volume of 32 planes, window by window."""
+def segmenting(thousands: int) -> float:
+    """Seconds to predict a volume of so many thousand voxels, 32 planes, window by window."""
+    side = round((thousands * 1024 / 32) ** 0.5)
     network = build_network(laptop().student.network, 0).eval()
     image = np.random.default_rng(0).random((32, side, side), np.float32)
     block = (slice(0, 32), slice(0, side), slice(0, side))
@@ -72,7 +76,7 @@ def folding(folds: int) -> float:
 
 GROWTH: dict[str, tuple[Callable[[int], float], Sequence[int], str]] = {
     "seeds of three arms": (planning, (2, 4, 8, 16, 32), "s to plan"),
-    "side of a volume": (segmenting, (64, 96, 128, 192, 256), "s to segment"),
+    "voxels of a volume, in 1024": (segmenting, (32, 128, 512, 2048, 8192), "s to segment"),
     "code words N": (quantising, (16, 64, 256, 1024, 4096), "s for 4096 tokens"),
     "folds": (folding, (2, 3, 4, 6, 12), "GPU-hours"),
 }
@@ -90,31 +94,44 @@ def seconds(work: Callable[[], object]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--figure", type=Path, help="a picture of the four curves")
+    figure = Path("runs", "growth.png")
+    parser.add_argument("--figure", type=Path, default=figure, help=f"(default {figure})")
     given = parser.parse_args()
     torch.set_num_threads(1)
     print("| what grows | from, to | cost | from, to | exponent |\n|---|---|---|---|---|")
     curves = {}
     for what, (cost, sizes, unit) in GROWTH.items():
+        print(f"measuring {unit} against {what}", file=sys.stderr, flush=True)
         costs = [cost(size) for size in sizes]
         half = len(sizes) // 2
         slope = np.polyfit(np.log(sizes[half:]), np.log(costs[half:]), 1)[0]
         ends = f"{costs[0]:.2g}, {costs[-1]:.2g}"
         print(f"| {what} | {sizes[0]}, {sizes[-1]} | {unit} | {ends} | {slope:.2f} |", flush=True)
         curves[what] = (sizes, costs, unit, slope)
-    if given.figure:
-        draw(curves, given.figure)
+    given.figure.parent.mkdir(exist_ok=True)
+    draw(curves, given.figure)
+    print(f"\nthe curves are in {given.figure}")
 
 
 def draw(curves: dict[str, tuple[Sequence[int], list[float], str, float]], figure: Path) -> None:
-    """Draws all curves in double logarithm."""
+    """Draws all curves in double logarithm, and the power law of the larger half of each."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     page = Figure(figsize=(12, 3), layout="constrained")
     for axes, (what, (sizes, costs, unit, slope)) in zip(
         page.subplots(1, len(curves)), curves.items(), strict=True
     ):
+        half = np.asarray(sizes[len(sizes) // 2 :], float)
+        middle = np.exp(np.log(costs[len(sizes) // 2 :]).mean())
+        law = middle * (half / np.exp(np.log(half).mean())) ** slope
         axes.loglog(sizes, costs, "o-", color="0.2")
+        axes.loglog(half, law, "--", color="#D55E00", lw=3, alpha=0.6)
+        axes.set_xticks(sizes, [f"{size}" for size in sizes])
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(NullFormatter())
         axes.set(xlabel=what, ylabel=unit, title=f"exponent {slope:.2f}")
     page.savefig(figure, dpi=110)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -31,6 +32,7 @@ def in_turns(sides: Mapping[str, Work], runs: int) -> Seconds:
     """Runs all sides in turns, after one of each that warms up: a busy machine is so for all."""
     seconds: Seconds = {name: [] for name in sides}
     for number in range(runs + 1):
+        print(f"run {number} of {runs} of each side", file=sys.stderr, flush=True)
         for name, work in sides.items():
             began = time.perf_counter(), time.process_time()
             work()

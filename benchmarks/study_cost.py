@@ -1,7 +1,7 @@
 """Table 3 as a study against every trial on its own: time, and the same rows to the last digit.
 
-    python -m benchmarks.study_cost              # a tenth of the epochs of laptop: some minutes
-    python -m benchmarks.study_cost --share 1    # all of them, ten times as long
+    python -m benchmarks.study_cost              # .06 of the steps of laptop: some minutes
+    python -m benchmarks.study_cost --share 1    # all of them: an hour or more
 
 Alone, each trial trains all that it rests on, and its student asks the frozen teacher online, for
 each patch of each batch. That happens in the thread that draws batches ahead, so that by the clock
@@ -9,9 +9,9 @@ a second core hides some of it; processor time hides nothing. Together, each sta
 students read stored targets. Stages run one after the other in this process, without Ray, store or
 MLflow, after a trial that warms up; which side runs a trial first changes from trial to trial.
 
-Volumes are those of the preset `smoke`, a patch each: with a tenth of the steps a patch is drawn
-about as often as by `laptop` on its own volumes. Evaluations, which nothing shares, take more than
-a tenth of what those take, so that the ratio is below that of the whole.
+Volumes are those of the preset `smoke`, a patch each: in so few steps a patch is drawn about as
+often as by `laptop` on its own volumes. Evaluations, which nothing shares, and what a training
+does once at its end weigh more than there; so the ratio is below that of the whole.
 """
 
 from __future__ import annotations
@@ -126,20 +126,27 @@ class Side:
 
 
 def shortened(settings: Settings, share: float) -> Settings:
-    """Cuts budgets to a share of their epochs, and the codebook to what can start in a tenth."""
-    epochs = {
-        "pretrain.optim.epochs": settings.pretrain.optim.epochs,
-        "finetune.epochs": settings.finetune.epochs,
-        "student.optim.epochs": settings.student.optim.epochs,
-        "student.ramp_epochs": settings.student.ramp_epochs,
+    """Cuts budgets to a share of their steps, and the codebook to what can start in so few."""
+    changes: dict[str, object] = {
+        "student.ramp_epochs": max(1, round(share * settings.student.ramp_epochs)),
+        "pretrain.network.codebook.size": 4,
+        "pretrain.network.codebook.warm": 0.5,
     }
-    changes = {path: max(1, round(share * n)) for path, n in epochs.items()}
-    return override(settings, changes | {"pretrain.network.codebook.size": 4})
+    for path, optim in (
+        ("pretrain.optim", settings.pretrain.optim),
+        ("finetune", settings.finetune),
+        ("student.optim", settings.student.optim),
+    ):
+        assert optim.steps_per_epoch is not None
+        epochs = max(2, round(share * optim.epochs))
+        steps = share * optim.epochs * optim.steps_per_epoch / epochs
+        changes |= {f"{path}.epochs": epochs, f"{path}.steps_per_epoch": max(1, round(steps))}
+    return override(settings, changes)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--share", type=float, default=0.1, help="of the epochs (default .1)")
+    parser.add_argument("--share", type=float, default=0.06, help="of the steps (default .06)")
     parser.add_argument("--folds", type=int, default=3, help="that are run (default 3)")
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -155,8 +162,8 @@ def main() -> None:
         for number, trial in enumerate(trials, start=1):
             found = [side.rows(trial.stage) for side in (alone, shared)[:: (-1) ** number]]
             equal &= found[0] == found[1]
-            place = f"{number} of {len(trials)} trials, {trial.arm} of fold {trial.fold}"
-            say(f"{place}: {alone}, {shared}")
+            where = f"{number} of {len(trials)} trials, {trial.arm} of fold {trial.fold}"
+            say(f"{where}: {alone}, {shared}")
     report(alone, shared, f"Table 3, {given.folds} folds, {len(trials)} trials", equal)
 
 

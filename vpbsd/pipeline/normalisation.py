@@ -1,4 +1,4 @@
-"""How intensities and network states are normalised and varied, chosen on training groups alone.
+"""How intensities and network states are normalised, chosen on training groups alone.
 
 No single choice is right for every kind of microscope. Each candidate trains short supervised
 students on inner folds of a fold's training groups; the groups that the fold tests see nothing
@@ -27,15 +27,10 @@ Overrides = Mapping[str, object]
 
 
 def _candidate(
-    percentile: float = 95.0,
-    intensity: str = "percentile",
-    norm: str = "group",
-    path: int = 0,
-    exposure: int = 0,
+    percentile: float = 95.0, intensity: str = "percentile", norm: str = "group", path: int = 0
 ) -> Overrides:
     """Makes overrides of every setting that a choice decides on: none is left to the preset."""
     return {
-        "augment_exposure": bool(exposure),
         "data.clip_percentile": percentile,
         "data.intensity": intensity,
         "student.network.norm": norm,
@@ -51,12 +46,10 @@ CANDIDATES: Mapping[str, Overrides] = {
     "p99.5 batch": _candidate(99.5, norm="batch"),
     "p99.5 batch path": _candidate(99.5, norm="batch", path=1),
     "match batch": _candidate(intensity="match", norm="batch"),
-    "p99.5 batch varied": _candidate(99.5, norm="batch", exposure=1),
-    "match batch varied": _candidate(intensity="match", norm="batch", exposure=1),
     "local group": _candidate(99.5, intensity="local"),
 }
-"""What is tried, by name: intensity, the student's norm, its intensity path, and whether exposures
-vary in training. An earlier one takes a tie, so the paper's comes first."""
+"""What is tried, by name: intensity, the student's norm, its intensity path. An earlier one takes
+a tie, so the paper's comes first."""
 
 CHOSEN = frozenset(_candidate())
 """Settings that a choice decides on."""
