@@ -216,3 +216,25 @@ def test_labels_of_classes_alone_are_no_images(tmp_path):
 )
 def test_copies_tiles_and_stains_are_of_one_group(name):
     assert group_of_name(name) == "m1"
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_tables_accents_may_be_written_in_another_way_than_its_files(tmp_path, ours, theirs):
+    """Groups are one however they are written: else an animal would be trained and tested on."""
+    names = [f"M\u00e4use {i}" for i in (1, 2)]
+    for name in names:
+        npz(tmp_path / f"{unicodedata.normalize(theirs, name)}.npz", image=IMAGE)
+    cells = [
+        (unicodedata.normalize(ours, f"{names[0]}.npz"), unicodedata.normalize("NFC", "\u00fc")),
+        (unicodedata.normalize(ours, f"{names[1]}.npz"), unicodedata.normalize("NFD", "\u00fc")),
+    ]
+    rows = table(tmp_path, cells, ("file", "group"))
+    made = import_volumes([tmp_path], tmp_path / "data", table=rows)
+    assert [(v.name, v.group) for v in made] == [(name, "\u00fc") for name in names]
+
+
+@pytest.mark.parametrize("word", ["m\n1", "m\u20281"])
+def test_groups_that_cannot_be_printed_are_refused(tmp_path, word):
+    npz(tmp_path / "a.npz", image=IMAGE)
+    with pytest.raises(BadInput, match="--group 'm.*has a character that cannot be printed"):
+        import_volumes([tmp_path], tmp_path / "data", group=word)

@@ -1,5 +1,7 @@
 """Names that MLflow does not take as they are: from import to the p-value nothing is merged."""
 
+import csv
+import io
 import json
 
 import numpy as np
@@ -14,6 +16,7 @@ from vpbsd.errors import BadInput
 from vpbsd.overrides import override
 from vpbsd.settings import laptop
 from vpbsd_sweeps.reporting.analysis import analyse
+from vpbsd_sweeps.reporting.csv_export import volumes_csv
 from vpbsd_sweeps.reporting.records import load_records
 from vpbsd_sweeps.reporting.tables import document
 from vpbsd_sweeps.store.results import Store
@@ -27,6 +30,7 @@ LONG = "C57BL6_anti-CD31_clearing-iDISCO_objective-4x_NA0.28_" * 4
 TILES = (
     *("UltraII[00 x 00]_C00", "UltraII(00 x 00)_C00", "UltraII+00 x 00+_C00"),
     *("M\u00e4use \u00fc \u03b2", f"{LONG}t1", f"{LONG}t2"[:240], "a_b", "a+b"),
+    *("A_B", "a%sb", "a_b ", "a_b..", "\u00b5m", "\u03bcm", "\U0001f9e0", 'it\'s "a|b"\\, $x_1$'),
 )
 NAMES = {f"{mouse}_{tile}"[:240]: f"mouse [{mouse}]" for mouse in "12" for tile in TILES}
 GAIN = {"light_unet": 0.0, "mt": 0.01}
@@ -89,6 +93,8 @@ def test_two_animals_stay_two_up_to_the_p_value(study, tracker):
     assert (paired.test.groups, paired.p_least, paired.p_flip) == (2, 0.5, 0.5)
     assert paired.test.difference == pytest.approx(0.01)
     assert "Light UNet" in document(found)
+    rows = csv.DictReader(io.StringIO(volumes_csv(found)))
+    assert {row["volume"]: row["group"] for row in rows} == NAMES
 
 
 def test_names_and_groups_stand_beside_the_metrics(tracker):

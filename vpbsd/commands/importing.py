@@ -33,7 +33,10 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
     add("sources", nargs="+", metavar="SRC", help="files, folders of slices, or a folder of those")
     add("dest", metavar="DEST", help="data folder that the volumes are added to")
     add("--spacing", nargs="+", metavar="Z Y X", help="voxel size in um, or the word unknown")
-    add("--group", help="animal or acquisition of all sources (default: each one's name)")
+    add(
+        "--group",
+        help="animal or acquisition of all sources (default: each name without channel and tile)",
+    )
     add("--group-from", metavar="REGEX", help="finds it in each name, or in its folders")
     add("--channel", help="the stain, such as WGA")
     add("--table", help=f"CSV with the columns {', '.join(COLUMNS)}; it overrides these options")

@@ -65,7 +65,14 @@ def _few(lines: Sequence[str]) -> Iterator[str]:
 def _thin(volumes: Sequence[VolumeInfo], patch: Sequence[int]) -> Iterator[str]:
     for volume in volumes:
         if any(n < p for n, p in zip(volume.shape, patch, strict=True)):
-            yield f"note: {volume.name} is thinner than a patch and will be padded by reflection"
+            yield (
+                f"note: {volume.name} ({_sides(volume.shape)} voxels) is thinner than a patch "
+                f"({_sides(patch)}) and will be padded by reflection"
+            )
+
+
+def _sides(voxels: Sequence[int]) -> str:
+    return " x ".join(map(str, voxels))
 
 
 def _full(volumes: Sequence[VolumeInfo]) -> Iterator[str]:

@@ -134,6 +134,10 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     tables, complete = drive(plan, store, args.tracking, args.cpus, normalisation, trains=not left)
     print()
     show(tables)
+    if args.preset == "smoke":
+        print(
+            "note     preset smoke shows that it works: its numbers, and what is void, say nothing"
+        )
     print(f"results  {store.url}")
     print(f"browse   {browse(args.tracking, study.name)}")
     print(f"next     {invocation('final')} --study {quote(study.name)}{given_places(args)}")

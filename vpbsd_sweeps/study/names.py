@@ -6,8 +6,8 @@ from vpbsd.errors import BadInput
 from vpbsd.spelling import one_spelling, unprintable
 
 FORBIDDEN = '/\\:*?"<>|[]'
-LONGEST = 100  # characters; names of parts of it are longer
-SHOWN = 60
+LONGEST = 100  # bytes; names of parts of it are longer
+SHOWN = 60  # characters
 
 
 def study_named(text: str) -> str:
@@ -27,9 +27,9 @@ def study_named(text: str) -> str:
         why = f"leave out {' '.join(odd)}"
     elif not name or name != name.strip(" .") or name.startswith("-"):
         why = "begin with a letter or digit, and end with no space or dot"
-    elif len(name) > LONGEST or len(name.encode()) > 2 * LONGEST:
-        why = f"it has {len(name)} characters, use {LONGEST} at most"
+    elif (size := len(name.encode())) > LONGEST:
+        why = f"it takes {size} bytes, use {LONGEST} at most"
     else:
         return name
-    shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
-    raise BadInput(f"no study can have the name {ascii(shown)}: {why}")
+    shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
+    raise BadInput(f"no study can have the name {shown!r}: {why}")
