@@ -136,7 +136,7 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     show(tables)
     if args.preset == "smoke":
         print(
-            "note     preset smoke shows that it works: its numbers, and what is void, say nothing"
+            "note     preset smoke shows that all works; its numbers and verdict say nothing"
         )
     print(f"results  {store.url}")
     print(f"browse   {browse(args.tracking, study.name)}")
