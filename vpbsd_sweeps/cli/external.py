@@ -63,7 +63,7 @@ def with_arms(study: Study, masks: Sequence[ExternalMasks]) -> Study:
 
 
 def left_alone(args: argparse.Namespace, plan: Plan, store: Store) -> list[str]:
-    """Names the trials without a result that --external does not mean to train.
+    """Lists the trials without a result that --external does not mean to train.
 
     Those are trials that failed before the study ended, where the command adds nothing but masks.
 

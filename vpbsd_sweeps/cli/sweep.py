@@ -135,9 +135,7 @@ def sweep(kind: str, args: argparse.Namespace, *, timed: bool = False) -> int:
     print()
     show(tables)
     if args.preset == "smoke":
-        print(
-            "note     preset smoke shows that all works; its numbers and verdict say nothing"
-        )
+        print("note     preset smoke shows that all works; its numbers and verdict say nothing")
     print(f"results  {store.url}")
     print(f"browse   {browse(args.tracking, study.name)}")
     print(f"next     {invocation('final')} --study {quote(study.name)}{given_places(args)}")
