@@ -10,8 +10,8 @@ students read stored targets. Stages run one after the other in this process, wi
 MLflow, after a trial that warms up; which side runs a trial first changes from trial to trial.
 
 Volumes are those of the preset `smoke`, a patch each: in so few steps a patch is drawn about as
-often as by `laptop` on its own volumes. Evaluations, which nothing shares, and what a training does
-once at its end weigh more than there; so the ratio is below that of the whole.
+often as by `laptop` on its own volumes. Evaluations, which nothing shares, and what is done once at
+the end of a training weigh more than there; so the ratio is below that of the whole.
 """
 
 from __future__ import annotations
