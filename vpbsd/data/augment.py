@@ -91,7 +91,7 @@ def stacked(views: list[NDArray[V]]) -> NDArray[V]:
 
     `np.stack` alone keeps the order of turned views where all of them are turned alike.
     """
-    return np.ascontiguousarray(np.stack(views))
+    return np.stack(views, out=np.empty((len(views), *views[0].shape), views[0].dtype))
 
 
 def turned(x: Tensor, turn: Turn) -> Tensor:

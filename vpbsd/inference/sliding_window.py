@@ -89,7 +89,8 @@ def predict_block(  # noqa: PLR0913 (where, and how its windows lie)
         patch: The window.
         block: Where.
         precision: bf16 runs the network under autocast.
-        batch: Windows that go through it together.
+        batch: Windows that go through it together; one alone and several differ in last bits, as
+            torch computes their convolutions in other ways.
         stride: From one window to the next, all with equal weight; None: half a patch, blended
             with a Gaussian.
 
