@@ -33,8 +33,9 @@ class Terminal(ABC):
             self._live.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
-        if self._live:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if self._live:  # what answered Ctrl-C stays the last line
+            self._live.transient = kind is KeyboardInterrupt
             self._live.stop()
 
     @abstractmethod
