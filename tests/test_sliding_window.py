@@ -15,7 +15,13 @@ from vpbsd.data.boxes import blocks
 from vpbsd.data.folds import Part, whole_volume
 from vpbsd.data.intensity import normalise
 from vpbsd.data.volumes import Volume, open_volume
-from vpbsd.inference.sliding_window import predict, predict_part, reader, window_starts
+from vpbsd.inference.sliding_window import (
+    predict,
+    predict_block,
+    predict_part,
+    reader,
+    window_starts,
+)
 from vpbsd.losses.segmentation import vessel_probability
 from vpbsd.networks.build import build_network
 from vpbsd.networks.output import SegOutput
@@ -47,6 +53,18 @@ def sigmoid(x):
 )
 def test_windows_by_hand(n, wanted):
     assert window_starts(n, 32) == wanted
+
+
+def test_a_window_that_is_left_over_has_the_bits_of_any_other():
+    """Five windows in a row: four and one, or all five together."""
+    network = build_network(LightNet(), 0).eval()
+    image = noise((32, 32, 192))
+    block = tuple(slice(0, n) for n in image.shape)
+    four, five = (
+        predict_block(network, lambda box: image[box], image.shape, PATCH, block, batch=batch)
+        for batch in (4, 5)
+    )
+    np.testing.assert_array_equal(four, five)
 
 
 @given(n=st.integers(1, 2000), patch=st.sampled_from([32, 64, 96]))
@@ -105,7 +123,9 @@ def test_thin_volumes_are_mirrored():
     network = toys.Toy(lambda x: seen.append(x) or x)
     predicted(network, image)
     (x,) = seen
-    assert x.shape == (1, 1, *PATCH)
+    assert x.shape == (2, 1, *PATCH), "twice: one alone would be computed in another way"
+    assert torch.equal(x[0], x[1])
+    x = x[:1]
     np.testing.assert_array_equal(x[0, 0, :20].numpy(), image)
     np.testing.assert_array_equal(x[0, 0, 20:].numpy(), image[18:6:-1])
 

@@ -49,7 +49,7 @@ def test_only_stages_that_are_watched_have_another_key(student, monkeypatch):
     stage, fold = student
     watched = {"validation": fold.test}
     keys = [replace(stage, parts=stage.parts | more).key for more in ({}, watched)]
-    monkeypatch.setattr("vpbsd.pipeline.stages.VALIDATION", 2)
+    monkeypatch.setattr("vpbsd.pipeline.stages.VALIDATION", 3)
     again = [replace(stage, parts=stage.parts | more).key for more in ({}, watched)]
     assert keys[0] == again[0] == stage.key
     assert len({*keys, *again}) == 3

@@ -6,5 +6,5 @@ They are in the keys of the stages that measure, so these run again and nothing 
 METRICS = 2
 """Of `metrics.measure`, in the key of every evaluation."""
 
-VALIDATION = 1
+VALIDATION = 2
 """Of the validation of a student while it is trained, in the keys of stages that have one."""

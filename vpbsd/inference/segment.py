@@ -24,7 +24,7 @@ from vpbsd.inference.tiling import Tiling
 from vpbsd.inference.whole import Statistics, WholeVolume
 from vpbsd.inference.work import Spread, Work, here
 
-NUMERICS = 3
+NUMERICS = 4
 """Raised when the same model gives another mask of the same volume."""
 TILING = Tiling()
 

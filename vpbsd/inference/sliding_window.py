@@ -24,6 +24,8 @@ from vpbsd.data.lattice import padded
 from vpbsd.data.volumes import open_volume
 from vpbsd.losses.segmentation import vessel_probability
 
+BATCH = 4
+"""Windows that go through a network together where they are blended."""
 Slices = tuple[slice, slice, slice]
 Read = Callable[[Slices], NDArray[np.float32]]
 
@@ -77,7 +79,7 @@ def predict_block(  # noqa: PLR0913 (where, and how its windows lie)
     patch: Grid,
     block: Slices,
     precision: Precision = "fp32",
-    batch: int = 1,
+    batch: int = BATCH,
     stride: Grid | None = None,
 ) -> NDArray[np.float32]:
     """Predicts the foreground probability of one block from every window that touches it, blended.
@@ -89,8 +91,8 @@ def predict_block(  # noqa: PLR0913 (where, and how its windows lie)
         patch: The window.
         block: Where.
         precision: bf16 runs the network under autocast.
-        batch: Windows that go through it together; one alone and several differ in last bits, as
-            torch computes their convolutions in other ways.
+        batch: Windows that go through it together; 1 and more differ in last bits, as torch
+            computes their convolutions in another, slower way.
         stride: From one window to the next, all with equal weight; None: half a patch, blended
             with a Gaussian.
 
@@ -107,14 +109,16 @@ def predict_block(  # noqa: PLR0913 (where, and how its windows lie)
     windows = list(_windows_touching(block, shape, patch, stride))
     for first in range(0, len(windows), batch):
         some = windows[first : first + batch]
-        images = np.stack([padded(read(window), patch) for window in some])
-        x = torch.from_numpy(images)[:, None].to(device)
+        images = [padded(read(window), patch) for window in some]
+        if len(images) < min(2, batch):  # the last one alone: its bits are those of any other
+            images *= 2
+        x = torch.from_numpy(np.stack(images))[:, None].to(device)
         with autocast if precision == "bf16" else nullcontext():
             logits = network(x).logits
         found = vessel_probability(logits).float().cpu().numpy()
         if len(total) < found.shape[1]:
             total = np.zeros((found.shape[1], *size), np.float32)
-        for window, probability in zip(some, found, strict=True):
+        for window, probability in zip(some, found, strict=False):
             here, there = _overlap(window, block)
             # One order of windows for every block: sums of floats must not depend on the block.
             total[:, *there] += importance[here] * probability[:, *here]

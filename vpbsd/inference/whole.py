@@ -30,9 +30,6 @@ WINDOWS = 64
 """Windows that a volume's statistics are taken from."""
 FULL = 0.9
 """Share of tissue in such a window, if there are any."""
-BATCH = 4
-"""Windows that go through a network together where they are blended."""
-
 Round = Literal["context", "deep", "answer"]
 
 
@@ -176,9 +173,7 @@ class WholeVolume:
     def _blended(self, block: Slices) -> NDArray[np.float32]:
         patch = self._data.patch
         assert self._network is not None
-        return predict_block(
-            self._network, self._sight.read, self._shape, patch, block, batch=BATCH
-        )
+        return predict_block(self._network, self._sight.read, self._shape, patch, block)
 
     def _of_tissue(self, block: Slices, probability: NDArray[np.float32]) -> NDArray[np.float32]:
         background = self._sight.background(block)

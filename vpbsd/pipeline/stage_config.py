@@ -50,7 +50,7 @@ class Targets(Section):
 class Evaluate(Section):
     """Measures a network on whole volumes or regions of them."""
 
-    numerics: ClassVar[int] = 1
+    numerics: ClassVar[int] = 2
     kind: Literal["evaluate"] = "evaluate"
     data: Data
     precision: Precision
