@@ -99,7 +99,7 @@ class ToySearch(SimpleNamespace):
         return {rung: rung for rung in self.rungs}
 
     def trials(self, params):
-        alpha, gamma = params["pretrain.alpha"], params["student.gamma"]
+        alpha, gamma = params.get("pretrain.alpha", 0.5), params.get("student.gamma", 0.6)
         if 0.4 < gamma < 0.5:
             raise BadInput("cannot be trained")
         kind = VoidTeacher if alpha > 0.9 else Toy

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from vpbsd.errors import BadInput
+from vpbsd.pipeline.stages import Stage
 from vpbsd_sweeps.drivers.session import join, logged
 from vpbsd_sweeps.execution import cluster
 from vpbsd_sweeps.execution.search_trials import Rule
@@ -88,8 +91,7 @@ def _run(
     trials: int,
     cpus: int | None,
 ) -> None:
-    like = next(search.trials({}))  # a trial of its settings: most are of that size
-    session = join(store, cpus, like.stage.lineage())
+    session = join(store, cpus, _sample(search))
     print(f"{session.at_once} trials side by side on {cluster.resources()}", file=sys.stderr)
     display = SearchDisplay(search, journal, store, trials)
     asked = Searcher(search, journal, sampler, trials)
@@ -97,3 +99,11 @@ def _run(
     session.search(asked, partial(run_trial, search), rule, display)
     if missing(journal, trials):
         raise KeyboardInterrupt  # Tune was told to stop, by SIGUSR1
+
+
+def _sample(search: Search) -> Iterable[Stage]:
+    """Lists the stages of a trial of its settings: most are of that size."""
+    try:
+        return next(search.trials({})).stage.lineage()
+    except BadInput:  # they cannot be trained until the space has chosen
+        return ()
