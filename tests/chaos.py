@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import subprocess
 import tempfile
 import time
@@ -185,6 +186,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="that outages last")
     args = parser.parse_args()
     interruption.listen()  # else its servers would outlive it
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # drivers must hear it in a background
     with tempfile.TemporaryDirectory(prefix="ch", dir="/tmp") as room:  # short, for Ray's sockets
         rehearse(Path(room), args.faults, args.seed, args.only, args.seconds)
 

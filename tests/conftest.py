@@ -45,6 +45,12 @@ class Done(NamedTuple):
         return json.loads((self.folder / "summary.json").read_text())
 
 
+def pytest_configure():
+    """Hears Ctrl-C, and lets programs hear it, where a shell began the tests in its background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     torch.set_num_threads(1)  # what several threads add up depends on how many there are
