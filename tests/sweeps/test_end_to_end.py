@@ -268,7 +268,8 @@ def test_a_study_that_was_moved_goes_on_where_it_is_now(
     study, folder, tmp_path, capsys, monkeypatch
 ):
     """Store, database and artefacts in another folder; the old one is gone and stays gone."""
-    home, _, _, run = study
+    home, _, finish, run = study
+    assert finish() == 0, "trained before it is moved"
     monkeypatch.setattr(utils, "_artifact_repos_cache", OrderedDict())  # as in a new process
     there = tmp_path / "another folder"
     results = sorted((home / "store" / "results").glob("*/manifest.json"))
