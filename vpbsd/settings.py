@@ -138,10 +138,6 @@ class Settings(Section):
     sampling: Sampling = Sampling()
     protocol: Protocol = Protocol()
     augment: bool = True
-    """Whether patches are flipped and turned."""
-    augment_exposure: Annotated[bool, Later()] = False
-    """Whether gamma, gain and offset of each patch vary in every training, as between microscopes
-    and stains; targets are those of the patch as it is."""
     precision: Precision = "fp32"
     pretrain: Pretrain = Pretrain()
     finetune: Annotated[FineTune, SearchedWithin({"lr": Range(1e-6, 1e-4, log=True)})] = FineTune(

@@ -73,7 +73,6 @@ OWN = ("name", "lr", "weight_decay", "momentum")  # of each pre-training
 TRAINED = {
     "data": FROM_DATA,
     "augment": FROM_DATA,
-    "augment_exposure": FROM_DATA,
     "precision": FROM_DATA,
     "sampling": PRE | SAID | SEMI | OTHERWISE,
     "protocol": TUNED | SCRATCH | ALONE | {"unetr"} | TUNED_TOO,

@@ -1,4 +1,4 @@
-"""Flips and quarter turns, the same for image, label and the teacher's targets; and exposures."""
+"""Flips and quarter turns, the same for an image, its label and the teacher's targets."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from vpbsd.data.turns import Turn
 from vpbsd.random_streams import generator
 
 V = TypeVar("V", bound=np.generic)
-EXPOSURE = (0.5, 0.4, 0.1)
-"""Most that the logarithms of gamma and gain, and the offset, lie from 0."""
 
 
 def random_turns(seed: int, purpose: str, step: int, count: int, square: bool) -> list[Turn]:
@@ -48,35 +46,6 @@ def intensity_shifted(image: Tensor, stream: torch.Generator, most: float = 0.1)
     scale, shift = draw.to(image.device)
     changed: Tensor = image * (1 + scale) + shift
     return changed.clamp(0, 1)
-
-
-def exposures(seed: int, purpose: str, step: int, count: int) -> Tensor:
-    """Draws how stain, laser and detector would show each sample another time.
-
-    Args:
-        seed: Of the stage.
-        purpose: Name of the random stream, so that no other draw shifts it.
-        step: The optimiser step.
-        count: Samples.
-
-    Returns:
-        (count, 3): gamma in [e^-.5, e^.5] and gain in [e^-.4, e^.4], uniform in their logarithms,
-        and an offset uniform in [-.1, .1].
-    """
-    draw = 2 * torch.rand((count, 3), generator=generator(seed, purpose, step)) - 1
-    gamma, gain, offset = (draw * torch.tensor(EXPOSURE)).unbind(1)
-    return torch.stack([gamma.exp(), gain.exp(), offset], 1)
-
-
-def exposed(image: Tensor, exposure: Tensor) -> Tensor:
-    """Shows patches at other exposures, x -> gain x^gamma + offset, kept in [0, 1].
-
-    Args:
-        image: (B, 1, D, H, W) in [0, 1].
-        exposure: (B, 3), see `exposures`.
-    """
-    gamma, gain, offset = exposure.view(-1, 3, 1, 1, 1, 1).unbind(1)
-    return (gain * image**gamma + offset).clamp(0, 1)
 
 
 def turned_view(x: NDArray[V], turn: Turn) -> NDArray[V]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vpbsd.data.augment import exposed, exposures, random_turns, stacked, turned_view
+from vpbsd.data.augment import random_turns, stacked, turned_view
 from vpbsd.data.correspondence import corresponding
 from vpbsd.data.lattice import PatchSet
 from vpbsd.data.turns import STILL, Turn
@@ -100,7 +100,6 @@ class Pool:
         batch: Patches of each kind in one step, over all processes.
         seed: Of the order and of the turns.
         augment: Whether patches are flipped and turned.
-        exposure: Whether their gamma, gain and offset vary too.
     """
 
     labelled: PatchesWithTargets | None
@@ -108,7 +107,6 @@ class Pool:
     batch: int
     seed: int
     augment: bool
-    exposure: bool = False
 
     def steps_per_pass(self, draws: Callable[[Self, int], object]) -> int:
         """Counts the steps of one pass over the patches: labelled ones, where they are drawn."""
@@ -121,20 +119,20 @@ class Pool:
 def draw_labelled(pool: Pool, step: int) -> Labelled:
     """Draws the labelled batch of a step: each patch once per pass, each pass in a fresh order."""
     assert pool.labelled is not None
-    drawn = _drawn(pool, pool.labelled, "labelled", step)
+    chosen, turns = _chosen(pool, pool.labelled, "labelled", step)
     patches = pool.labelled.patches
     return Labelled(
-        image=_images(patches, drawn),
-        label=_stack(patches.label, drawn),
-        valid=_stack(patches.valid, drawn),
-        targets=_targets(pool.labelled, drawn),
+        image=_stack(patches.image, chosen, turns),
+        label=_stack(patches.label, chosen, turns),
+        valid=_stack(patches.valid, chosen, turns),
+        targets=_targets(pool.labelled, chosen, turns),
     )
 
 
 def draw_unlabelled(pool: Pool, step: int) -> Unlabelled:
     """Draws the unlabelled batch of a step, from streams of its own."""
     assert pool.unlabelled is not None
-    return _unlabelled(pool.unlabelled, _drawn(pool, pool.unlabelled, "unlabelled", step))
+    return _unlabelled(pool.unlabelled, *_chosen(pool, pool.unlabelled, "unlabelled", step))
 
 
 def draw_corresponding(pool: Pool, step: int) -> Unlabelled:
@@ -152,8 +150,7 @@ def draw_corresponding(pool: Pool, step: int) -> Unlabelled:
     turns = [STILL]
     if pool.augment:
         turns = random_turns(pool.seed, "corresponding turns", step, 1, height == width)
-    exposure = _exposures(pool, "corresponding", step, len(chosen))
-    return _unlabelled(pool.unlabelled, _Drawn(chosen, turns * len(chosen), exposure))
+    return _unlabelled(pool.unlabelled, chosen, turns * len(chosen))
 
 
 def draw_semi(pool: Pool, step: int) -> Semi:
@@ -178,24 +175,18 @@ _order = lru_cache(maxsize=8)(permutation)
 """The order of a pass, which each of its steps asks for."""
 
 
-class _Drawn(NamedTuple):
-    """The patches of a step, their turns, and their exposures if these vary."""
-
-    chosen: list[int]
-    turns: list[Turn]
-    exposure: Tensor | None
-
-
-def _unlabelled(source: PatchesWithTargets, drawn: _Drawn) -> Unlabelled:
+def _unlabelled(source: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -> Unlabelled:
     return Unlabelled(
-        image=_images(source.patches, drawn),
-        valid=_stack(source.patches.valid, drawn),
-        targets=_targets(source, drawn),
+        image=_stack(source.patches.image, chosen, turns),
+        valid=_stack(source.patches.valid, chosen, turns),
+        targets=_targets(source, chosen, turns),
     )
 
 
-def _drawn(pool: Pool, source: PatchesWithTargets, purpose: str, step: int) -> _Drawn:
-    """Draws this process's part of the batch of a step."""
+def _chosen(
+    pool: Pool, source: PatchesWithTargets, purpose: str, step: int
+) -> tuple[list[int], list[Turn]]:
+    """Chooses the patches of a step and their turns: this process's part of the batch."""
     n = len(source.patches)
     # Places count on through all passes, so a batch may span two of them and none is short.
     places = range(step * pool.batch, (step + 1) * pool.batch)
@@ -203,29 +194,21 @@ def _drawn(pool: Pool, source: PatchesWithTargets, purpose: str, step: int) -> _
     _, height, width = source.patches.data.patch
     turns = [STILL] * len(chosen)
     if pool.augment:
-        turns = random_turns(pool.seed, f"{purpose} turns", step, len(chosen), height == width)
-    exposure = _exposures(pool, purpose, step, len(chosen))
+        purpose = f"{purpose} turns"
+        turns = random_turns(pool.seed, purpose, step, len(chosen), height == width)
     mine = own_slice(len(chosen))
-    return _Drawn(chosen[mine], turns[mine], exposure if exposure is None else exposure[mine])
+    return chosen[mine], turns[mine]
 
 
-def _exposures(pool: Pool, purpose: str, step: int, count: int) -> Tensor | None:
-    return exposures(pool.seed, f"{purpose} exposures", step, count) if pool.exposure else None
-
-
-def _images(patches: PatchSet, drawn: _Drawn) -> Tensor:
-    images = _stack(patches.image, drawn)
-    return images if drawn.exposure is None else exposed(images, drawn.exposure)
-
-
-def _stack(read: Callable[[int], NDArray[np.float32]], drawn: _Drawn) -> Tensor:
-    pairs = zip(drawn.chosen, drawn.turns, strict=True)
-    patches = [turned_view(read(i), turn) for i, turn in pairs]
+def _stack(
+    read: Callable[[int], NDArray[np.float32]], chosen: list[int], turns: list[Turn]
+) -> Tensor:
+    patches = [turned_view(read(i), turn) for i, turn in zip(chosen, turns, strict=True)]
     return torch.from_numpy(stacked([x if x.ndim == 4 else x[None] for x in patches]))
 
 
-def _targets(source: PatchesWithTargets, drawn: _Drawn) -> TeacherTargets:
-    pairs = list(zip(drawn.chosen, drawn.turns, strict=True))
+def _targets(source: PatchesWithTargets, chosen: list[int], turns: list[Turn]) -> TeacherTargets:
+    pairs = list(zip(chosen, turns, strict=True))
 
     def of(name: str) -> Tensor | None:
         if name in source.seen_turned:

@@ -101,7 +101,6 @@ def make_pool(stage: StageSpec, config: Train, inputs: Inputs) -> Pool:
         batch=config.optim.batch,
         seed=stage.seed,
         augment=config.augment,
-        exposure=config.augment_exposure,
     )
 
 

@@ -21,7 +21,6 @@ class Train(Section):
     data: Data
     sampling: Sampling | None
     augment: bool
-    augment_exposure: Annotated[bool, Later()] = False
     optim: Optim
     precision: Precision
 

@@ -58,7 +58,6 @@ def train_config(
         data=s.data,
         sampling=sampling,
         augment=s.augment,
-        augment_exposure=s.augment_exposure,
         optim=optim,
         precision=s.precision,
     )
