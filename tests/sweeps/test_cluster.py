@@ -107,6 +107,14 @@ def test_stages_that_memory_has_no_room_for_never_run_side_by_side(tmp_path, dia
     assert max(sum(v.state == "running" for v in seen) for seen in views) == 1
 
 
+def test_a_stage_that_no_node_has_memory_for_runs_beside_the_trials_that_wait(tmp_path, diary):
+    """They hold some of the memory that it asks for."""
+    store = Store(str(tmp_path / "store"))
+    toys = [Toy(f"t{i}", diary, family="pre-training") for i in range(2)]
+    outcomes, _ = fly(toys, store, slices=capacity.offered({"pre-training": 1e6}))
+    assert set(outcomes.values()) == {("finished", "")}
+
+
 def test_stages_fill_every_core_while_trials_wait(tmp_path, diary):
     """Two cores, three trials alive: coordinators must not take the second core away."""
     store = Store(str(tmp_path / "store"))

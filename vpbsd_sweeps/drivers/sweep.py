@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from vpbsd.section import canonical
 from vpbsd_sweeps.drivers.session import failures, join, logged
-from vpbsd_sweeps.execution import cluster
+from vpbsd_sweeps.execution import capacity, cluster
 from vpbsd_sweeps.execution.jobs import JobChain, job_of
 from vpbsd_sweeps.monitor.accounting import Tally
 from vpbsd_sweeps.monitor.status import VERDICT
@@ -33,8 +33,6 @@ from vpbsd_sweeps.tracking.sqlite import artifacts_beside
 from vpbsd_sweeps.tracking.sweep_runs import SweepLogger
 from vpbsd_sweeps.tracking.tracker import Tracker
 from vpbsd_sweeps.units import hours
-
-MORE_TRIALS = 6  # alive than slices: students of one fold, while the next teacher is trained
 
 
 def drive(
@@ -136,7 +134,7 @@ def _run(plan: Plan, store: Store, cpus: int | None) -> dict[str, str]:
     )
     tally = Tally(outline(plan), store)
     display = SweepDisplay(plan.inventory, session.fit, tally)
-    outcomes = session.run(chains, display, MORE_TRIALS)
+    outcomes = session.run(chains, display, capacity.MORE_TRIALS)
     tally.take(stage.key for stage in plan.inventory.stages)
     print(f"trained in {hours(display.elapsed)}: {tally.hours()}", file=sys.stderr)
     return failures(outcomes)

@@ -14,7 +14,10 @@ import yaml
 from vpbsd.errors import BadInput
 from vpbsd_sweeps.execution.memory import GB
 from vpbsd_sweeps.execution.slices import ON_CORES, ON_GPUS, Slice
+from vpbsd_sweeps.execution.tuner import COORDINATOR_BYTES
 
+MORE_TRIALS = 6
+"""Trials of a study alive beyond the slices: some wait while others' teachers are trained."""
 AUTOSCALER = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves a cluster's description on its head, on which sweeps are driven."""
 
@@ -76,7 +79,8 @@ def described(cluster: Mapping[str, Any], live: list[Node]) -> list[Node]:
 def slices(there: list[Node], needs: Mapping[str, float]) -> dict[str, Slice]:
     """Chooses slices: shares of a GPU where there is or may be one, else a core and its memory.
 
-    One that no node has memory for is tried on all that the largest has: needs are guessed.
+    One that no node has memory for is tried on all that the largest can spare: needs are guessed,
+    and trials alive take some, of which it may have all.
 
     Args:
         there: The nodes.
@@ -87,8 +91,10 @@ def slices(there: list[Node], needs: Mapping[str, float]) -> dict[str, Slice]:
     largest = max(node.memory for node in there)
     if not all(math.isfinite(node.memory) for node in there):
         return ON_CORES  # Ray starts no node for memory that its description does not name
+    alive = sum(node.count * node.cpus for node in there) + MORE_TRIALS
+    spare = largest - min(alive * COORDINATOR_BYTES / GB, largest / 2)
     return {
-        family: replace(piece, memory=min(needs.get(family, 0.0), largest))
+        family: replace(piece, memory=min(needs.get(family, 0.0), spare))
         for family, piece in ON_CORES.items()
     }
 
